@@ -1,0 +1,188 @@
+"""What goes into a mapping engine and what comes out of it.
+
+An engine decides; it never waits, reads a clock, draws a random number or logs.
+
+    event, now_ms, wall_ms ──► engine.handle() ──► [command, ...]
+                      engine.next_wakeup_ms() ──► when to send Tick
+
+Every command carries a `command_id` and is answered by exactly one fact event with the same
+id, failure included; a failing command never cancels its neighbours (`design.md` 7a).
+Commands returned together may run at the same time. A step that must come after another is
+only asked for once the engine has heard that the other one is done.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from router.model.mapping_spec import MappingSpec
+from router.model.outcome import Outcome
+from router.model.progress import ProgressUpdate, ShardProgress
+from router.model.record import Record
+
+# Events: facts, past tense.
+
+
+class ShardOpened(msgspec.Struct, frozen=True):
+    """Read this shard from `progress` on. `parents` must be finished first (lineage)."""
+
+    shard: str
+    progress: ShardProgress
+    parents: tuple[str, ...] = ()
+
+
+class RecordsFetched(msgspec.Struct, frozen=True):
+    """Answers Fetch: records in order, all after `Fetch.after`; none when the wait ran out.
+
+    `read_to` is the highest position known to hold nothing more to read below it, so that
+    filtered or trimmed stretches still move the checkpoint; at least the last record's position.
+    """
+
+    command_id: int
+    records: tuple[Record, ...]
+    read_to: int
+    is_end: bool = False
+    """The shard is closed and this was its last record."""
+
+
+class FetchFailed(msgspec.Struct, frozen=True):
+    """Answers Fetch: the source could not be read. Asked for again after a back-off."""
+
+    command_id: int
+    reason: str
+
+
+class InvocationFinished(msgspec.Struct, frozen=True):
+    """Answers Invoke."""
+
+    command_id: int
+    outcome: Outcome
+
+
+class ProgressStored(msgspec.Struct, frozen=True):
+    """Answers SaveProgress: durable."""
+
+    command_id: int
+
+
+class ProgressFailed(msgspec.Struct, frozen=True):
+    """Answers SaveProgress: nothing was stored. Asked for again after a back-off."""
+
+    command_id: int
+    reason: str
+
+
+class DiscardStored(msgspec.Struct, frozen=True):
+    """Answers Discard: the on-failure record and the progress are durable."""
+
+    command_id: int
+
+
+class DiscardFailed(msgspec.Struct, frozen=True):
+    """Answers Discard: nothing was stored. Asked for again after a back-off."""
+
+    command_id: int
+    reason: str
+
+
+class SettingsChanged(msgspec.Struct, frozen=True):
+    """New settings; they hold from each lane's next batch on."""
+
+    spec: MappingSpec
+
+
+class DrainRequested(msgspec.Struct, frozen=True):
+    """Start nothing new: no fetch, no invocation, no retry. Running ones still finish."""
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """Take up work again after a drain (a mapping enabled while it was being disabled)."""
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time has passed."""
+
+
+Event = (
+    ShardOpened
+    | RecordsFetched
+    | FetchFailed
+    | InvocationFinished
+    | ProgressStored
+    | ProgressFailed
+    | DiscardStored
+    | DiscardFailed
+    | SettingsChanged
+    | DrainRequested
+    | Resumed
+    | Tick
+)
+
+# Commands: work, imperative.
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """Back-pressure made visible: a shard is read only when the engine has room.
+
+    Waits until there is at least one record, at most `limits.FETCH_WAIT_MS`.
+    """
+
+    command_id: int
+    shard: str
+    after: int
+    records_max: int
+    bytes_max: int
+
+
+class Invoke(msgspec.Struct, frozen=True):
+    """Run the function on this batch. `attempt` starts at 1."""
+
+    command_id: int
+    shard: str
+    lane: int
+    records: tuple[Record, ...]
+    attempt: int
+
+
+class SaveProgress(msgspec.Struct, frozen=True):
+    """Make this step durable."""
+
+    command_id: int
+    update: ProgressUpdate
+
+
+class Discard(msgspec.Struct, frozen=True):
+    """Give up on a batch: store its on-failure record and the progress in one transaction.
+
+    `condition` is `RetryAttemptsExhausted`, `RecordAgeExceeded` or `MaximumPayloadSizeExceeded`.
+    `outcome` is that of the last attempt, None when there was none or the age decided.
+    """
+
+    command_id: int
+    records: tuple[Record, ...]
+    condition: str
+    invoke_count: int
+    outcome: Outcome | None
+    update: ProgressUpdate
+
+
+Command = Fetch | Invoke | SaveProgress | Discard
+
+
+class Engine(Protocol):
+    """One event source mapping's decisions, as a state machine."""
+
+    def handle(self, event: Event, now_ms: int, wall_ms: int) -> list[Command]:
+        """Take in one event and return what to do now.
+
+        `now_ms` is monotonic and never smaller than in the call before; `wall_ms` is epoch
+        time, used only for record age and tumbling windows.
+        Raises `EngineError` if the event cannot follow what came before it.
+        """
+
+    def next_wakeup_ms(self) -> int | None:
+        """When to send the next `Tick` (monotonic), None if only an event can change anything."""
+
+    @property
+    def is_drained(self) -> bool:
+        """After `DrainRequested`: nothing is running any more."""

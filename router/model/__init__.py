@@ -1,0 +1,1 @@
+"""The vocabulary: values every stage speaks in. Imports nothing of ours."""

@@ -1,0 +1,55 @@
+"""What a function is, and one invocation of it."""
+
+import msgspec
+
+
+class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a function: all an environment needs to know to run it.
+
+    `environment` holds references (`{{resolve:…}}`) unresolved. `code_path` is the folder with
+    the code; `code_hash` changes whenever the code does.
+    """
+
+    name: str
+    arn: str
+    """Unqualified ARN."""
+    version: str = "$LATEST"
+    runtime: str
+    handler: str
+    code_path: str
+    code_hash: str
+    timeout_ms: int = 3_000
+    memory_mb: int = 128
+    ephemeral_mb: int = 512
+    environment: dict[str, str] = {}
+    log_group: str = ""
+    revision: str = ""
+    """Changes with any part of the function; environments of an older one are not reused."""
+
+
+class InvokeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One synchronous invocation. `payload` is the event JSON, passed through untouched."""
+
+    function: FunctionVersion
+    invoked_arn: str
+    request_id: str
+    payload: bytes
+    client_context: bytes | None = None
+    trace_id: str | None = None
+
+
+class InvokeReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back.
+
+    With `error_type` set, `payload` is the error document of `functions-and-invocation.md` 6.3
+    and an API caller gets `X-Amz-Function-Error: Unhandled`.
+    """
+
+    payload: bytes
+    error_type: str | None = None
+    log_tail: bytes = b""
+    """Last 4 KB of START … REPORT."""
+    duration_ms: float = 0.0
+    init_ms: float | None = None
+    """Set when this invocation made the environment (a cold start)."""
+    memory_mb_max: int = 0

@@ -1,0 +1,75 @@
+"""Named maxima that are not settings: quotas of AWS and bounds of our own.
+
+Sources: `docs/contracts/event-source-mappings.md` 13, `docs/contracts/functions-and-invocation.md`
+14 and `docs/contracts/bus-http-and-schedules.md` 6.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+EVENT_BYTES_MAX = 6 * MIB
+"""Largest event JSON of one invocation, 6,291,456 bytes (Lambda quota)."""
+
+RESPONSE_BYTES_MAX = 6 * MIB + 100
+"""Largest reply of a handler, 6,291,556 bytes (Lambda quota)."""
+
+BATCH_SIZE_MAX = 10_000
+"""Most records of one invocation (Lambda quota)."""
+
+WINDOW_S_MAX = 300
+"""Longest batching window in seconds (Lambda quota)."""
+
+PARALLELIZATION_FACTOR_MAX = 10
+"""Most lanes of one shard (Lambda quota)."""
+
+RETRIES_MAX = 10_000
+"""Largest MaximumRetryAttempts (Lambda quota)."""
+
+RECORD_AGE_S_MAX = 604_800
+"""Largest MaximumRecordAgeInSeconds (Lambda quota)."""
+
+RUN_AHEAD_RECORDS_MAX = 20_000
+"""Records of one shard an engine holds while a lane of it is not finished."""
+
+RUN_AHEAD_BYTES_MAX = 32 * MIB
+"""Bytes of one shard an engine holds while a lane of it is not finished."""
+
+FETCH_RECORDS_MAX = 2_000
+"""Most records one Fetch asks for."""
+
+FETCH_BYTES_MAX = 8 * MIB
+"""Most bytes one Fetch asks for; a single larger record still comes alone."""
+
+FETCH_WAIT_MS = 20_000
+"""A Fetch with nothing to read is answered empty after this time."""
+
+BACKOFF_MS_MIN = 500
+"""First wait after a failed attempt (`event-source-mappings.md` 3.4)."""
+
+BACKOFF_MS_MAX = 60_000
+"""Ceiling of the wait between attempts."""
+
+CODE_ZIPPED_BYTES_MAX = 52_428_800
+"""Largest zip in a request (Lambda quota)."""
+
+CODE_UNZIPPED_BYTES_MAX = 262_144_000
+"""Largest unpacked code with layers (Lambda quota)."""
+
+CODE_ENTRIES_MAX = 50_000
+"""Most entries of one zip."""
+
+ENVIRONMENT_BYTES_MAX = 4096
+"""Largest compact JSON of a function's environment variables (Lambda quota)."""
+
+TIMEOUT_S_MAX = 900
+"""Longest function timeout in seconds (Lambda quota)."""
+
+MEMORY_MB_MIN = 128
+MEMORY_MB_MAX = 10_240
+"""Memory of a function in MB (Lambda quota)."""
+
+LOG_TAIL_BYTES = 4096
+"""Bytes of log returned by an invocation with LogType=Tail."""
+
+OUTBOX_ATTEMPTS_MAX = 20
+"""Deliveries tried for one outbox row before it counts as failed (D7)."""

@@ -1,0 +1,47 @@
+"""How far a mapping has come in a shard: what is stored so that a restart repeats little."""
+
+import msgspec
+
+
+class LaneHead(msgspec.Struct, frozen=True):
+    """The batch at the head of a lane that has failed at least once.
+
+    `first` and `last` are positions of the lane's own records. `ends` are the last positions
+    of the parts that wait behind it after a bisect, nearest first, so the part after the head
+    runs from the lane's first record past `last` to `ends[0]`. Stored at each failure, so that
+    a record that kills the router cannot reset its own budget (`design.md` 7a).
+    """
+
+    first: int
+    last: int
+    attempts: int
+    ends: tuple[int, ...] = ()
+    first_failure_wall_ms: int = 0
+
+
+class LaneProgress(msgspec.Struct, frozen=True):
+    """Everything of this lane at or below `position` is finished."""
+
+    lane: int
+    position: int
+    head: LaneHead | None = None
+
+
+class ShardProgress(msgspec.Struct, frozen=True):
+    """Everything of the shard at or below `position` is finished, and of each lane what it says.
+
+    `factor` is the lane map that `lanes` were made with.
+    """
+
+    position: int
+    factor: int = 1
+    lanes: tuple[LaneProgress, ...] = ()
+
+
+class ProgressUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """One durable step: the shard's position and one lane's progress, stored together."""
+
+    shard: str
+    position: int
+    factor: int
+    lane: LaneProgress

@@ -1,0 +1,21 @@
+"""A record as read from a source."""
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record of one shard.
+
+    `position` orders the records of a shard. `data` is the source's own part of the event
+    record: for a webhook the JSON members after `sequenceNumber`, without the opening brace
+    (`sources/webhook_event.py`). `size_bytes` is what the record takes in the event JSON,
+    commas included; it is never too small.
+    """
+
+    position: int
+    key: str
+    arrival_ms: int
+    """Wall clock, epoch milliseconds."""
+    size_bytes: int
+    data: bytes
+    event_id: str = ""

@@ -1,0 +1,47 @@
+"""A webhook stream: where it listens, how it is signed, how its records are spread."""
+
+import msgspec
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """How a sender proves itself. `secrets` are references or values; any one may match.
+
+    For scheme `hmac-sha256`: `header`, `prefix`, `encoding`, `template` with `{body}`,
+    `{timestamp}` and `{id}`, `timestamp_header`, `id_header`.
+    """
+
+    scheme: str
+    """github | standard-webhooks | hmac-sha256 | none"""
+    secrets: tuple[str, ...] = ()
+    tolerance_s: int = 300
+    header: str | None = None
+    prefix: str = ""
+    encoding: str = "hex"
+    template: str = "{body}"
+    timestamp_header: str | None = None
+    id_header: str | None = None
+
+
+class Deduplicate(msgspec.Struct, frozen=True, kw_only=True):
+    """`key` is `header.NAME` or a body path `$.a.b`; `window_s` how long a key is remembered."""
+
+    key: str
+    window_s: int = 604_800
+
+
+class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One webhook (`design.md` 5 and 7a)."""
+
+    name: str
+    arn: str
+    path: str
+    signature: Signature
+    partition_key: str | None = None
+    """`$.body.path` or `header.NAME`; None: spread evenly."""
+    on_unkeyable: str = "Refuse"
+    """Refuse | Spread: a body that is not JSON where a body path is the key."""
+    shards: int = 1
+    deduplicate: Deduplicate | None = None
+    retention_s: int = 86_400
+    body_bytes_max: int = 5 * 1024 * 1024
+    """5 MiB, so that one record with its headers always fits the 6 MiB event."""

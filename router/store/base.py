@@ -1,0 +1,320 @@
+"""The store: one interface, implemented by SQLite here and by PostgreSQL later.
+
+Every `async` method that writes returns only when what it wrote is durable; writes that wait
+at the same time share one transaction and one sync (group commit). A method that raises has
+kept nothing. Raises `StoreFull` when too much waits or a cap is reached, `StoreError` for
+anything else the disk says.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from router.model.progress import ProgressUpdate, ShardProgress
+from router.model.record import Record
+
+# Metadata: what exists. Small, loaded whole at start, written through.
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """One thing that exists: `kind` is function, mapping, webhook, queue, stack …; `body` JSON."""
+
+    kind: str
+    name: str
+    body: bytes
+
+
+class Put(msgspec.Struct, frozen=True):
+    """Create or replace a resource."""
+
+    resource: Resource
+
+
+class Delete(msgspec.Struct, frozen=True):
+    """Remove a resource; removing what is not there is no error."""
+
+    kind: str
+    name: str
+
+
+class DropStream(msgspec.Struct, frozen=True):
+    """Remove a stream's records, deduplication keys and every mapping's progress in it."""
+
+    stream: str
+
+
+class DropQueue(msgspec.Struct, frozen=True):
+    """Remove a queue's messages."""
+
+    queue: str
+
+
+class DropProgress(msgspec.Struct, frozen=True):
+    """Forget how far a mapping has come."""
+
+    mapping: str
+
+
+Change = Put | Delete | DropStream | DropQueue | DropProgress
+
+
+class MetadataStore(Protocol):
+    """What exists."""
+
+    async def load(self) -> Sequence[Resource]:
+        """Everything that exists."""
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        """Make all changes in one transaction, in order."""
+
+
+# Streams: webhook records.
+
+
+class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record to append to one shard of one stream."""
+
+    stream: str
+    """ARN."""
+    shard: str
+    event_id: str
+    key: str
+    arrival_ms: int
+    data: bytes
+    size_bytes: int
+    dedup_key: str | None = None
+    dedup_until_ms: int = 0
+    """Wall clock until when `dedup_key` is remembered."""
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """A durable record: its place, or the first one's id when it was a duplicate."""
+
+    event_id: str
+    position: int
+    """0 for a duplicate."""
+    is_duplicate: bool
+
+
+class StreamStats(msgspec.Struct, frozen=True):
+    """What a stream holds, for lag, `peek` and retention."""
+
+    shard: str
+    last_position: int
+    oldest_position: int
+    oldest_arrival_ms: int | None
+
+
+class StreamStore(Protocol):
+    """Append-only shards of records, kept for their retention.
+
+    Positions start at 1 per shard, grow by 1, come from a counter row inside the commit and
+    are never reused after a trim (`design.md` 7a).
+    """
+
+    async def append(self, record: NewRecord) -> Appended:
+        """Append; a known `dedup_key` appends nothing and names the first event, once durable."""
+
+    async def read(
+        self, stream: str, shard: str, after: int, records_max: int, bytes_max: int
+    ) -> tuple[Sequence[Record], int]:
+        """Records after a position, in order, and how far was read.
+
+        At least one record when there is one, however large. Served from memory when they were
+        committed a moment ago. The second value is the highest position known to hold nothing
+        unread below it.
+        """
+
+    def subscribe(self, stream: str, shard: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` in the loop after each commit with records for the shard.
+
+        Returns what ends the subscription.
+        """
+
+    async def stats(self, stream: str) -> Sequence[StreamStats]:
+        """Positions and oldest record of every shard that ever held a record."""
+
+    async def position_at(self, stream: str, shard: str, arrival_ms: int) -> int:
+        """The position before the first record that arrived at or after a wall time."""
+
+    async def trim(
+        self, stream: str, before_ms: int, finished: Mapping[str, int]
+    ) -> tuple[int, int]:
+        """Remove records that arrived before a wall time, in bounded steps.
+
+        `finished` is per shard the lowest position every mapping has finished. Returns how many
+        were removed and how many of them were not finished (counted and alerted, never silent).
+        """
+
+
+# Progress: how far a mapping has come; discards.
+
+
+class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One on-failure record on its way to a destination."""
+
+    id: int = 0
+    """Given by the store."""
+    mapping: str
+    destination: str
+    """ARN."""
+    body: bytes
+    records: int
+    """How many records it gives up: DroppedEventCount when delivery fails for good."""
+    attempts: int = 0
+    next_attempt_ms: int = 0
+    """Wall clock."""
+
+
+class EnqueuedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message delivered to an embedded queue within another transaction."""
+
+    queue: str
+    body: str
+    delay_s: int = 0
+    retention_s: int = 345_600
+
+
+class ProgressStore(Protocol):
+    """Checkpoints, lane heads and discards of mappings."""
+
+    async def load(self, mapping: str) -> Mapping[str, ShardProgress]:
+        """Per shard, what was stored last."""
+
+    async def save(self, mapping: str, update: ProgressUpdate) -> None:
+        """Store one step."""
+
+    async def discard(
+        self,
+        mapping: str,
+        update: ProgressUpdate,
+        outbox: OutboxRow | None,
+        message: EnqueuedMessage | None,
+    ) -> None:
+        """Store progress and its on-failure record (an outbox row or an embedded delivery) at once."""
+
+    async def start(self, mapping: str, positions: Mapping[str, int]) -> None:
+        """Fix where a new mapping starts, so that a restart does not move it."""
+
+
+class OutboxStore(Protocol):
+    """On-failure records waiting for delivery."""
+
+    async def due(self, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
+        """Rows whose next attempt is due, oldest first."""
+
+    async def delivered(self, row_id: int, message: EnqueuedMessage | None = None) -> None:
+        """Remove a row; with a message, enqueue it in the same transaction."""
+
+    async def failed(self, row_id: int, next_attempt_ms: int) -> None:
+        """Count an attempt and set the next one."""
+
+    async def depth(self) -> tuple[int, int | None]:
+        """Rows waiting and the oldest one's age as wall ms of its making."""
+
+
+# Queues: messages of embedded queues.
+
+
+class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to store. `attributes` is JSON of the message attributes as on the wire."""
+
+    queue: str
+    message_id: str
+    body: str
+    attributes: bytes = b""
+    system: bytes = b""
+    """JSON of system attributes kept with it (SenderId, AWSTraceHeader …)."""
+    sent_ms: int
+    visible_ms: int
+    """Wall clock from when it may be received."""
+    expires_ms: int
+
+
+class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as received. `token` changes with each receive; it is in the receipt handle."""
+
+    id: int
+    message_id: str
+    body: str
+    attributes: bytes
+    system: bytes
+    sent_ms: int
+    first_received_ms: int
+    receive_count: int
+    token: int
+
+
+class QueueCounts(msgspec.Struct, frozen=True):
+    """ApproximateNumberOfMessages, …NotVisible, …Delayed."""
+
+    visible: int
+    in_flight: int
+    delayed: int
+
+
+class QueueStore(Protocol):
+    """Messages of embedded standard queues; the rules are `embedded/queue.py`."""
+
+    async def send(self, messages: Sequence[NewMessage]) -> None:
+        """Store messages in one transaction."""
+
+    async def receive(
+        self,
+        queue: str,
+        now_ms: int,
+        messages_max: int,
+        visibility_ms: int,
+        redrive: tuple[str, int] | None = None,
+    ) -> Sequence[StoredMessage]:
+        """Hand out visible messages and hide them.
+
+        `redrive` is (dead-letter queue, maxReceiveCount): a message whose count would pass the
+        maximum moves there in the same transaction instead of being handed out.
+        """
+
+    async def peek(self, queue: str, messages_max: int) -> Sequence[StoredMessage]:
+        """Look without receiving, oldest first."""
+
+    async def delete(self, queue: str, ids: Sequence[int]) -> None:
+        """Remove messages; one that is gone already is no error."""
+
+    async def change_visibility(
+        self, queue: str, message: int, token: int, now_ms: int, visible_ms: int
+    ) -> bool:
+        """Set when a received message comes back. False: it is gone or was received again."""
+
+    async def counts(self, queue: str, now_ms: int) -> QueueCounts:
+        """How many messages wait, are hidden, are delayed."""
+
+    async def next_visible_ms(self, queue: str, now_ms: int) -> int | None:
+        """When the next hidden or delayed message becomes visible; None when there is none."""
+
+    async def purge(self, queue: str) -> None:
+        """Remove all messages."""
+
+    async def expire(self, now_ms: int) -> int:
+        """Remove messages past their retention, in bounded steps; how many."""
+
+    def subscribe(self, queue: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` in the loop after each commit that sent to the queue."""
+
+
+class Store(Protocol):
+    """All of it."""
+
+    metadata: MetadataStore
+    streams: StreamStore
+    progress: ProgressStore
+    outbox: OutboxStore
+    queues: QueueStore
+
+    async def open(self) -> None:
+        """Lock, check and migrate. Raises `StoreUnusable`; changes nothing then."""
+
+    async def close(self) -> None:
+        """Finish what waits, checkpoint the log, release the lock."""
+
+    def describe(self) -> Mapping[str, str]:
+        """Facts for `doctor`: path, schema version, sync mode, sizes."""
