@@ -192,7 +192,7 @@ class ProgressStore(Protocol):
         outbox: OutboxRow | None,
         message: EnqueuedMessage | None,
     ) -> None:
-        """Store progress and its on-failure record (an outbox row or an embedded delivery) at once."""
+        """Store progress with its on-failure record: an outbox row or an embedded delivery."""
 
     async def start(self, mapping: str, positions: Mapping[str, int]) -> None:
         """Fix where a new mapping starts, so that a restart does not move it."""

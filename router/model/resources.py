@@ -1,0 +1,104 @@
+"""What exists, as it is stored: functions, mappings, queues, stacks.
+
+Each is one JSON document in the store's metadata. Times are epoch milliseconds.
+"""
+
+import msgspec
+
+from router.model.webhook import WebhookSpec
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The stack and logical id a resource was applied from; none for one made through the API."""
+
+    stack: str
+    logical_id: str
+
+
+class Function(msgspec.Struct, frozen=True, kw_only=True):
+    """One function (`functions-and-invocation.md` 4.1). Its only version here is `$LATEST`.
+
+    `code_path` is the folder the code runs from: the user's own one when `is_in_place`, else a
+    snapshot under the data folder named by `code_hash`. `code_sha256` is base64 of the zip's
+    SHA-256: of the uploaded one, or of a deterministic zip made when first asked for.
+    """
+
+    name: str
+    runtime: str
+    handler: str
+    role: str
+    description: str = ""
+    timeout_s: int = 3
+    memory_mb: int = 128
+    ephemeral_mb: int = 512
+    environment: dict[str, str] = {}
+    architecture: str = "x86_64"
+    code_path: str
+    code_hash: str
+    code_size: int = 0
+    code_sha256: str | None = None
+    is_in_place: bool = False
+    last_modified_ms: int
+    revision_id: str
+    aliases: dict[str, str] = {}
+    """Alias name → version; every version is `$LATEST` until versions come."""
+    tags: dict[str, str] = {}
+    extra: dict[str, object] = {}
+    """Members stored and returned without effect (`docs/compatibility.md`)."""
+    owner: Owner | None = None
+
+
+class Mapping(msgspec.Struct, frozen=True, kw_only=True):
+    """One event source mapping, in the API's own words and units."""
+
+    uuid: str
+    name: str
+    """Template logical id, or the first 8 characters of the UUID."""
+    function: str
+    """Bare function name."""
+    qualifier: str | None = None
+    event_source_arn: str
+    is_enabled: bool = True
+    batch_size: int = 100
+    window_s: int = 0
+    factor: int = 1
+    retries_max: int = -1
+    record_age_s_max: int = -1
+    is_bisecting: bool = False
+    response_types: tuple[str, ...] = ()
+    destination_arn: str | None = None
+    tumbling_window_s: int = 0
+    starting_position: str = "TRIM_HORIZON"
+    starting_timestamp_ms: int | None = None
+    last_modified_ms: int
+    tags: dict[str, str] = {}
+    owner: Owner | None = None
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """One embedded standard queue; `attributes` as set, all text (`bus-…md` 6.2)."""
+
+    name: str
+    arn: str
+    attributes: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    created_s: int
+    modified_s: int
+    owner: Owner | None = None
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """One webhook stream; the spec is `model.webhook.WebhookSpec`."""
+
+    spec: WebhookSpec
+    owner: Owner | None = None
+
+
+class Stack(msgspec.Struct, frozen=True, kw_only=True):
+    """What a template made: logical id → (kind, name), so that apply can tell what to remove."""
+
+    name: str
+    members: dict[str, tuple[str, str]] = {}
+    outputs: dict[str, str] = {}
+    applied_ms: int = 0
+    template_path: str = ""

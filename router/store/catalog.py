@@ -1,0 +1,113 @@
+"""The catalog: everything that exists, typed and in memory, written through to the store.
+
+One owner of the truth. Whoever changes what exists computes changes against the catalog and
+commits them; they are durable first, then visible, then listeners hear of them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+
+from router.model.errors import RouterError
+from router.model.resources import Function, Mapping, Queue, Stack, Webhook
+from router.store.base import Change, Delete, MetadataStore, Put, Resource
+
+KINDS: Final[dict[str, type[msgspec.Struct]]] = {
+    "function": Function,
+    "mapping": Mapping,
+    "queue": Queue,
+    "webhook": Webhook,
+    "stack": Stack,
+}
+
+Listener = Callable[[Sequence[Change]], None]
+
+
+class CatalogError(RouterError):
+    """The store holds a resource this router cannot read."""
+
+    code = "catalog_error"
+
+
+class Catalog:
+    """Functions, mappings, queues, webhooks and stacks by name (mappings by UUID).
+
+    The dicts are for reading; change them only through `commit`.
+    """
+
+    def __init__(self, store: MetadataStore) -> None:
+        self._store = store
+        self._lock = asyncio.Lock()
+        self._listeners: list[Listener] = []
+        self.functions: dict[str, Function] = {}
+        self.mappings: dict[str, Mapping] = {}
+        self.queues: dict[str, Queue] = {}
+        self.webhooks: dict[str, Webhook] = {}
+        self.stacks: dict[str, Stack] = {}
+
+    async def load(self) -> None:
+        """Read everything. Raises `CatalogError` for what cannot be read."""
+        for resource in await self._store.load():
+            self._keep(resource)
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` in the loop after each commit, with its changes, in order."""
+        self._listeners.append(listener)
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator["Catalog"]:
+        """Hold off other changes while changes are computed and committed with `commit_locked`."""
+        async with self._lock:
+            yield self
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        """Make changes durable, then visible, then known. One transaction."""
+        async with self._lock:
+            await self.commit_locked(changes)
+
+    async def commit_locked(self, changes: Sequence[Change]) -> None:
+        """As `commit`, inside `changing()`."""
+        if not changes:
+            return
+        await self._store.apply(changes)
+        for change in changes:
+            if isinstance(change, Put):
+                self._keep(change.resource)
+            elif isinstance(change, Delete):
+                self._table(change.kind).pop(change.name, None)
+        for listener in self._listeners:
+            listener(changes)
+
+    def _keep(self, resource: Resource) -> None:
+        self._table(resource.kind)[resource.name] = decode(resource)
+
+    def _table(self, kind: str) -> dict[str, Any]:
+        tables: dict[str, dict[str, Any]] = {
+            "function": self.functions,
+            "mapping": self.mappings,
+            "queue": self.queues,
+            "webhook": self.webhooks,
+            "stack": self.stacks,
+        }
+        try:
+            return tables[kind]
+        except KeyError:
+            raise CatalogError(f"the store holds a resource of unknown kind {kind!r}") from None
+
+
+def put(kind: str, name: str, value: msgspec.Struct) -> Put:
+    """The change that creates or replaces a typed resource."""
+    return Put(Resource(kind, name, msgspec.json.encode(value)))
+
+
+def decode(resource: Resource) -> msgspec.Struct:
+    """A typed resource. Raises `CatalogError`."""
+    try:
+        return msgspec.json.decode(resource.body, type=KINDS[resource.kind])
+    except (KeyError, msgspec.MsgspecError) as error:
+        raise CatalogError(
+            f"the store's {resource.kind} {resource.name!r} cannot be read: {error}"
+        ) from error

@@ -1,0 +1,1 @@
+"""Metrics and logs. Every metric of the router is in `metrics.py`."""

@@ -1,0 +1,55 @@
+"""Logs: JSON lines, or lines for people when stderr is a terminal.
+
+One line per batch, never a payload, a header, an environment value or a credential.
+"""
+
+import sys
+from typing import Any, TextIO
+
+import orjson
+import structlog
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
+    """Set up logging once.
+
+    `form` is `json`, `text`, or `auto`: text on a terminal. Lines go to stderr, so that stdout
+    stays a command's own.
+    """
+    out = stream if stream is not None else sys.stderr
+    as_text = form == "text" or (form == "auto" and out.isatty())
+    timestamp = structlog.processors.TimeStamper(
+        fmt="%H:%M:%S" if as_text else "iso", utc=not as_text
+    )
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        timestamp,
+    ]
+    if as_text:
+        structlog.configure(
+            processors=[
+                *shared,
+                structlog.dev.ConsoleRenderer(
+                    colors=out.isatty(),
+                    pad_event_to=26,
+                    exception_formatter=structlog.dev.plain_traceback,
+                ),
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+            logger_factory=structlog.WriteLoggerFactory(file=out),
+            cache_logger_on_first_use=True,
+        )
+        return
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(serializer=orjson.dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.BytesLoggerFactory(file=out.buffer),
+        cache_logger_on_first_use=True,
+    )

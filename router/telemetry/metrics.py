@@ -1,0 +1,281 @@
+"""Every metric the router exports.
+
+Prefix `router_`, base units, labels from bounded sets only (mapping, function, webhook, reason);
+never an id, a key, a URL or an error text. Bind label children once per mapping or function:
+`.labels()` in a hot path costs four times the increment.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+"""Ours alone: nothing of a library's default registry leaks in."""
+
+DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+SIZE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+# Ingress
+
+INGEST = Counter(
+    "router_ingest_requests_total",
+    "Webhook requests by result: accepted, duplicate, or the reason of the refusal.",
+    ["webhook", "result"],
+    registry=REGISTRY,
+)
+INGEST_BYTES = Counter(
+    "router_ingest_bytes_total",
+    "Body bytes of accepted webhook requests.",
+    ["webhook"],
+    registry=REGISTRY,
+)
+INGEST_DURATION = Histogram(
+    "router_ingest_duration_seconds",
+    "Time from a complete webhook request to its durable answer.",
+    ["webhook"],
+    buckets=DURATION_BUCKETS_S,
+    registry=REGISTRY,
+)
+INGEST_UNKEYED = Counter(
+    "router_ingest_unkeyed_total",
+    "Accepted webhook records whose partition key was missing; they were spread by event id.",
+    ["webhook"],
+    registry=REGISTRY,
+)
+INGRESS_CONNECTIONS = Gauge(
+    "router_ingress_connections", "Open ingress connections.", registry=REGISTRY
+)
+INGRESS_REFUSED = Counter(
+    "router_ingress_refused_total",
+    "Ingress requests and connections refused before a webhook was known, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
+
+# Mappings
+
+MAPPING_INFO = Gauge(
+    "router_mapping_info",
+    "Always 1: which function and source a mapping joins.",
+    ["mapping", "uuid", "function", "source"],
+    registry=REGISTRY,
+)
+MAPPING_STATE = Gauge(
+    "router_mapping_state",
+    "1 for the state a mapping is in.",
+    ["mapping", "state"],
+    registry=REGISTRY,
+)
+RECORDS_POLLED = Counter(
+    "router_mapping_records_polled_total",
+    "Records read from the source (PolledEventCount).",
+    ["mapping"],
+    registry=REGISTRY,
+)
+RECORDS_INVOKED = Counter(
+    "router_mapping_records_invoked_total",
+    "Records handed to the function, again on every retry (InvokedEventCount).",
+    ["mapping"],
+    registry=REGISTRY,
+)
+RECORDS_FAILED = Counter(
+    "router_mapping_records_failed_total",
+    "Records whose invocation failed (FailedInvokeEventCount).",
+    ["mapping"],
+    registry=REGISTRY,
+)
+RECORDS_DISCARDED = Counter(
+    "router_mapping_records_discarded_total",
+    "Records given up, by condition.",
+    ["mapping", "condition"],
+    registry=REGISTRY,
+)
+RECORDS_DROPPED = Counter(
+    "router_mapping_records_dropped_total",
+    "Discarded records that no destination took (DroppedEventCount).",
+    ["mapping"],
+    registry=REGISTRY,
+)
+RECORDS_DELIVERED = Counter(
+    "router_mapping_records_destination_delivered_total",
+    "Discarded records delivered to the destination (OnFailureDestinationDeliveredEventCount).",
+    ["mapping"],
+    registry=REGISTRY,
+)
+RECORDS_EXPIRED = Counter(
+    "router_stream_records_expired_unhandled_total",
+    "Records that aged out of their stream before every mapping had finished them.",
+    ["stream"],
+    registry=REGISTRY,
+)
+BATCHES = Counter(
+    "router_mapping_batches_total",
+    "Invocations by outcome: succeeded, partly_succeeded, failed, invalid_response, not_run.",
+    ["mapping", "outcome"],
+    registry=REGISTRY,
+)
+BATCH_RECORDS = Histogram(
+    "router_mapping_batch_records",
+    "Records per invocation.",
+    ["mapping"],
+    buckets=SIZE_BUCKETS,
+    registry=REGISTRY,
+)
+BISECTS = Counter(
+    "router_mapping_bisects_total",
+    "Batches split after a failure.",
+    ["mapping"],
+    registry=REGISTRY,
+)
+RETRIES = Counter(
+    "router_mapping_retries_total",
+    "Invocations that repeat a batch.",
+    ["mapping"],
+    registry=REGISTRY,
+)
+IN_FLIGHT = Gauge(
+    "router_mapping_invocations_in_flight",
+    "Invocations running now.",
+    ["mapping"],
+    registry=REGISTRY,
+)
+BUFFERED = Gauge(
+    "router_mapping_buffered_records",
+    "Records read and not yet finished.",
+    ["mapping"],
+    registry=REGISTRY,
+)
+ITERATOR_AGE = Gauge(
+    "router_mapping_iterator_age_seconds",
+    "Age of the last record of the batch sent last (IteratorAge).",
+    ["mapping"],
+    registry=REGISTRY,
+)
+LAG = Gauge(
+    "router_mapping_lag_records",
+    "Records in the source that are not finished.",
+    ["mapping"],
+    registry=REGISTRY,
+)
+ACCEPT_TO_HANDLED = Histogram(
+    "router_mapping_accept_to_handled_seconds",
+    "Time from a record's arrival to the end of the batch that finished it, oldest of the batch.",
+    ["mapping"],
+    buckets=(*DURATION_BUCKETS_S, 60, 300, 900, 3600),
+    registry=REGISTRY,
+)
+DESTINATION_FAILURES = Counter(
+    "router_destination_delivery_failures_total",
+    "Failed deliveries to an on-failure destination (DestinationDeliveryFailures).",
+    ["mapping"],
+    registry=REGISTRY,
+)
+OUTBOX_ROWS = Gauge(
+    "router_outbox_rows", "On-failure records waiting for delivery.", registry=REGISTRY
+)
+OUTBOX_AGE = Gauge(
+    "router_outbox_oldest_age_seconds", "Age of the oldest of them.", registry=REGISTRY
+)
+
+# Functions
+
+INVOCATIONS = Counter(
+    "router_function_invocations_total",
+    "Invocations by result: ok, error, timeout, crash.",
+    ["function", "result"],
+    registry=REGISTRY,
+)
+INVOCATION_DURATION = Histogram(
+    "router_invocation_duration_seconds",
+    "Time from handing an event to an environment to its reply.",
+    ["function"],
+    buckets=DURATION_BUCKETS_S,
+    registry=REGISTRY,
+)
+COLD_STARTS = Counter(
+    "router_function_cold_starts_total", "Environments made.", ["function"], registry=REGISTRY
+)
+COLD_START_DURATION = Histogram(
+    "router_function_init_duration_seconds",
+    "Time from asking for an environment to a loaded handler.",
+    ["function"],
+    buckets=DURATION_BUCKETS_S,
+    registry=REGISTRY,
+)
+THROTTLES = Counter(
+    "router_function_throttles_total",
+    "Invocations refused for want of concurrency (Throttles).",
+    ["function"],
+    registry=REGISTRY,
+)
+ENVIRONMENTS = Gauge(
+    "router_function_environments",
+    "Environments by state: busy, idle.",
+    ["function", "state"],
+    registry=REGISTRY,
+)
+LOG_DROPPED_BYTES = Counter(
+    "router_function_log_dropped_bytes_total",
+    "Bytes of function output dropped over the caps.",
+    ["function"],
+    registry=REGISTRY,
+)
+ISOLATION_INFO = Gauge(
+    "router_isolation_info",
+    "Always 1: the isolation rung in force and what it is made of.",
+    ["rung", "mechanisms"],
+    registry=REGISTRY,
+)
+CONCURRENCY_LIMIT = Gauge(
+    "router_concurrency_limit", "Most invocations at a time.", registry=REGISTRY
+)
+CONCURRENCY_USED = Gauge(
+    "router_concurrency_used", "Invocations running now, all functions.", registry=REGISTRY
+)
+
+# Store and process
+
+STORE_COMMIT_DURATION = Histogram(
+    "router_store_commit_duration_seconds",
+    "Time of one group commit, sync included.",
+    buckets=DURATION_BUCKETS_S,
+    registry=REGISTRY,
+)
+STORE_COMMIT_OPERATIONS = Histogram(
+    "router_store_commit_operations",
+    "Writes that shared one commit.",
+    buckets=SIZE_BUCKETS,
+    registry=REGISTRY,
+)
+STORE_WAITING = Gauge(
+    "router_store_waiting_operations", "Writes waiting for a commit.", registry=REGISTRY
+)
+STORE_BYTES = Gauge("router_store_bytes", "Bytes in use in the store.", registry=REGISTRY)
+STORE_ERRORS = Counter(
+    "router_store_errors_total",
+    "Writes the store refused or failed.",
+    ["reason"],
+    registry=REGISTRY,
+)
+LOOP_STALL_MAX = Gauge(
+    "router_event_loop_stall_max_seconds",
+    "Longest time the event loop was held up since the scrape before.",
+    registry=REGISTRY,
+)
+LOOP_STALL = Histogram(
+    "router_event_loop_stall_seconds",
+    "How late the event loop woke up.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+    registry=REGISTRY,
+)
+API_REQUESTS = Counter(
+    "router_api_requests_total",
+    "Control-plane requests by service, operation and HTTP status.",
+    ["service", "operation", "status"],
+    registry=REGISTRY,
+)
+UNKNOWN_MEMBERS = Counter(
+    "router_api_unknown_members_total",
+    "Request members the service model does not know; accepted as AWS does.",
+    ["service", "operation"],
+    registry=REGISTRY,
+)
+READY = Gauge("router_ready", "1 while the router takes in work.", registry=REGISTRY)
