@@ -1,0 +1,65 @@
+# Every target sets up what it needs. `make demo` and `make test` work on a fresh machine.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+CLIENTS := .venv-clients
+CLIENTS_STAMP := $(CLIENTS)/.stamp
+PIP := install --quiet --disable-pip-version-check --no-input
+
+.PHONY: demo check test sim crash bench fmt lock venv clients changelog clean python
+
+demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle
+	@$(BIN)/python examples/webhooks/demo.py $(if $(KEEP),--keep) $(if $(CHAOS),--chaos)
+
+check: venv ## format, lint, types, architecture, unit tests, 50 simulation seeds; under a minute
+	@$(BIN)/python .ci/stages.py check
+
+test: venv clients ## every test
+	@$(BIN)/python .ci/stages.py test
+
+sim: venv ## SEED=n replays one seed; SEEDS=400 MINUTES=60 runs more
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES))
+
+crash: venv ## kill -9 trials; TRIALS=1000 for the long run
+	@$(BIN)/python -m tests.crash $(if $(TRIALS),--trials $(TRIALS))
+
+bench: venv ## each goal beside its own baseline; ONLY=G1,G4 picks
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+fmt: venv ## format and mend what can be mended
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+venv: $(STAMP) ## .venv with everything pinned; instant when nothing changed
+clients: $(CLIENTS_STAMP) ## .venv-clients with the current boto3 and AWS CLI, as outside programs
+
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv, or set PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $$($(PYTHON) --version) found. Set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+
+$(STAMP): requirements/dev.lock pyproject.toml | python
+	@echo "setting up $(VENV) (once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip $(PIP) --require-hashes -r requirements/dev.lock
+	@$(BIN)/pip $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(CLIENTS_STAMP): requirements/clients.lock | python
+	@echo "setting up $(CLIENTS) (once)"
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/pip $(PIP) --require-hashes -r requirements/clients.lock
+	@touch $@
+
+lock: venv ## pin every package again, with hashes and without a registry's address
+	@command -v uv >/dev/null || { echo "uv is needed for this one: pip install uv"; exit 1; }
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.lock
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/run.lock
+	uv pip compile requirements/clients.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/clients.lock
+
+changelog: venv ## what the next release's changelog will say
+	@$(BIN)/towncrier build --draft --version next
+
+clean:
+	rm -rf $(VENV) $(CLIENTS) .router build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

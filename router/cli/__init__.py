@@ -1,0 +1,5 @@
+"""The `router` command."""
+
+
+def main() -> None:
+    """Run it."""

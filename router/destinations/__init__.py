@@ -1,0 +1,1 @@
+"""Stage 6, deliver: what was given up reaches its destination."""

@@ -1,0 +1,1 @@
+"""Stage 3, share out: who may invoke now."""

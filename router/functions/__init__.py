@@ -1,0 +1,1 @@
+"""What a function is: code packages, versions, look-up."""

@@ -1,0 +1,350 @@
+"""Runs the mappings that exist: starts, updates, drains and ends their shells.
+
+The catalog says what should be; this makes it so, one step at a time per mapping, and tells the
+API each mapping's state (`event-source-mappings.md` 1.6).
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from router.mapping import engine as e
+from router.mapping.shell import Clock, Mailbox, Runner, Shell, Source, SourceFormat
+from router.mapping.stream_engine import StreamEngine
+from router.model.arn import function_arn
+from router.model.errors import RouterError
+from router.model.function import FunctionVersion
+from router.model.mapping_spec import MappingSpec
+from router.model.progress import ShardProgress
+from router.model.resources import Mapping
+from router.store.base import Change, Delete, DropProgress, Put, Store
+from router.store.catalog import Catalog
+from router.telemetry.mapping_metrics import MappingMetrics
+
+log = structlog.get_logger()
+
+RESTART_S = 5.0
+"""How long a broken mapping rests before it starts again from what is stored."""
+
+DRAIN_S = 900.0
+"""How long a disabled or deleted mapping may drain: the longest function timeout."""
+
+
+class MappingStatus(msgspec.Struct, frozen=True):
+    """What the API says about a mapping besides its settings."""
+
+    state: str
+    transition_reason: str
+    last_processing_result: str
+
+
+class FunctionLookup(Protocol):
+    """Finds the version to run: `functions.resolve.FunctionResolver`."""
+
+    def get_for_mapping(self, name: str, qualifier: str | None) -> FunctionVersion:
+        """Raises `NotInvoked`."""
+
+
+class TurnTaker(Runner, Protocol):
+    """The dispatcher, which also wants to know who may ask."""
+
+    def register(self, claimant: str) -> None:
+        """A mapping that may ask for slots."""
+
+    def unregister(self, claimant: str) -> None:
+        """A mapping that will not ask again."""
+
+
+class Connector(Protocol):
+    """Makes sources and formats for event source ARNs."""
+
+    def source(self, arn: str) -> Source:
+        """The source behind an ARN."""
+
+    def format(self, arn: str) -> SourceFormat:
+        """How its events look."""
+
+    def shards(self, arn: str) -> Sequence[str]:
+        """Its shards; none when it does not exist."""
+
+
+class _Run:
+    """One mapping as it runs."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.state = "Creating"
+        self.shell: Shell | None = None
+        self.engine: StreamEngine | None = None
+        self.spec: MappingSpec | None = None
+        self.numbers: MappingMetrics | None = None
+        self.last_result = "No records processed"
+
+
+class MappingManager:
+    """All mappings of this router."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        dispatcher: TurnTaker,
+        connector: Connector,
+        functions: FunctionLookup,
+        mailbox: Mailbox,
+        clock: Clock,
+        *,
+        region: str,
+        account: str,
+        backoff_ms_max: int,
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._dispatcher = dispatcher
+        self._connector = connector
+        self._functions = functions
+        self._mailbox = mailbox
+        self._clock = clock
+        self._region = region
+        self._account = account
+        self._backoff_ms_max = backoff_ms_max
+        self._runs: dict[str, _Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    async def start(self) -> None:
+        """Start what is enabled, and follow the catalog from now on."""
+        self._catalog.listen(self._hear)
+        await asyncio.gather(*(self._reconcile(uuid) for uuid in list(self._catalog.mappings)))
+
+    def status(self, uuid: str) -> MappingStatus:
+        """State and result of a mapping; `Deleting` when it is on its way out or gone."""
+        mapping, run = self._catalog.mappings.get(uuid), self._runs.get(uuid)
+        if run is None:
+            if mapping is None:
+                state = "Deleting"
+            else:
+                state = "Creating" if mapping.is_enabled else "Disabled"
+            return MappingStatus(state, "User action", "No records processed")
+        result = run.shell.last_result if run.shell else run.last_result
+        return MappingStatus(run.state, "User action", result)
+
+    def is_draining(self, uuid: str) -> bool:
+        """Whether a deleted mapping still runs."""
+        return uuid in self._runs and uuid not in self._catalog.mappings
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Stop taking in, let running invocations end; False when time ran out (S1, S2)."""
+        self._is_stopping = True
+        shells = [run.shell for run in self._runs.values() if run.shell is not None]
+        ended = await asyncio.gather(*(shell.drain(timeout_s) for shell in shells))
+        await asyncio.gather(*(shell.stop() for shell in shells))
+        for task in self._tasks:
+            task.cancel()
+        return all(ended)
+
+    def finished_positions(self, arn: str) -> dict[str, int]:
+        """Per shard of a stream, the position every mapping on it has finished.
+
+        A stream without a mapping is finished nowhere.
+        """
+        lowest: dict[str, int] = {}
+        for shard in self._connector.shards(arn):
+            positions = [
+                run.engine.position(shard) if run.engine is not None else 0
+                for uuid, run in self._runs.items()
+                if self._reads(uuid, arn)
+            ]
+            lowest[shard] = min(positions, default=0)
+        return lowest
+
+    async def measure(self) -> None:
+        """Refresh lag and buffer gauges."""
+        stats: dict[str, dict[str, int]] = {}
+        for run in self._runs.values():
+            if run.engine is None or run.numbers is None or run.spec is None:
+                continue
+            arn = run.spec.source_arn
+            if arn not in stats:
+                rows = await self._store.streams.stats(arn)
+                stats[arn] = {row.shard: row.last_position for row in rows}
+            engine = run.engine
+            lag = sum(max(0, last - engine.position(s)) for s, last in stats[arn].items())
+            run.numbers.lag.set(lag)
+            run.numbers.buffered.set(engine.buffered_records)
+
+    # Following the catalog
+
+    def _reads(self, uuid: str, arn: str) -> bool:
+        mapping = self._catalog.mappings.get(uuid)
+        return mapping is not None and mapping.event_source_arn == arn
+
+    def _hear(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if isinstance(change, Put) and change.resource.kind == "mapping":
+                self._announce(change.resource.name)
+                self._spawn(change.resource.name)
+            elif isinstance(change, Delete) and change.kind == "mapping":
+                if change.name in self._runs:
+                    self._runs[change.name].state = "Deleting"
+                self._spawn(change.name)
+
+    def _announce(self, uuid: str) -> None:
+        """The state the API answers at once, before anything has happened."""
+        mapping = self._catalog.mappings[uuid]
+        run = self._runs.get(uuid)
+        if run is None:
+            run = self._runs[uuid] = _Run()
+            run.state = "Creating" if mapping.is_enabled else "Disabled"
+        elif mapping.is_enabled:
+            run.state = "Updating" if run.shell is not None else "Enabling"
+        else:
+            run.state = "Disabling" if run.shell is not None else "Disabled"
+
+    def _spawn(self, uuid: str, delay_s: float = 0.0) -> None:
+        if self._is_stopping:
+            return
+        task = asyncio.get_running_loop().create_task(self._reconcile_later(uuid, delay_s))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reconcile_later(self, uuid: str, delay_s: float) -> None:
+        if delay_s:
+            await asyncio.sleep(delay_s)
+        await self._reconcile(uuid)
+
+    async def _reconcile(self, uuid: str) -> None:
+        run = self._runs.setdefault(uuid, _Run())
+        async with run.lock:
+            try:
+                await self._bring_about(uuid, run)
+            except RouterError as error:
+                log.error("mapping_not_started", mapping=uuid, error=str(error))
+                self._spawn(uuid, RESTART_S)
+
+    async def _bring_about(self, uuid: str, run: _Run) -> None:
+        mapping = self._catalog.mappings.get(uuid)
+        if mapping is None:
+            await self._end(run)
+            # What was still running has stored progress after the mapping was deleted.
+            await self._store.metadata.apply([DropProgress(uuid)])
+            self._dispatcher.unregister(uuid)
+            if uuid not in self._catalog.mappings:
+                self._runs.pop(uuid, None)
+            return
+        spec = self._spec(mapping)
+        if not mapping.is_enabled:
+            await self._end(run)
+            run.state = "Disabled"
+        elif run.shell is None:
+            await self._begin(run, spec)
+            run.state = "Enabled"
+        else:
+            if run.spec != spec:
+                run.shell.change_settings(spec)
+                run.spec = spec
+            run.state = "Enabled"
+        if run.numbers is not None:
+            run.numbers.set_state(run.state)
+
+    async def _begin(self, run: _Run, spec: MappingSpec) -> None:
+        stored = await self._store.progress.load(spec.uuid)
+        shards = self._connector.shards(spec.source_arn)
+        missing = [shard for shard in shards if shard not in stored]
+        if missing:
+            positions = await self._starting_positions(spec, missing)
+            await self._store.progress.start(spec.uuid, positions)
+            stored = await self._store.progress.load(spec.uuid)
+        self._dispatcher.register(spec.uuid)
+        if run.numbers is None:
+            run.numbers = MappingMetrics(
+                spec.name, spec.uuid, _name_of(spec.function_arn), spec.source_arn
+            )
+        engine = StreamEngine(spec, backoff_ms_max=self._backoff_ms_max)
+        shell = Shell(
+            spec,
+            engine,
+            source=self._connector.source(spec.source_arn),
+            source_format=self._connector.format(spec.source_arn),
+            progress=self._store.progress,
+            runner=self._dispatcher,
+            mailbox=self._mailbox,
+            resolve=self._resolver(spec.uuid),
+            numbers=run.numbers,
+            clock=self._clock,
+            on_broken=lambda: self._restart(spec.uuid),
+        )
+        shell.last_result = run.last_result
+        run.shell, run.engine, run.spec = shell, engine, spec
+        shell.start([e.ShardOpened(shard, stored.get(shard, ShardProgress(0))) for shard in shards])
+
+    def _resolver(self, uuid: str) -> Callable[[], FunctionVersion]:
+        def resolve() -> FunctionVersion:
+            mapping = self._catalog.mappings.get(uuid)
+            name = mapping.function if mapping is not None else ""
+            qualifier = mapping.qualifier if mapping is not None else None
+            return self._functions.get_for_mapping(name, qualifier)
+
+        return resolve
+
+    async def _end(self, run: _Run) -> None:
+        if run.shell is not None:
+            await run.shell.drain(DRAIN_S)
+            await run.shell.stop()
+            run.last_result = run.shell.last_result
+        run.shell = run.engine = run.spec = None
+        if run.numbers is not None:
+            run.numbers.remove()
+            run.numbers = None
+
+    def _restart(self, uuid: str) -> None:
+        run = self._runs.get(uuid)
+        if run is not None and run.shell is not None:
+            run.last_result = run.shell.last_result
+            run.shell = run.engine = run.spec = None
+        self._spawn(uuid, RESTART_S)
+
+    async def _starting_positions(self, spec: MappingSpec, shards: list[str]) -> dict[str, int]:
+        if spec.starting_position == "LATEST":
+            stats = await self._store.streams.stats(spec.source_arn)
+            last = {row.shard: row.last_position for row in stats}
+            return {shard: last.get(shard, 0) for shard in shards}
+        if spec.starting_position == "AT_TIMESTAMP":
+            at_ms = spec.starting_timestamp_ms or 0
+            return {
+                shard: await self._store.streams.position_at(spec.source_arn, shard, at_ms)
+                for shard in shards
+            }
+        return dict.fromkeys(shards, 0)
+
+    def _spec(self, mapping: Mapping) -> MappingSpec:
+        return spec_of(mapping, self._region, self._account)
+
+
+def spec_of(mapping: Mapping, region: str, account: str) -> MappingSpec:
+    """An engine's settings from the API's."""
+    age_s = mapping.record_age_s_max
+    return MappingSpec(
+        uuid=mapping.uuid,
+        name=mapping.name,
+        function_arn=function_arn(region, account, mapping.function, mapping.qualifier),
+        source_arn=mapping.event_source_arn,
+        batch_size=mapping.batch_size,
+        window_ms=mapping.window_s * 1000,
+        factor=mapping.factor,
+        retries_max=mapping.retries_max,
+        record_age_ms_max=age_s * 1000 if age_s >= 0 else -1,
+        is_bisecting=mapping.is_bisecting,
+        is_reporting_failures="ReportBatchItemFailures" in mapping.response_types,
+        destination_arn=mapping.destination_arn or None,
+        tumbling_window_ms=mapping.tumbling_window_s * 1000,
+        starting_position=mapping.starting_position,
+        starting_timestamp_ms=mapping.starting_timestamp_ms,
+    )
+
+
+def _name_of(arn: str) -> str:
+    return arn.split(":function:", 1)[-1].split(":", 1)[0]

@@ -1,0 +1,408 @@
+"""The driver of a mapping engine: carries out its commands and tells it the facts.
+
+It decides nothing. Every command is answered by exactly one event, failure included; nothing
+else in the router may retry a batch.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from router.mapping import engine as e
+from router.model.errors import EngineError, NotInvoked, RouterError
+from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
+from router.model.mapping_spec import MappingSpec
+from router.model.outcome import Failed, NotRun, Outcome, PartlySucceeded, Succeeded
+from router.model.record import Record
+from router.store.base import EnqueuedMessage, OutboxRow, ProgressStore
+from router.telemetry.chaos import chaos_point
+from router.telemetry.mapping_metrics import MappingMetrics
+
+log = structlog.get_logger()
+
+INVOKE_FAILED = "PROBLEM: Function call failed"
+"""LastProcessingResult after a function error (`event-source-mappings.md` 1.7)."""
+
+
+class Clock(Protocol):
+    """Time: monotonic decides, wall only for ages and stamps."""
+
+    def now_ms(self) -> int:
+        """Monotonic milliseconds."""
+
+    def wall_ms(self) -> int:
+        """Epoch milliseconds."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now_ms(self) -> int:
+        """Monotonic milliseconds."""
+        return time.monotonic_ns() // 1_000_000
+
+    def wall_ms(self) -> int:
+        """Epoch milliseconds."""
+        return time.time_ns() // 1_000_000
+
+
+class Source(Protocol):
+    """Where records come from."""
+
+    async def fetch(
+        self, shard: str, after: int, records_max: int, bytes_max: int
+    ) -> tuple[Sequence[Record], int]:
+        """Records after a position, and how far was read; empty when a wait ran out."""
+
+
+class Runner(Protocol):
+    """Runs functions in a mapping's turn: `dispatch.dispatcher.Dispatcher`."""
+
+    async def invoke_for(self, claimant: str, request: InvokeRequest) -> InvokeReply:
+        """Raises `NotInvoked`."""
+
+
+class SourceFormat(Protocol):
+    """What a kind of source needs said in its own words."""
+
+    def build_event(self, shard: str, records: Sequence[Record]) -> bytes:
+        """The event JSON of a batch."""
+
+    def interpret(
+        self, spec: MappingSpec, shard: str, records: Sequence[Record], reply: InvokeReply
+    ) -> Outcome:
+        """What a reply means."""
+
+    def failure_record(
+        self,
+        spec: MappingSpec,
+        command: e.Discard,
+        *,
+        request_id: str,
+        wall_ms: int,
+    ) -> bytes:
+        """The on-failure record of a discarded batch."""
+
+
+class Mailbox(Protocol):
+    """Says how an on-failure record travels to a destination."""
+
+    def route(self, destination_arn: str, body: bytes) -> EnqueuedMessage | None:
+        """A message for an embedded queue that exists, None for everything else."""
+
+
+class Shell:
+    """One running mapping. `start`, then `drain`, then `stop`."""
+
+    def __init__(
+        self,
+        spec: MappingSpec,
+        engine: e.Engine,
+        *,
+        source: Source,
+        source_format: SourceFormat,
+        progress: ProgressStore,
+        runner: Runner,
+        mailbox: Mailbox,
+        resolve: Callable[[], FunctionVersion],
+        numbers: MappingMetrics,
+        clock: Clock,
+        on_broken: Callable[[], None],
+    ) -> None:
+        self._spec = spec
+        self._engine = engine
+        self._source = source
+        self._format = source_format
+        self._progress = progress
+        self._runner = runner
+        self._mailbox = mailbox
+        self._resolve = resolve
+        self._numbers = numbers
+        self._clock = clock
+        self._on_broken = on_broken
+        self._log = log.bind(mapping=spec.name)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fetches: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
+        self._is_idle = asyncio.Event()
+        self._last_request: dict[tuple[str, int], str] = {}
+        self.last_result = "No records processed"
+        self.in_flight = 0
+
+    # Life
+
+    def start(self, shards: Sequence[e.ShardOpened]) -> None:
+        """Open the shards and begin."""
+        for opened in shards:
+            self._feed(opened)
+
+    def change_settings(self, spec: MappingSpec) -> None:
+        """New settings, from each lane's next batch on."""
+        self._spec = spec
+        self._feed(e.SettingsChanged(spec))
+
+    def resume(self) -> None:
+        """Take up work again after `begin_drain`."""
+        self._feed(e.Resumed())
+
+    def begin_drain(self) -> None:
+        """Start nothing new. Fetches that wait are ended: what they would bring stays stored."""
+        self._feed(e.DrainRequested())
+        for fetch in self._fetches:
+            fetch.cancel()
+        self._see_idle()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Begin a drain and wait for its end; False when time ran out first."""
+        self.begin_drain()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._is_idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """End at once; what was not stored will be repeated after a start."""
+        self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # The loop
+
+    def _feed(self, event: e.Event) -> None:
+        """Tell the engine a fact and set about what it asks for."""
+        if self._is_over:
+            return
+        try:
+            commands = self._engine.handle(event, self._clock.now_ms(), self._clock.wall_ms())
+        except EngineError as error:
+            self._break(error)
+            return
+        for command in commands:
+            self._set_about(command)
+        self._arm()
+        self._see_idle()
+
+    def _break(self, error: Exception) -> None:
+        """The engine met a contradiction: stop here and start again from what is stored."""
+        self._is_over = True
+        self._log.error("mapping_broken", error=str(error), exc_info=error)
+        self._on_broken()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        wakeup_ms = self._engine.next_wakeup_ms()
+        if wakeup_ms is not None:
+            delay_s = max(0, wakeup_ms - self._clock.now_ms()) / 1000
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._feed(e.Tick())
+
+    def _see_idle(self) -> None:
+        if self._engine.is_drained:
+            self._is_idle.set()
+        else:
+            self._is_idle.clear()
+
+    def _set_about(self, command: e.Command) -> None:
+        task = asyncio.get_running_loop().create_task(self._carry_out(command))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if isinstance(command, e.Fetch):
+            self._fetches.add(task)
+            task.add_done_callback(self._fetches.discard)
+
+    async def _carry_out(self, command: e.Command) -> None:
+        try:
+            match command:
+                case e.Fetch():
+                    event: e.Event = await self._fetch(command)
+                case e.Invoke():
+                    event = await self._invoke(command)
+                case e.SaveProgress():
+                    event = await self._save(command)
+                case e.Discard():
+                    event = await self._discard(command)
+        except asyncio.CancelledError:
+            if not self._is_over and isinstance(command, e.Fetch):
+                self._feed(e.FetchFailed(command.command_id, "draining"))
+                return
+            raise
+        except Exception as error:  # noqa: BLE001  one command's surprise must not end the router
+            self._break(error)
+            return
+        self._feed(event)
+
+    # Commands
+
+    async def _fetch(self, command: e.Fetch) -> e.Event:
+        try:
+            records, read_to = await self._source.fetch(
+                command.shard, command.after, command.records_max, command.bytes_max
+            )
+        except RouterError as error:
+            self._log.warning("fetch_failed", shard=command.shard, error=str(error))
+            return e.FetchFailed(command.command_id, error.code)
+        if records:
+            chaos_point("after_fetch")
+            self._numbers.polled.inc(len(records))
+        return e.RecordsFetched(command.command_id, tuple(records), read_to)
+
+    async def _invoke(self, command: e.Invoke) -> e.Event:
+        request_id = str(uuid.uuid4())
+        self._last_request[(command.shard, command.lane)] = request_id
+        started_ms = self._clock.now_ms()
+        self.in_flight += 1
+        self._numbers.in_flight.inc()
+        error_text: str | None = None
+        try:
+            reply = await self._run(command, request_id)
+            outcome = self._format.interpret(self._spec, command.shard, command.records, reply)
+            error_text = reply.error_type
+        except NotInvoked as error:
+            outcome = NotRun(error.reason)
+            error_text = str(error)
+        finally:
+            self.in_flight -= 1
+            self._numbers.in_flight.dec()
+        chaos_point("after_invoke")
+        self._account(command, outcome, self._clock.now_ms() - started_ms, request_id, error_text)
+        return e.InvocationFinished(command.command_id, outcome)
+
+    async def _run(self, command: e.Invoke, request_id: str) -> InvokeReply:
+        function = self._resolve()
+        payload = self._format.build_event(command.shard, command.records)
+        self._numbers.iterator_age.set(
+            max(0, self._clock.wall_ms() - command.records[-1].arrival_ms) / 1000
+        )
+        chaos_point("before_invoke")
+        return await self._runner.invoke_for(
+            self._spec.uuid,
+            InvokeRequest(
+                function=function,
+                invoked_arn=self._spec.function_arn,
+                request_id=request_id,
+                payload=payload,
+            ),
+        )
+
+    def _account(
+        self,
+        command: e.Invoke,
+        outcome: Outcome,
+        duration_ms: int,
+        request_id: str,
+        error: str | None,
+    ) -> None:
+        """One log line and the metrics of one invocation."""
+        numbers, count = self._numbers, len(command.records)
+        kind = _kind_of(outcome)
+        numbers.batches[kind].inc()
+        fields = {
+            "shard": command.shard,
+            "lane": command.lane,
+            "records": count,
+            "attempt": command.attempt,
+            "duration_ms": duration_ms,
+            "request_id": request_id,
+        }
+        if kind == "not_run":
+            self._log.warning("batch_not_invoked", **fields, reason=error)
+            return
+        numbers.invoked.inc(count)
+        numbers.batch_records.observe(count)
+        if command.attempt > 1:
+            numbers.retries.inc()
+        if isinstance(outcome, Succeeded):
+            self.last_result = "OK"
+            age_ms = max(0, self._clock.wall_ms() - command.records[0].arrival_ms)
+            numbers.accept_to_handled.observe(age_ms / 1000)
+            self._log.info("batch_handled", **fields)
+            return
+        failed = len(outcome.failed) if isinstance(outcome, PartlySucceeded) else count
+        numbers.failed.inc(failed)
+        self.last_result = INVOKE_FAILED
+        self._log.warning("batch_failed", **fields, outcome=kind, error=error)
+
+    async def _save(self, command: e.SaveProgress) -> e.Event:
+        chaos_point("before_settle")
+        try:
+            await self._progress.save(self._spec.uuid, command.update)
+        except RouterError as error:
+            self._log.warning("progress_not_stored", error=str(error))
+            return e.ProgressFailed(command.command_id, error.code)
+        chaos_point("after_settle")
+        return e.ProgressStored(command.command_id)
+
+    async def _discard(self, command: e.Discard) -> e.Event:
+        chaos_point("before_discard")
+        spec, count = self._spec, len(command.records)
+        row: OutboxRow | None = None
+        message: EnqueuedMessage | None = None
+        if spec.destination_arn is not None:
+            wall_ms = self._clock.wall_ms()
+            lane = (command.update.shard, command.update.lane.lane)
+            request_id = self._last_request.get(lane) or str(uuid.uuid4())
+            body = self._format.failure_record(
+                spec, command, request_id=request_id, wall_ms=wall_ms
+            )
+            message = self._mailbox.route(spec.destination_arn, body)
+            if message is None:
+                row = OutboxRow(
+                    mapping=spec.name,
+                    destination=spec.destination_arn,
+                    body=body,
+                    records=count,
+                    next_attempt_ms=wall_ms,
+                )
+        try:
+            await self._progress.discard(spec.uuid, command.update, row, message)
+        except RouterError as error:
+            self._log.warning("discard_not_stored", error=str(error))
+            return e.DiscardFailed(command.command_id, error.code)
+        chaos_point("after_discard")
+        numbers = self._numbers
+        numbers.discarded[command.condition].inc(count)
+        if message is not None:
+            numbers.delivered.inc(count)
+        elif row is None:
+            numbers.dropped.inc(count)
+        self._log.warning(
+            "batch_discarded",
+            shard=command.update.shard,
+            lane=command.update.lane.lane,
+            records=count,
+            condition=command.condition,
+            invocations=command.invoke_count,
+            destination=spec.destination_arn,
+            first=command.records[0].position,
+            last=command.records[-1].position,
+        )
+        return e.DiscardStored(command.command_id)
+
+
+def _kind_of(outcome: Outcome) -> str:
+    match outcome:
+        case Succeeded():
+            return "succeeded"
+        case PartlySucceeded():
+            return "partly_succeeded"
+        case Failed(is_invalid_response=True):
+            return "invalid_response"
+        case Failed():
+            return "failed"
+        case NotRun():
+            return "not_run"
