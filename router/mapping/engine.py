@@ -24,7 +24,11 @@ from router.model.record import Record
 
 
 class ShardOpened(msgspec.Struct, frozen=True):
-    """Read this shard from `progress` on. `parents` must be finished first (lineage)."""
+    """Read this shard from `progress` on. `parents` must be finished first (lineage).
+
+    A parent is a shard that is opened too, before or after this one: one that the source has
+    forgotten is not named.
+    """
 
     shard: str
     progress: ShardProgress
@@ -86,7 +90,9 @@ class DiscardFailed(msgspec.Struct, frozen=True):
 
 
 class SettingsChanged(msgspec.Struct, frozen=True):
-    """New settings; they hold from each lane's next batch on."""
+    """New settings. Size, window and lane map hold from each lane's next batch on; limits (retries,
+    age, bisect) already from its next attempt, so that lowering one frees a lane that is stuck.
+    """
 
     spec: MappingSpec
 
@@ -185,4 +191,7 @@ class Engine(Protocol):
 
     @property
     def is_drained(self) -> bool:
-        """After `DrainRequested`: nothing is running any more."""
+        """After `DrainRequested`: nothing is running or waits to be stored any more.
+
+        A fetch may still be open: it changes nothing, its answer is taken whenever it comes.
+        """

@@ -39,7 +39,11 @@ class ShardProgress(msgspec.Struct, frozen=True):
 
 
 class ProgressUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """One durable step: the shard's position and one lane's progress, stored together."""
+    """One durable step: the shard's position and one lane's progress, stored together.
+
+    Steps of several lanes may be on their way at once and arrive in any order: a store keeps the
+    highest `position` of a shard it was given (D4).
+    """
 
     shard: str
     position: int

@@ -1,0 +1,305 @@
+"""The engine for sources that are read in order by position: webhook, Kinesis, DynamoDB shards.
+
+    ShardOpened ─► Fetch ─► RecordsFetched ─► lanes by key hash, each a loop of its own:
+
+    GATHERING ─► READY ─► RUNNING ─► SAVING ─► GATHERING …
+                   │         └──────► DISCARDING ─┘
+                   └─ too old, too large ─┘
+
+A lane has at most one command open, so the next batch never starts before the last one's end
+is durable (`event-source-mappings.md` 3.2 and 3.5).
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from router.mapping import batching, engine, retry
+from router.mapping.attempts import conclude, prepare
+from router.mapping.lanes import Lane, Phase, Place
+from router.mapping.shard import RunAhead, Shard
+from router.mapping.timers import Timers
+from router.model.errors import EngineError
+from router.model.mapping_spec import MappingSpec
+from router.model.outcome import Outcome
+
+READING = -1
+"""Stands for a lane in the back-off of a shard's fetches."""
+
+
+class _Open(msgspec.Struct, frozen=True):
+    """A command that waits for its answer."""
+
+    kind: type[engine.Command]
+    shard: Shard
+    lane: Lane | None = None
+    position: int = 0
+    """Of the shard, in the update that is to be stored."""
+
+
+class StreamEngine:
+    """One mapping on one stream. Implements `engine.Engine`; its rules are in the lane modules.
+
+    Lowering a limit (retries, age) also frees a batch that is stuck already: limits are read at
+    each attempt, size, window and lane map at each new batch.
+    """
+
+    def __init__(self, spec: MappingSpec, run_ahead: RunAhead | None = None) -> None:
+        self._spec = spec
+        self._run_ahead = run_ahead or RunAhead()
+        self._shards: dict[str, Shard] = {}
+        self._finished: set[str] = set()
+        """Shards read to their end with everything stored: their children may start."""
+        self._open: dict[int, _Open] = {}
+        self._last_id = 0
+        self._timers: Timers[Place] = Timers()
+        self._is_draining = False
+        self._commands: list[engine.Command] = []
+        self._now_ms = 0
+        self._wall_ms = 0
+
+    def handle(self, event: engine.Event, now_ms: int, wall_ms: int) -> list[engine.Command]:
+        """Take in one event and return what to do now. Raises `EngineError`; see `Engine`."""
+        if now_ms < self._now_ms:
+            raise EngineError(f"time went back from {self._now_ms} to {now_ms}")
+        self._now_ms, self._wall_ms = now_ms, wall_ms
+        self._commands = []
+        match event:
+            case engine.RecordsFetched():
+                self._records_fetched(event)
+            case engine.InvocationFinished(command_id, outcome):
+                self._invocation_finished(command_id, outcome)
+            case engine.ProgressStored(command_id):
+                self._stored(command_id, engine.SaveProgress)
+            case engine.DiscardStored(command_id):
+                self._stored(command_id, engine.Discard)
+            case engine.ProgressFailed(command_id):
+                self._store_failed(command_id, engine.SaveProgress)
+            case engine.DiscardFailed(command_id):
+                self._store_failed(command_id, engine.Discard)
+            case engine.FetchFailed(command_id):
+                self._fetch_failed(command_id)
+            case engine.Tick():
+                self._tick()
+            case engine.ShardOpened():
+                self._shard_opened(event)
+            case engine.SettingsChanged(spec):
+                self._spec = spec
+                self._work_everywhere()
+            case engine.DrainRequested():
+                self._is_draining = True
+                self._work_everywhere()
+            case engine.Resumed():
+                self._is_draining = False
+                self._work_everywhere()
+        return self._commands
+
+    def next_wakeup_ms(self) -> int | None:
+        """When to send the next `Tick` (monotonic), None if only an event can change anything."""
+        return self._timers.next_ms()
+
+    @property
+    def is_drained(self) -> bool:
+        """After `DrainRequested`: nothing is running or waits to be stored.
+
+        Fetches may still be open: they change nothing, and their answers are taken when they come.
+        """
+        return self._is_draining and not any(
+            lane.is_busy for shard in self._shards.values() for lane in shard.lanes
+        )
+
+    # Facts.
+
+    def _shard_opened(self, event: engine.ShardOpened) -> None:
+        name = event.shard
+        if name in self._shards or name in self._finished:
+            raise EngineError(f"shard {name} is open already")
+        shard = self._shards[name] = Shard(name, event.parents, event.progress)
+        self._work(shard, shard.lanes)
+
+    def _records_fetched(self, event: engine.RecordsFetched) -> None:
+        shard = self._close(event.command_id, engine.Fetch).shard
+        shard.is_fetching = False
+        shard.misses = 0
+        shard.take_in(event.records, event.read_to, self._now_ms, self._spec.window_ms)
+        if event.is_end:
+            shard.end()
+        self._work(shard, shard.lanes)
+
+    def _fetch_failed(self, command_id: int) -> None:
+        shard = self._close(command_id, engine.Fetch).shard
+        shard.is_fetching = False
+        shard.misses += 1
+        shard.fetch_from_ms = self._now_ms + self._backoff_ms(shard, READING, shard.misses)
+        self._work(shard)
+
+    def _invocation_finished(self, command_id: int, outcome: Outcome) -> None:
+        opened, lane = self._close_lane(command_id, engine.Invoke)
+        shard = opened.shard
+        finished = conclude(lane, outcome, self._spec, shard.name, self._now_ms, self._wall_ms)
+        shard.release(finished)
+        self._work(shard, (lane,))
+
+    def _stored(self, command_id: int, kind: type[engine.Command]) -> None:
+        opened, lane = self._close_lane(command_id, kind)
+        shard = opened.shard
+        shard.stored_position = max(shard.stored_position, opened.position)
+        shard.release(lane.stored())
+        self._work(shard, (lane,))
+
+    def _store_failed(self, command_id: int, kind: type[engine.Command]) -> None:
+        opened, lane = self._close_lane(command_id, kind)
+        lane.misses += 1
+        wait_ms = self._backoff_ms(opened.shard, lane.index, lane.misses)
+        lane.store_from_ms = self._now_ms + wait_ms
+        self._work(opened.shard, (lane,))
+
+    def _tick(self) -> None:
+        for name, index in self._timers.pop_due(self._now_ms):
+            shard = self._shards[name]
+            self._work(shard, () if index is None else (shard.lanes[index],))
+
+    # Work: everything that can be done now is done, the rest sets a timer.
+
+    def _work_everywhere(self) -> None:
+        for shard in tuple(self._shards.values()):
+            self._work(shard, shard.lanes)
+
+    def _work(self, shard: Shard, lanes: Iterable[Lane] = ()) -> None:
+        """After something happened to a shard and some of its lanes."""
+        if shard.is_idle:
+            lanes = self._settle(shard) or lanes
+        self._read(shard)
+        for lane in lanes:
+            self._advance(shard, lane)
+
+    def _settle(self, shard: Shard) -> Iterable[Lane]:
+        """A shard with nothing unfinished: store how far it is read, take a new lane map, end.
+
+        Returns lanes that have something to do because of it.
+        """
+        if self._is_draining:
+            return ()
+        if shard.stored_position < shard.read_to:
+            # Nothing but filtered or trimmed stretches since: no batch carries this position.
+            shard.lanes[0].phase = Phase.SAVING
+            return shard.lanes[:1]
+        if shard.is_ended:
+            self._finish(shard)
+        elif shard.factor != self._spec.factor and not shard.can_read(self._spec.factor):
+            shard.remap(self._spec.factor)
+        return ()
+
+    def _finish(self, shard: Shard) -> None:
+        """The shard is read to its end and all of it is stored: its children may start."""
+        del self._shards[shard.name]
+        self._finished.add(shard.name)
+        for child in tuple(self._shards.values()):
+            if shard.name in child.parents:
+                self._read(child)
+
+    def _read(self, shard: Shard) -> None:
+        """Ask for more records when there is room for them."""
+        if shard.is_fetching or self._is_draining or not self._finished.issuperset(shard.parents):
+            return
+        records_max, bytes_max = (
+            shard.room(self._run_ahead) if shard.can_read(self._spec.factor) else (0, 0)
+        )
+        shard.is_paused = not records_max
+        is_waiting = self._now_ms < shard.fetch_from_ms
+        self._timers.set(shard.timer, shard.fetch_from_ms if is_waiting else None)
+        if shard.is_paused or is_waiting:
+            return
+        shard.is_fetching = True
+        self._issue(
+            engine.Fetch(self._next_id(), shard.name, shard.read_to, records_max, bytes_max), shard
+        )
+
+    def _advance(self, shard: Shard, lane: Lane) -> None:
+        """Let a lane start what it can start now."""
+        if lane.is_open:
+            return
+        due_ms: int | None = None
+        if lane.phase is Phase.GATHERING and not self._is_draining:
+            due_ms = self._gather(shard, lane)
+        if lane.phase is Phase.READY and not self._is_draining:
+            due_ms = self._attempt(shard, lane)
+        if lane.phase in {Phase.SAVING, Phase.DISCARDING}:
+            due_ms = self._store(shard, lane)
+        self._timers.set(lane.timer, due_ms)
+
+    def _gather(self, shard: Shard, lane: Lane) -> int | None:
+        """Close the lane's next batch, or say until when it may wait for more records."""
+        spec = self._spec
+        if lane.take_part(spec, shard.read_to) or lane.ends or not lane.queue:
+            return None
+        due_ms = lane.window_end_ms(spec.window_ms, self._now_ms)
+        is_closed = batching.is_full(len(lane.queue), lane.queue_bytes, spec)
+        if not is_closed and not shard.is_paused and self._now_ms < due_ms:
+            return due_ms
+        lane.take_batch(spec)
+        return None
+
+    def _attempt(self, shard: Shard, lane: Lane) -> int | None:
+        """Hand the batch to the function, or say when that may be."""
+        if self._now_ms < lane.attempt_from_ms:
+            return lane.attempt_from_ms
+        if prepare(lane, self._spec, self._wall_ms):
+            lane.phase = Phase.RUNNING
+            attempt = lane.attempts + 1
+            command = engine.Invoke(self._next_id(), shard.name, lane.index, lane.batch, attempt)
+            self._issue(command, shard, lane)
+        return None
+
+    def _store(self, shard: Shard, lane: Lane) -> int | None:
+        """Ask for what must be durable before the lane goes on, or say when to ask again."""
+        if self._now_ms < lane.store_from_ms:
+            return lane.store_from_ms
+        update = shard.update(lane)
+        command: engine.Command
+        if (doom := lane.doomed) is None:
+            command = engine.SaveProgress(self._next_id(), update)
+        else:
+            command = engine.Discard(
+                self._next_id(),
+                doom.records,
+                doom.condition,
+                doom.invoke_count,
+                doom.outcome,
+                update,
+            )
+        self._issue(command, shard, lane, update.position)
+        return None
+
+    # Commands and their answers.
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _issue(
+        self, command: engine.Command, shard: Shard, lane: Lane | None = None, position: int = 0
+    ) -> None:
+        if lane is not None:
+            if lane.is_open:
+                raise EngineError(f"lane {shard.name}/{lane.index} has a command open already")
+            lane.is_open = True
+        self._open[command.command_id] = _Open(type(command), shard, lane, position)
+        self._commands.append(command)
+
+    def _close(self, command_id: int, kind: type[engine.Command]) -> _Open:
+        opened = self._open.get(command_id)
+        if opened is None or opened.kind is not kind:
+            raise EngineError(f"no {kind.__name__} with id {command_id} waits for an answer")
+        del self._open[command_id]
+        return opened
+
+    def _close_lane(self, command_id: int, kind: type[engine.Command]) -> tuple[_Open, Lane]:
+        opened = self._close(command_id, kind)
+        if opened.lane is None:
+            raise EngineError(f"command {command_id} belongs to no lane")
+        opened.lane.is_open = False
+        return opened, opened.lane
+
+    def _backoff_ms(self, shard: Shard, lane: int, misses: int) -> int:
+        return retry.backoff_ms(self._spec.uuid, shard.name, lane, misses)

@@ -1,0 +1,97 @@
+"""What a handler's reply says about the records of its batch (`event-source-mappings.md` 4)."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import orjson
+
+from router.model.mapping_spec import MappingSpec
+from router.model.outcome import Failed, Outcome, PartlySucceeded, Succeeded
+from router.model.record import Record
+
+INVALID_RESPONSE = Failed("InvalidBatchResponse", is_invalid_response=True)
+"""The function answered, but with something the partial-response rules refuse (P11, P12)."""
+
+SUCCESS_REPLIES: Final = frozenset({b"", b"null", b"{}", b'""', b"[]", b'{"batchItemFailures":[]}'})
+"""What nearly every handler returns; known without parsing. An empty body counts as `""`."""
+
+Identifiers = Callable[[Record], str] | Sequence[str]
+"""The `itemIdentifier` of each record of the batch, or how to get it from a record."""
+
+
+def sequence_number(record: Record) -> str:
+    """The identifier of a webhook record: its `sequenceNumber`."""
+    return str(record.position)
+
+
+def interpret(
+    reply_payload: bytes,
+    error_type: str | None,
+    spec: MappingSpec,
+    records: Sequence[Record],
+    identifiers: Identifiers = sequence_number,
+) -> Outcome:
+    """What became of a batch whose invocation ran.
+
+    `error_type` is that of a function error. Without `ReportBatchItemFailures` the reply is not
+    even looked at (P31).
+    """
+    if error_type is not None:
+        return Failed(error_type)
+    if not spec.is_reporting_failures or reply_payload in SUCCESS_REPLIES:
+        return Succeeded()
+    try:
+        reply = _parse(reply_payload)
+        failures = _reported_failures(reply)
+        if not failures:
+            return Succeeded()
+        return PartlySucceeded(_failed_indexes(failures, records, identifiers))
+    except _InvalidResponseError:
+        return INVALID_RESPONSE
+
+
+class _InvalidResponseError(Exception):
+    """The whole batch failed by its response."""
+
+
+def _parse(payload: bytes) -> Any:
+    """JSON as handlers produce it: also NaN, lone surrogates and numbers of any size."""
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        # No number matters here, so none may fail to parse because of its length.
+        return json.loads(payload, parse_int=float)
+    except (ValueError, RecursionError):
+        raise _InvalidResponseError from None
+
+
+def _reported_failures(reply: Any) -> list[Any]:
+    if reply is None or reply in ("", []):
+        return []
+    if not isinstance(reply, dict):
+        raise _InvalidResponseError
+    failures = reply.get("batchItemFailures")
+    if failures is None:
+        return []
+    if not isinstance(failures, list):
+        raise _InvalidResponseError
+    return failures
+
+
+def _failed_indexes(
+    failures: list[Any], records: Sequence[Record], identifiers: Identifiers
+) -> tuple[int, ...]:
+    """Indexes in the batch, ascending: records come in order of their numbers (P13)."""
+    names = map(identifiers, records) if callable(identifiers) else identifiers
+    indexes = {name: index for index, name in enumerate(names)}
+    failed: set[int] = set()
+    for entry in failures:
+        name = entry.get("itemIdentifier") if isinstance(entry, dict) else None
+        index = indexes.get(name) if isinstance(name, str) else None
+        if index is None:
+            raise _InvalidResponseError
+        failed.add(index)
+    return tuple(sorted(failed))
