@@ -43,7 +43,7 @@ def conclude(
     lane.window_start_ms = now_ms
     if isinstance(verdict, retry.Wait):
         lane.misses += 1
-        lane.attempt_from_ms = now_ms + retry.backoff_ms(spec.uuid, shard, lane.index, lane.misses)
+        lane.attempt_from_ms = now_ms + retry.backoff_ms(spec, shard, lane.index, lane.misses)
         lane.phase = Phase.READY
         return ()
     lane.misses = 0
@@ -61,7 +61,7 @@ def conclude(
             lane.split(halving_point(len(batch)))
         case retry.Retry():
             lane.attempts += 1
-            wait_ms = retry.backoff_ms(spec.uuid, shard, lane.index, lane.attempts)
+            wait_ms = retry.backoff_ms(spec, shard, lane.index, lane.attempts)
             lane.attempt_from_ms = now_ms + wait_ms
         case retry.GiveUp():
             lane.doom(Doom(batch, RETRIES_EXHAUSTED, lane.attempts + 1, outcome))

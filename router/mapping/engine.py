@@ -90,8 +90,10 @@ class DiscardFailed(msgspec.Struct, frozen=True):
 
 
 class SettingsChanged(msgspec.Struct, frozen=True):
-    """New settings. Size, window and lane map hold from each lane's next batch on; limits (retries,
-    age, bisect) already from its next attempt, so that lowering one frees a lane that is stuck.
+    """New settings: size, window and lane map hold from each lane's next batch on.
+
+    Limits (retries, age, bisect) hold already from its next attempt, so that lowering one frees
+    a lane that is stuck.
     """
 
     spec: MappingSpec

@@ -174,7 +174,7 @@ class MappingManager:
             engine = run.engine
             lag = sum(max(0, last - engine.position(s)) for s, last in stats[arn].items())
             run.numbers.lag.set(lag)
-            run.numbers.buffered.set(engine.buffered_records)
+            run.numbers.buffered.set(engine.held_records)
 
     # Following the catalog
 
@@ -263,7 +263,7 @@ class MappingManager:
             run.numbers = MappingMetrics(
                 spec.name, spec.uuid, _name_of(spec.function_arn), spec.source_arn
             )
-        engine = StreamEngine(spec, backoff_ms_max=self._backoff_ms_max)
+        engine = StreamEngine(spec)
         shell = Shell(
             spec,
             engine,
@@ -321,10 +321,10 @@ class MappingManager:
         return dict.fromkeys(shards, 0)
 
     def _spec(self, mapping: Mapping) -> MappingSpec:
-        return spec_of(mapping, self._region, self._account)
+        return spec_of(mapping, self._region, self._account, self._backoff_ms_max)
 
 
-def spec_of(mapping: Mapping, region: str, account: str) -> MappingSpec:
+def spec_of(mapping: Mapping, region: str, account: str, backoff_ms_max: int) -> MappingSpec:
     """An engine's settings from the API's."""
     age_s = mapping.record_age_s_max
     return MappingSpec(
@@ -343,6 +343,7 @@ def spec_of(mapping: Mapping, region: str, account: str) -> MappingSpec:
         tumbling_window_ms=mapping.tumbling_window_s * 1000,
         starting_position=mapping.starting_position,
         starting_timestamp_ms=mapping.starting_timestamp_ms,
+        backoff_ms_max=backoff_ms_max,
     )
 
 

@@ -3,11 +3,9 @@
 The rules are `event-source-mappings.md` 3.4 and 3.5.
 """
 
-from hashlib import blake2b
-
 import msgspec
 
-from router.model import limits
+from router.model import backoff, limits
 from router.model.errors import EngineError
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, NotRun, Outcome, PartlySucceeded, Succeeded
@@ -72,19 +70,11 @@ def is_spent(attempts: int, spec: MappingSpec) -> bool:
     return 0 <= spec.retries_max < attempts
 
 
-def backoff_ms(mapping: str, shard: str, lane: int, attempt: int) -> int:
-    """Wait after the `attempt`-th failure in a row (from 1): doubling, spread, never random.
-
-    Between `limits.BACKOFF_MS_MIN` and `limits.BACKOFF_MS_MAX`. The spread, up to a quarter on
-    top, keeps lanes that failed together from coming back together, also at the ceiling.
-    """
-    step_ms = min(
-        limits.BACKOFF_MS_MIN << min(attempt - 1, limits.BACKOFF_MS_MAX.bit_length()),
-        limits.BACKOFF_MS_MAX * 4 // 5,
+def backoff_ms(spec: MappingSpec, shard: str, lane: int, attempt: int) -> int:
+    """Wait of a lane after the `attempt`-th failure in a row (from 1)."""
+    return backoff.backoff_ms(
+        attempt, limits.BACKOFF_MS_MIN, spec.backoff_ms_max, f"{spec.uuid}\0{shard}\0{lane}"
     )
-    seed = f"{mapping}\0{shard}\0{lane}\0{attempt}".encode()
-    spread = int.from_bytes(blake2b(seed, digest_size=8).digest(), "big")
-    return step_ms + spread % (step_ms // 4 + 1)
 
 
 def cut_by_age(

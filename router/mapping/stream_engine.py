@@ -108,6 +108,15 @@ class StreamEngine:
             lane.is_busy for shard in self._shards.values() for lane in shard.lanes
         )
 
+    def position(self, shard: str) -> int:
+        """Everything of the shard at or below is finished, durably; 0 for an unknown shard."""
+        return self._shards[shard].stored_position if shard in self._shards else 0
+
+    @property
+    def held_records(self) -> int:
+        """Records read and not finished, all shards."""
+        return sum(shard.held_records for shard in self._shards.values())
+
     # Facts.
 
     def _shard_opened(self, event: engine.ShardOpened) -> None:
@@ -129,8 +138,9 @@ class StreamEngine:
     def _fetch_failed(self, command_id: int) -> None:
         shard = self._close(command_id, engine.Fetch).shard
         shard.is_fetching = False
-        shard.misses += 1
-        shard.fetch_from_ms = self._now_ms + self._backoff_ms(shard, READING, shard.misses)
+        if not self._is_draining:  # a drain ends fetches that wait: no fault of the source
+            shard.misses += 1
+            shard.fetch_from_ms = self._now_ms + self._backoff_ms(shard, READING, shard.misses)
         self._work(shard)
 
     def _invocation_finished(self, command_id: int, outcome: Outcome) -> None:
@@ -302,4 +312,4 @@ class StreamEngine:
         return opened, opened.lane
 
     def _backoff_ms(self, shard: Shard, lane: int, misses: int) -> int:
-        return retry.backoff_ms(self._spec.uuid, shard.name, lane, misses)
+        return retry.backoff_ms(self._spec, shard.name, lane, misses)

@@ -1,15 +1,16 @@
-"""Waits between attempts: doubling, with jitter that needs no random number."""
+"""Waits between attempts: doubling, spread by a hash, never random."""
 
-import hashlib
+from hashlib import blake2b
 
 
-def backoff_ms(attempts: int, wait_ms_min: int, wait_ms_max: int, salt: str) -> int:
-    """How long to wait after the `attempts`-th failure in a row (1 is the first).
+def backoff_ms(attempt: int, wait_ms_min: int, wait_ms_max: int, seed: str) -> int:
+    """Wait after the `attempt`-th failure in a row (from 1), between the two limits.
 
-    Doubles from `wait_ms_min` up to `wait_ms_max`, then takes off up to a fifth by a hash of
-    `salt` and the count, so that lanes do not wake together and a replay waits the same.
+    Doubles up to four fifths of the ceiling; the spread, up to a quarter on top, keeps those
+    that failed together from coming back together, also at the ceiling. A replay waits the same.
     """
-    doubled = wait_ms_min << min(max(attempts, 1) - 1, 32)
-    wait_ms = min(doubled, wait_ms_max)
-    digest = hashlib.blake2b(f"{salt}:{attempts}".encode(), digest_size=4).digest()
-    return wait_ms - wait_ms * int.from_bytes(digest) // (5 << 32)
+    step_ms = min(
+        wait_ms_min << min(max(attempt, 1) - 1, wait_ms_max.bit_length()), wait_ms_max * 4 // 5
+    )
+    digest = blake2b(f"{seed}\0{attempt}".encode(), digest_size=8).digest()
+    return step_ms + int.from_bytes(digest, "big") % (step_ms // 4 + 1)

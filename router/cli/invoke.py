@@ -1,0 +1,64 @@
+"""`router invoke`."""
+
+import base64
+import sys
+import urllib.parse
+from pathlib import Path
+
+import click
+
+from router.cli.client import CallFailed, Client, client_options, print_json
+
+
+@click.command()
+@click.argument("function")
+@click.option("--payload", help="The event: JSON text, @FILE, or - for standard input.")
+@click.option("--qualifier", help="Version or alias.")
+@client_options
+def invoke(
+    function: str,
+    payload: str | None,
+    qualifier: str | None,
+    data: str,
+    endpoint: str | None,
+    as_json: bool,
+) -> None:
+    """Invoke FUNCTION and print its result; status 1 when the function failed.
+
+    The end of its log goes to standard error.
+    """
+    path = f"/2015-03-31/functions/{urllib.parse.quote(function, safe='')}/invocations"
+    if qualifier:
+        path += "?Qualifier=" + urllib.parse.quote(qualifier, safe="")
+    status, headers, content = Client(data, endpoint).request(
+        "POST", path, _read(payload), {"X-Amz-Log-Type": "Tail"}
+    )
+    if status >= 400:
+        raise CallFailed(content.decode("utf-8", "replace"))
+    error = headers.get("x-amz-function-error")
+    log = base64.b64decode(headers.get("x-amz-log-result", "")).decode("utf-8", "replace")
+    if as_json:
+        print_json(
+            {
+                "StatusCode": status,
+                "FunctionError": error,
+                "RequestId": headers.get("x-amzn-requestid"),
+                "Payload": content.decode("utf-8", "replace"),
+                "Log": log,
+            }
+        )
+    else:
+        click.echo(log, err=True, nl=False)
+        click.echo(content.decode("utf-8", "replace"))
+    if error:
+        sys.exit(1)
+
+
+def _read(payload: str | None) -> bytes:
+    if payload is None:
+        return b"{}"
+    if payload == "-":
+        return sys.stdin.buffer.read()
+    if payload.startswith("@"):
+        return Path(payload[1:]).read_bytes()
+    return payload.encode()
