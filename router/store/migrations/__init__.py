@@ -1,0 +1,1 @@
+"""Schema of the embedded store: one numbered file per version, each applied in one transaction."""

@@ -1,0 +1,91 @@
+"""What exists."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from router.store.base import (
+    Change,
+    Delete,
+    DropProgress,
+    DropQueue,
+    DropStream,
+    Put,
+    Resource,
+)
+from router.store.sqlite import queues
+from router.store.sqlite.reader import Reader
+from router.store.sqlite.streams import SqliteStreams
+from router.store.sqlite.writer import Kind, Writer, each
+
+# Progress is kept by mapping, and a mapping's body says which stream it reads.
+_MAPPINGS_OF_STREAM = """
+SELECT name FROM resources WHERE kind = 'mapping'
+AND CASE WHEN json_valid(CAST(body AS TEXT))
+    THEN json_extract(CAST(body AS TEXT), '$.event_source_arn') = ? END
+"""
+
+
+class SqliteMetadata:
+    """Implements `MetadataStore`."""
+
+    def __init__(
+        self, writer: Writer, reader: Reader, streams: SqliteStreams, collect: Callable[[], None]
+    ) -> None:
+        """`collect` asks for what a drop left behind to be removed."""
+        self._writer = writer
+        self._reader = reader
+        self._streams = streams
+        self._collect = collect
+        self._apply_kind = Kind(each(self._apply), self._applied)
+
+    async def load(self) -> Sequence[Resource]:
+        """See `MetadataStore.load`."""
+        return await self._reader.submit(
+            lambda db: [
+                Resource(*row)
+                for row in db.execute("SELECT kind, name, body FROM resources ORDER BY kind, name")
+            ]
+        )
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        """See `MetadataStore.apply`."""
+        size_bytes = sum(
+            200 + (len(change.resource.body) if isinstance(change, Put) else 0)
+            for change in changes
+        )
+        await self._writer.submit(self._apply_kind, tuple(changes), size_bytes)
+
+    def _apply(self, db: sqlite3.Connection, changes: tuple[Change, ...]) -> None:
+        for change in changes:
+            match change:
+                case Put(resource):
+                    db.execute(
+                        "INSERT OR REPLACE INTO resources (kind, name, body) VALUES (?, ?, ?)",
+                        (resource.kind, resource.name, resource.body),
+                    )
+                case Delete(kind, name):
+                    db.execute("DELETE FROM resources WHERE kind = ? AND name = ?", (kind, name))
+                case DropStream(stream):
+                    for (mapping,) in db.execute(_MAPPINGS_OF_STREAM, (stream,)).fetchall():
+                        _drop_progress(db, mapping)
+                    db.execute("UPDATE streams SET arn = NULL WHERE arn = ?", (stream,))
+                    self._streams.forget_counters()
+                case DropQueue(queue):
+                    queues.purge(db, queue)
+                case DropProgress(mapping):
+                    _drop_progress(db, mapping)
+
+    def _applied(self, requests: Sequence[tuple[Change, ...]], _results: object) -> None:
+        is_garbage = False
+        for changes in requests:
+            for change in changes:
+                if isinstance(change, DropStream):
+                    self._streams.dropped(change.stream)
+                is_garbage = is_garbage or isinstance(change, DropStream | DropQueue)
+        if is_garbage:
+            self._collect()
+
+
+def _drop_progress(db: sqlite3.Connection, mapping: str) -> None:
+    db.execute("DELETE FROM progress WHERE mapping = ?", (mapping,))
+    db.execute("DELETE FROM lanes WHERE mapping = ?", (mapping,))

@@ -1,0 +1,138 @@
+"""How far mappings have come, and discards: both in one transaction."""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from router.model.progress import LaneHead, LaneProgress, ProgressUpdate, ShardProgress
+from router.store.base import EnqueuedMessage, OutboxRow
+from router.store.sqlite import outbox, queues
+from router.store.sqlite.queues import SqliteQueues
+from router.store.sqlite.reader import Reader
+from router.store.sqlite.writer import Kind, Writer, each
+
+_encode_head = msgspec.json.Encoder().encode
+_decode_head = msgspec.json.Decoder(LaneHead).decode
+
+# A position never goes back while its lane map stays (D4).
+_SAVE_SHARD = """
+INSERT INTO progress (mapping, shard, position, factor) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE
+SET position = max(position, excluded.position), factor = excluded.factor
+"""
+
+_SAVE_LANE = """
+INSERT INTO lanes (mapping, shard, lane, position, head) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET position = max(position, excluded.position), head = excluded.head
+"""
+
+# Lanes of another lane map say nothing about the lanes of this one.
+_DROP_OLD_LANES = """
+DELETE FROM lanes WHERE mapping = ?1 AND shard = ?2 AND EXISTS
+(SELECT 1 FROM progress WHERE mapping = ?1 AND shard = ?2 AND factor <> ?3)
+"""
+
+STEP_BYTES = 400
+"""What a waiting step takes."""
+
+
+class _Step(msgspec.Struct, frozen=True):
+    mapping: str
+    update: ProgressUpdate
+    outbox: OutboxRow | None = None
+    message: EnqueuedMessage | None = None
+    now_ms: int = 0
+
+
+class SqliteProgress:
+    """Implements `ProgressStore`."""
+
+    def __init__(
+        self, writer: Writer, reader: Reader, queues: SqliteQueues, wall_ms: Callable[[], int]
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._queues = queues
+        self._wall_ms = wall_ms
+        self._save_kind = Kind(each(_save))
+        self._discard_kind = Kind(each(_discard), self._discarded)
+        self._start_kind = Kind(each(_start))
+
+    async def load(self, mapping: str) -> Mapping[str, ShardProgress]:
+        """See `ProgressStore.load`."""
+        return await self._reader.submit(lambda db: _load(db, mapping))
+
+    async def save(self, mapping: str, update: ProgressUpdate) -> None:
+        """See `ProgressStore.save`."""
+        await self._writer.submit(self._save_kind, _Step(mapping, update), STEP_BYTES)
+
+    async def discard(
+        self,
+        mapping: str,
+        update: ProgressUpdate,
+        outbox: OutboxRow | None,
+        message: EnqueuedMessage | None,
+    ) -> None:
+        """See `ProgressStore.discard` (D7)."""
+        size_bytes = STEP_BYTES
+        size_bytes += len(outbox.body) if outbox is not None else 0
+        size_bytes += len(message.body) if message is not None else 0
+        step = _Step(mapping, update, outbox, message, self._wall_ms())
+        await self._writer.submit(self._discard_kind, step, size_bytes)
+
+    async def start(self, mapping: str, positions: Mapping[str, int]) -> None:
+        """See `ProgressStore.start`."""
+        size_bytes = STEP_BYTES * (1 + len(positions))
+        await self._writer.submit(self._start_kind, (mapping, dict(positions)), size_bytes)
+
+    def _discarded(self, steps: Sequence[_Step], _results: object) -> None:
+        for step in steps:
+            if step.message is not None:
+                self._queues.wake(step.message.queue)
+
+
+def _save(db: sqlite3.Connection, step: _Step) -> None:
+    update = step.update
+    lane = update.lane
+    db.execute(_DROP_OLD_LANES, (step.mapping, update.shard, update.factor))
+    db.execute(_SAVE_SHARD, (step.mapping, update.shard, update.position, update.factor))
+    head = None if lane.head is None else _encode_head(lane.head)
+    db.execute(_SAVE_LANE, (step.mapping, update.shard, lane.lane, lane.position, head))
+
+
+def _discard(db: sqlite3.Connection, step: _Step) -> None:
+    _save(db, step)
+    if step.outbox is not None:
+        outbox.insert(db, step.outbox, step.now_ms)
+    if step.message is not None:
+        queues.enqueue(db, step.message, step.now_ms)
+
+
+def _start(db: sqlite3.Connection, start: tuple[str, dict[str, int]]) -> None:
+    mapping, positions = start
+    for shard, position in positions.items():
+        db.execute(
+            "INSERT OR IGNORE INTO progress (mapping, shard, position, factor) VALUES (?, ?, ?, 1)",
+            (mapping, shard, position),
+        )
+
+
+def _load(db: sqlite3.Connection, mapping: str) -> dict[str, ShardProgress]:
+    db.execute("BEGIN")  # both tables as of one moment
+    try:
+        lanes: dict[str, list[LaneProgress]] = {}
+        for shard, lane, position, head in db.execute(
+            "SELECT shard, lane, position, head FROM lanes WHERE mapping = ? ORDER BY shard, lane",
+            (mapping,),
+        ):
+            progress = LaneProgress(lane, position, None if head is None else _decode_head(head))
+            lanes.setdefault(shard, []).append(progress)
+        return {
+            shard: ShardProgress(position, factor, tuple(lanes.get(shard, ())))
+            for shard, position, factor in db.execute(
+                "SELECT shard, position, factor FROM progress WHERE mapping = ?", (mapping,)
+            )
+        }
+    finally:
+        db.execute("COMMIT")

@@ -1,0 +1,334 @@
+"""Streams: shards of webhook records, with deduplication and retention."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from router.model.record import Record
+from router.store.base import Appended, NewRecord, StreamStats
+from router.store.sqlite import segments
+from router.store.sqlite.reader import Reader
+from router.store.sqlite.sql import ROWS_MAX, insert_rows
+from router.store.sqlite.tail import Tails
+from router.store.sqlite.wakes import Wakes
+from router.store.sqlite.writer import Kind, Writer, each
+
+TRIM_SEGMENTS: Final = 64
+"""Segments removed in one step: bounds how long a commit is held up."""
+
+PURGE_KEYS: Final = 1_000
+"""Deduplication keys removed in one step."""
+
+RECORD_OVERHEAD_BYTES: Final = 300
+"""What a waiting record takes beside its data."""
+
+_FIND_SHARD = """
+SELECT shards.id, last_position FROM shards JOIN streams ON streams.id = stream_id
+WHERE arn = ? AND shard = ?
+"""
+
+_INSERT_SEGMENTS = """
+INSERT INTO segments (id, records, first_arrival_ms, arrival_max_ms, body) VALUES (:row)
+"""
+
+_COUNT_SHARDS = """
+INSERT INTO shards (id, stream_id, shard, last_position, arrival_max_ms) VALUES (:row)
+ON CONFLICT (id) DO UPDATE
+SET last_position = excluded.last_position, arrival_max_ms = excluded.arrival_max_ms
+"""
+
+# A key is free again when its time had run out as the new record arrived.
+_REMEMBER = """
+INSERT INTO deduplication (stream_id, key, event_id, arrival_ms, until_ms) VALUES (:row)
+ON CONFLICT DO UPDATE
+SET event_id = excluded.event_id, arrival_ms = excluded.arrival_ms, until_ms = excluded.until_ms
+WHERE deduplication.until_ms < excluded.arrival_ms
+"""
+
+_STATS = """
+SELECT shards.id, shard, last_position,
+       (SELECT segments.id FROM segments
+        WHERE segments.id > shards.id << 40 AND segments.id < (shards.id + 1) << 40
+        ORDER BY segments.id LIMIT 1) AS oldest
+FROM shards JOIN streams ON streams.id = stream_id
+WHERE arn = ? AND last_position > 0 ORDER BY shard
+"""
+
+
+class _Counter:
+    """A shard as the storage thread knows it; thrown away when a transaction is undone."""
+
+    __slots__ = ("arrival_max_ms", "id", "last", "rows", "shard", "stream_id")
+
+    def __init__(
+        self, shard_id: int, stream_id: int, shard: str, last: int, arrival_max_ms: int
+    ) -> None:
+        self.id = shard_id
+        self.stream_id = stream_id
+        self.shard = shard
+        self.last = last
+        self.arrival_max_ms = arrival_max_ms
+        self.rows: list[segments.Row] = []
+
+    def segments(self) -> Iterator[tuple[int, int, int, int, bytes]]:
+        """The rows gathered, as rows of the table."""
+        last = self.last - len(self.rows)
+        for part in segments.cut(self.rows):
+            last += len(part)
+            self.arrival_max_ms = max(self.arrival_max_ms, *(row[1] for row in part))
+            yield (
+                segments.segment_id(self.id, last),
+                len(part),
+                part[0][1],
+                self.arrival_max_ms,
+                segments.pack(part),
+            )
+        self.rows = []
+
+
+class _Trim(msgspec.Struct, frozen=True):
+    shard_id: int
+    up_to: int
+
+
+class SqliteStreams:
+    """Implements `StreamStore`."""
+
+    def __init__(self, writer: Writer, reader: Reader, wall_ms: Callable[[], int]) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._wall_ms = wall_ms
+        self._wakes = Wakes()
+        self._tails = Tails()
+        self._append_kind = Kind(self._append, self._appended, is_growth=True)
+        self._trim_kind = Kind(each(_trim))
+        self._purge_kind = Kind(each(_purge_keys))
+        # Of the storage thread alone:
+        self._counters: dict[tuple[str, str], _Counter] = {}
+        self._stream_ids: dict[str, int] = {}
+        writer.on_rollback(self.forget_counters)
+
+    async def append(self, record: NewRecord) -> Appended:
+        """See `StreamStore.append`."""
+        return await self._writer.submit(
+            self._append_kind, record, len(record.data) + RECORD_OVERHEAD_BYTES
+        )
+
+    async def read(
+        self, stream: str, shard: str, after: int, records_max: int, bytes_max: int
+    ) -> tuple[Sequence[Record], int]:
+        """See `StreamStore.read`. From memory without a thread when not behind."""
+        key = (stream, shard)
+        found = self._tails.read(key, after, records_max, bytes_max)
+        if found is not None:
+            return found
+        records, last = await self._reader.submit(
+            lambda db: _read(db, stream, shard, after, records_max, bytes_max)
+        )
+        if last is not None:
+            self._tails.learn(key, last)
+        if records:
+            return records, records[-1].position
+        return records, max(after, last or 0)
+
+    def subscribe(self, stream: str, shard: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """See `StreamStore.subscribe`."""
+        return self._wakes.subscribe((stream, shard), wake)
+
+    async def stats(self, stream: str) -> Sequence[StreamStats]:
+        """See `StreamStore.stats`. `oldest_position` of an empty shard is the next one to come."""
+        return await self._reader.submit(lambda db: _stats(db, stream))
+
+    async def position_at(self, stream: str, shard: str, arrival_ms: int) -> int:
+        """See `StreamStore.position_at`; 0 for a shard that never held a record."""
+
+        def find(db: sqlite3.Connection) -> int:
+            row = db.execute(_FIND_SHARD, (stream, shard)).fetchone()
+            return 0 if row is None else segments.position_at(db, row[0], row[1], arrival_ms)
+
+        return await self._reader.submit(find)
+
+    async def trim(
+        self, stream: str, before_ms: int, finished: Mapping[str, int]
+    ) -> tuple[int, int]:
+        """See `StreamStore.trim`. Deduplication keys whose time ran out go too.
+
+        A record goes only when all before it in its shard go: one that a clock set forward
+        stamped too late holds those behind it until its own time comes.
+        """
+        removed = unfinished = 0
+        for shard, trim in await self._reader.submit(lambda db: _trims(db, stream, before_ms)):
+            is_more = True
+            while is_more:
+                first, last, is_more = await self._writer.submit(self._trim_kind, trim, 64)
+                if not last:
+                    continue
+                removed += last - first + 1
+                unfinished += max(0, last - max(finished.get(shard, 0), first - 1))
+        while await self._writer.submit(self._purge_kind, self._wall_ms(), 64):
+            pass
+        return removed, unfinished
+
+    def dropped(self, stream: str) -> None:
+        """In the loop: the stream was dropped."""
+        self._tails.forget(stream)
+
+    def forget_counters(self) -> None:
+        """In the storage thread: what it knows may not be true any more."""
+        self._counters.clear()
+        self._stream_ids.clear()
+
+    def _append(self, db: sqlite3.Connection, records: Sequence[NewRecord]) -> list[Appended]:
+        firsts = self._duplicates(db, records)
+        touched: dict[int, _Counter] = {}
+        counters = self._counters
+        results: list[Appended] = []
+        for index, record in enumerate(records):
+            if firsts and index in firsts:
+                results.append(Appended(firsts[index], 0, True))
+                continue
+            counter = counters.get((record.stream, record.shard))
+            if counter is None:
+                counter = self._counter(db, record.stream, record.shard)
+            counter.last += 1
+            counter.rows.append(
+                (record.key, record.arrival_ms, record.size_bytes, record.event_id, record.data)
+            )
+            touched[counter.id] = counter
+            results.append(Appended(record.event_id, counter.last, False))
+        rows = [row for counter in touched.values() for row in counter.segments()]
+        insert_rows(db, _INSERT_SEGMENTS, rows)
+        counts = [(c.id, c.stream_id, c.shard, c.last, c.arrival_max_ms) for c in touched.values()]
+        insert_rows(db, _COUNT_SHARDS, counts)
+        return results
+
+    def _appended(self, records: Sequence[NewRecord], results: Sequence[Appended]) -> None:
+        by_shard: dict[tuple[str, str], list[Record]] = {}
+        for new, appended in zip(records, results, strict=True):
+            if appended.is_duplicate:
+                continue
+            record = Record(
+                appended.position, new.key, new.arrival_ms, new.size_bytes, new.data, new.event_id
+            )
+            by_shard.setdefault((new.stream, new.shard), []).append(record)
+        for key, fresh in by_shard.items():
+            self._tails.push(key, fresh)
+        for key in by_shard:
+            self._wakes.wake(key)
+
+    def _counter(self, db: sqlite3.Connection, stream: str, shard: str) -> _Counter:
+        stream_id = self._stream_id(db, stream)
+        db.execute("INSERT OR IGNORE INTO shards VALUES (NULL, ?, ?, 0, 0)", (stream_id, shard))
+        row = db.execute(
+            "SELECT id, last_position, arrival_max_ms FROM shards"
+            " WHERE stream_id = ? AND shard = ?",
+            (stream_id, shard),
+        ).fetchone()
+        counter = _Counter(row[0], stream_id, shard, row[1], row[2])
+        self._counters[stream, shard] = counter
+        return counter
+
+    def _stream_id(self, db: sqlite3.Connection, stream: str) -> int:
+        stream_id = self._stream_ids.get(stream)
+        if stream_id is None:
+            db.execute("INSERT OR IGNORE INTO streams (arn) VALUES (?)", (stream,))
+            (stream_id,) = db.execute("SELECT id FROM streams WHERE arn = ?", (stream,)).fetchone()
+            self._stream_ids[stream] = stream_id
+        return int(stream_id)
+
+    def _duplicates(
+        self, db: sqlite3.Connection, records: Sequence[NewRecord]
+    ) -> dict[int, str] | None:
+        """Index of each duplicate → the first one's event id; remembers the other keys.
+
+        One statement holds no key twice, so that a second record of a group meets the first.
+        """
+        firsts: dict[int, str] = {}
+        part: dict[tuple[int, bytes], int] = {}
+        for index, record in enumerate(records):
+            if record.dedup_key is None:
+                continue
+            key = (self._stream_id(db, record.stream), _digest(record.dedup_key))
+            if key in part or len(part) == ROWS_MAX:
+                _remember(db, records, part, firsts)
+                part = {}
+            part[key] = index
+        if part:
+            _remember(db, records, part, firsts)
+        return firsts
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _remember(
+    db: sqlite3.Connection,
+    records: Sequence[NewRecord],
+    part: Mapping[tuple[int, bytes], int],
+    firsts: dict[int, str],
+) -> None:
+    rows = []
+    for (stream_id, key), index in part.items():
+        record = records[index]
+        rows.append((stream_id, key, record.event_id, record.arrival_ms, record.dedup_until_ms))
+    if insert_rows(db, _REMEMBER, rows) == len(rows):
+        return  # none was known
+    for stream_id, key, event_id, _arrival, _until in rows:
+        (first,) = db.execute(
+            "SELECT event_id FROM deduplication WHERE stream_id = ? AND key = ?", (stream_id, key)
+        ).fetchone()
+        if first != event_id:
+            firsts[part[stream_id, key]] = first
+
+
+def _read(
+    db: sqlite3.Connection, stream: str, shard: str, after: int, records_max: int, bytes_max: int
+) -> tuple[list[Record], int | None]:
+    """Records, and the last position there was *before* they were read."""
+    row = db.execute(_FIND_SHARD, (stream, shard)).fetchone()
+    if row is None:
+        return [], None
+    return segments.read(db, row[0], after, records_max, bytes_max), row[1]
+
+
+def _stats(db: sqlite3.Connection, stream: str) -> list[StreamStats]:
+    found = []
+    for _shard_id, shard, last, oldest in db.execute(_STATS, (stream,)).fetchall():
+        row = db.execute(
+            "SELECT records, first_arrival_ms FROM segments WHERE id = ?", (oldest,)
+        ).fetchone()
+        if row is None:
+            found.append(StreamStats(shard, last, last + 1, None))
+        else:
+            first = (oldest & segments.POSITION_MAX) - row[0] + 1
+            found.append(StreamStats(shard, last, first, row[1]))
+    return found
+
+
+def _trims(db: sqlite3.Connection, stream: str, before_ms: int) -> list[tuple[str, _Trim]]:
+    shards = db.execute(
+        "SELECT shards.id, shard, last_position FROM shards JOIN streams ON streams.id = stream_id"
+        " WHERE arn = ?",
+        (stream,),
+    ).fetchall()
+    return [
+        (shard, _Trim(shard_id, segments.position_at(db, shard_id, last, before_ms)))
+        for shard_id, shard, last in shards
+    ]
+
+
+def _trim(db: sqlite3.Connection, trim: _Trim) -> tuple[int, int, bool]:
+    return segments.remove(db, trim.shard_id, trim.up_to, TRIM_SEGMENTS)
+
+
+def _purge_keys(db: sqlite3.Connection, now_ms: int) -> bool:
+    removed = db.execute(
+        "DELETE FROM deduplication WHERE (stream_id, key) IN"
+        " (SELECT stream_id, key FROM deduplication WHERE until_ms < ? LIMIT ?)",
+        (now_ms, PURGE_KEYS),
+    ).rowcount
+    return removed == PURGE_KEYS
