@@ -1,0 +1,1 @@
+"""Who is asking: signatures of webhook senders and of API clients. Computes, never waits."""

@@ -1,0 +1,1 @@
+"""HTTP in, event out: the listener for outside traffic."""

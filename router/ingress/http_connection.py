@@ -1,0 +1,273 @@
+"""One connection of the HTTP server: answers turns one by one and keeps the deadlines."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final, cast
+
+import structlog
+
+from router.ingress import http_values as values
+from router.ingress.http_reader import Phase, RequestReader, Turn
+from router.ingress.http_values import Refusal, Request, Response, render
+
+if TYPE_CHECKING:
+    from router.ingress.http_server import HttpServer
+
+log = structlog.get_logger(__name__)
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+CLOSE_LINE: Final = b"connection: close\r\n"
+KEEP_ALIVE_LINE: Final = b"connection: keep-alive\r\n"
+
+
+class Connection(asyncio.Protocol):
+    """One client.
+
+    While a request is being answered nothing more is parsed: what comes is kept, one read at
+    most, and the socket is paused, so that back-pressure reaches the sender. `deadline` is what
+    the server's sweep looks at, in loop time.
+    """
+
+    def __init__(self, server: "HttpServer") -> None:
+        self.deadline = 0.0
+        self.peer = ""
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._reader: RequestReader | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._tail = b""
+        self._stage = 0
+        self._is_read_paused = False
+        self._is_write_paused = False
+        self._is_answered = False
+        """The last answer is written; what is left is to close."""
+        self._is_closing = False
+
+    @property
+    def is_running(self) -> bool:
+        """A request is with the handler."""
+        return self._task is not None
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Admit the client, or tell it that there are too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        peername = transport.get_extra_info("peername")
+        self.peer = peername[0] if isinstance(peername, tuple) else ""
+        server = self._server
+        refusal = server.admit(self)
+        self.deadline = server.now() + server.limits.header_s
+        if refusal is not None:
+            server.refused(refusal.reason)
+            self._write(refusal.response, CLOSE_LINE, has_body=True)
+            self._close(is_lingering=False)
+            return
+        self._reader = RequestReader(
+            server.handler, server.limits, server.memory, self.peer, server.refused
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, or keep the bytes until the running request is answered."""
+        reader = self._reader
+        if reader is None or reader.is_over:
+            return
+        if self._task is not None or self._is_write_paused or self._tail:
+            self._keep(data)
+            return
+        self._read(data)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """The client sends nothing more; it may still wait for answers."""
+        reader = self._reader
+        if reader is None or self._is_closing:
+            return False
+        reader.is_over = True
+        return self._task is not None or bool(reader.turns)
+
+    def pause_writing(self) -> None:
+        """The client does not read its answers: no further request is begun."""
+        self._is_write_paused = True
+        self.deadline = self._server.now() + self._server.limits.body_s
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._is_write_paused = False
+        self._wait_for_input()
+        self._advance()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give back what is held. A running request goes on: its record may be on its way."""
+        del exc
+        self._transport = None
+        self._drop_tail()
+        if self._reader is not None:
+            self._reader.close()
+        self._server.left(self)
+
+    # Input.
+
+    def _read(self, data: bytes) -> None:
+        reader = self._reader
+        if reader is None:
+            return
+        rest = reader.feed(data)
+        if rest:
+            self._keep(rest)
+
+    def _keep(self, data: bytes) -> None:
+        memory = self._server.memory
+        if not memory.has(len(data)) and self._reader is not None:
+            # Answers go out still; what is dropped here was never begun.
+            self._reader.is_over = self._reader.is_cut = True
+            return
+        memory.take(len(data))
+        self._tail += data
+        if self._transport is not None and not self._is_read_paused:
+            self._is_read_paused = True
+            self._transport.pause_reading()
+
+    def _drop_tail(self) -> bytes:
+        tail, self._tail = self._tail, b""
+        self._server.memory.give(len(tail))
+        return tail
+
+    # Output.
+
+    def _advance(self) -> None:
+        """Do what can be done now: answer, read what was kept, close, or wait."""
+        reader = self._reader
+        while reader is not None and self._task is None and not self._is_write_paused:
+            if self._transport is None or self._is_closing:
+                return
+            if self._is_answered:
+                self._close(is_lingering=reader.is_cut)
+            elif reader.turns:
+                self._answer(reader.turns.popleft())
+            elif reader.is_over:
+                self._close(is_lingering=reader.is_cut)
+            elif self._tail:
+                self._read(self._drop_tail())
+            else:
+                self._rest(reader)
+                return
+
+    def _rest(self, reader: RequestReader) -> None:
+        if self._is_read_paused and self._transport is not None:
+            self._is_read_paused = False
+            self._transport.resume_reading()
+        if reader.stage != self._stage:
+            self._wait_for_input()
+        if reader.take_continue() and self._transport is not None:
+            self._transport.write(CONTINUE)
+
+    def _wait_for_input(self) -> None:
+        """Start the deadline of what the client has to send next."""
+        reader, limits = self._reader, self._server.limits
+        if reader is None or self._is_closing:
+            return
+        self._stage = reader.stage
+        wait_s = (limits.idle_s, limits.header_s, limits.body_s)[reader.phase]
+        self.deadline = self._server.now() + wait_s
+
+    def _answer(self, turn: Turn) -> None:
+        if turn.request is None:
+            response = turn.response or values.MALFORMED.response
+            self._finish(turn, response, is_persistent=turn.is_persistent)
+            return
+        server = self._server
+        self.deadline = server.now() + server.limits.handler_s
+        self._task = server.loop.create_task(self._run(turn, turn.request))
+
+    async def _run(self, turn: Turn, request: Request) -> None:
+        is_persistent = turn.is_persistent
+        try:
+            response = await self._server.handler.on_request(request)
+        except asyncio.CancelledError:
+            # Only the sweep and the end of `stop` cancel: the deadline has passed.
+            response, is_persistent = self._failure(values.HANDLER_LATE), False
+        except Exception:
+            log.exception("request_failed")
+            response = self._failure(values.HANDLER_FAILED)
+        self._task = None
+        self._finish(turn, response, is_persistent=is_persistent)
+        self._advance()
+
+    def _failure(self, refusal: Refusal) -> Response:
+        self._server.refused(refusal.reason)
+        return refusal.response
+
+    def _finish(self, turn: Turn, response: Response, *, is_persistent: bool) -> None:
+        server, reader = self._server, self._reader
+        server.memory.give(turn.cost_bytes)
+        if self._transport is None or reader is None:
+            server.forget(self)
+            return
+        is_last = reader.is_over and not reader.turns
+        if not is_persistent or server.is_stopping or is_last:
+            self._is_answered = True
+            line = CLOSE_LINE
+        else:
+            line = KEEP_ALIVE_LINE if turn.is_legacy else b""
+        self._write(response, line, has_body=turn.has_body)
+        self._wait_for_input()
+
+    def _write(self, response: Response, line: bytes, *, has_body: bool) -> None:
+        transport = self._transport
+        # A transport whose other end is gone raises on write.
+        if transport is not None and not transport.is_closing():
+            transport.write(render(response, self._server.date_line + line, has_body=has_body))
+
+    # The end.
+
+    def on_deadline(self) -> None:
+        """The time for what this connection waits for is over."""
+        transport, reader = self._transport, self._reader
+        if self._task is not None:
+            self._task.cancel()
+        elif transport is None:
+            self._server.forget(self)
+        elif reader is None or self._is_closing or self._is_write_paused:
+            transport.abort()
+        elif reader.phase is Phase.IDLE:
+            self._close(is_lingering=False)
+        else:
+            reader.refuse(values.HEAD_LATE if reader.phase is Phase.HEAD else values.BODY_LATE)
+            self._advance()
+
+    def stop(self) -> None:
+        """Close when idle; else after the answer to what has begun."""
+        reader = self._reader
+        if reader is None or (
+            self._task is None and reader.phase is Phase.IDLE and not reader.turns
+        ):
+            self._close(is_lingering=False)
+
+    def abort(self) -> None:
+        """Close now, whatever runs."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _close(self, *, is_lingering: bool) -> None:
+        """Close; when the client is still sending, let it read the answer first.
+
+        Closing a socket with unread bytes resets it, and the answer with it.
+        """
+        transport = self._transport
+        if transport is None or self._is_closing:
+            return
+        self._is_closing = True
+        self.deadline = self._server.now() + self._server.limits.linger_s
+        if self._reader is not None:
+            self._reader.is_over = True
+        self._drop_tail()
+        if is_lingering and transport.can_write_eof() and not transport.is_closing():
+            if self._is_read_paused:
+                self._is_read_paused = False
+                transport.resume_reading()
+            transport.write_eof()
+        else:
+            transport.close()

@@ -1,0 +1,140 @@
+"""A small HTTP/1.1 server with absolute deadlines and a bound on everything.
+
+The grammar is httptools'; what a client may cost is ours (`reliability.md` 6): connections in
+all and per address, bytes of a head, bytes held by all requests together, and the time for each
+step, which bytes that trickle in do not extend. A handler sees the head before the body is read.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Final
+
+from router.ingress import http_values as values
+from router.ingress.http_connection import Connection
+from router.ingress.http_reader import Memory
+from router.ingress.http_values import Handler, HttpLimits, Refusal
+
+BACKLOG: Final = 1024
+"""Connections the kernel may hold before they are accepted."""
+
+ABORT_S: Final = 1.0
+"""How long aborted requests may take to end."""
+
+
+def _uncounted(reason: str) -> None:
+    del reason
+
+
+class HttpServer:
+    """Listens, admits connections, looks after deadlines and stops gracefully.
+
+    `refused` hears the reason of each refusal the server gives by itself.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: HttpLimits | None = None,
+        refused: Callable[[str], None] = _uncounted,
+    ) -> None:
+        self.handler = handler
+        self.limits = limits or HttpLimits()
+        self.memory = Memory(self.limits.buffered_bytes_max)
+        self.refused = refused
+        self.is_stopping = False
+        self.date_line = b""
+        self.loop: asyncio.AbstractEventLoop
+        self._connections: set[Connection] = set()
+        self._of_peer: Counter[str] = Counter()
+        self._open = 0
+        self._listener: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+
+    async def start(self, host: str, port: int, *, reuse_port: bool = False) -> tuple[str, int]:
+        """Listen. Returns address and port, which matters for port 0. Raises `OSError`."""
+        self.loop = asyncio.get_running_loop()
+        self._listener = await self.loop.create_server(
+            lambda: Connection(self),
+            host or None,
+            port,
+            backlog=BACKLOG,
+            reuse_port=reuse_port or None,
+        )
+        self._sweep()
+        address = self._listener.sockets[0].getsockname()
+        return str(address[0]), int(address[1])
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return self._open
+
+    async def stop(self, drain_s: float) -> None:
+        """Accept no more, finish what has begun for up to `drain_s` seconds, then close all."""
+        self.is_stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self._connections):
+            connection.stop()
+        await self._wait_empty(drain_s)
+        for connection in list(self._connections):
+            connection.abort()
+        await self._wait_empty(ABORT_S)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._listener is not None:
+            await self._listener.wait_closed()
+
+    async def _wait_empty(self, wait_s: float) -> None:
+        if not self._connections:
+            return
+        self._emptied.clear()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._emptied.wait()
+        except TimeoutError:
+            return
+
+    # What connections call.
+
+    def now(self) -> float:
+        """Loop time in seconds."""
+        return self.loop.time()
+
+    def admit(self, connection: Connection) -> Refusal | None:
+        """Count a new connection; a refusal when there are too many already."""
+        self._connections.add(connection)
+        self._open += 1
+        self._of_peer[connection.peer] += 1
+        if self._open > self.limits.connections_max or self.is_stopping:
+            return values.TOO_MANY
+        if self._of_peer[connection.peer] > self.limits.connections_per_address_max:
+            return values.TOO_MANY_OF_PEER
+        return None
+
+    def left(self, connection: Connection) -> None:
+        """A connection is closed; it is kept in mind while its request still runs."""
+        self._open -= 1
+        self._of_peer[connection.peer] -= 1
+        if not self._of_peer[connection.peer]:
+            del self._of_peer[connection.peer]
+        if not connection.is_running:
+            self.forget(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Nothing of a connection is left."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._emptied.set()
+
+    def _sweep(self) -> None:
+        """One timer for all deadlines, and for the date: no timer per connection or request."""
+        self._sweeper = self.loop.call_later(self.limits.sweep_s, self._sweep)
+        self.date_line = f"date: {formatdate(usegmt=True)}\r\n".encode()
+        now = self.loop.time()
+        late = [connection for connection in self._connections if connection.deadline <= now]
+        for connection in late:
+            connection.on_deadline()

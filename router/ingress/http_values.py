@@ -1,0 +1,164 @@
+"""What goes in and out of the HTTP server: small values, and the limits it keeps.
+
+A handler is plain functions from a request to a response, so that the server under it can change.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final, Protocol
+
+import msgspec
+import orjson
+
+from router.model.limits import KIB, MIB
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A request before its body. Header names are lower-case; repeated ones stay apart."""
+
+    method: str
+    path: str
+    """As sent: percent signs are not decoded."""
+    query: str
+    """What follows the question mark, as sent."""
+    headers: list[tuple[str, str]]
+    content_length: int | None
+    """None: no body, or a chunked one."""
+    peer: str
+    """Address of the other end."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A complete request."""
+
+    head: Head
+    body: bytes
+
+
+class Response(msgspec.Struct, frozen=True):
+    """An answer. Length, date and connection headers are the server's to add."""
+
+    status: int
+    body: bytes = b""
+    headers: Pairs = ()
+
+
+class BodyPolicy(msgspec.Struct, frozen=True):
+    """Go on and read the body."""
+
+    body_bytes_max: int
+    refused: Callable[[str], None]
+    """Told the reason when the body is not read to its end after all."""
+
+
+class Handler(Protocol):
+    """What answers requests."""
+
+    def on_head(self, head: Head) -> Response | BodyPolicy:
+        """Answer at once, or say how large a body may be."""
+
+    async def on_request(self, request: Request) -> Response:
+        """Answer a complete request. Requests of one connection come one at a time, in order."""
+
+
+class HttpLimits(msgspec.Struct, frozen=True):
+    """Bounds of one server. Deadlines are absolute: bytes that trickle in do not extend them."""
+
+    connections_max: int = 4_096
+    connections_per_address_max: int = 1_024
+    head_bytes_max: int = 16 * KIB
+    """Request line and headers; also whatever frames a chunked body between two chunks."""
+    url_bytes_max: int = 8 * KIB
+    headers_max: int = 128
+    buffered_bytes_max: int = 128 * MIB
+    """Bytes of requests not answered yet, all connections together."""
+    pipelined_max: int = 64
+    """Requests read ahead on one connection; after that many it is closed."""
+    header_s: float = 10.0
+    """From the first byte of a request, or from the connection, to its complete head."""
+    body_s: float = 60.0
+    """From the complete head to the complete body."""
+    idle_s: float = 75.0
+    """Between requests."""
+    handler_s: float = 60.0
+    """From the complete request to its answer; then 503."""
+    linger_s: float = 2.0
+    """How long a connection that is closed early may still deliver, so that it sees the answer."""
+    sweep_s: float = 0.5
+    """How often deadlines are looked at: one timer for all connections."""
+
+
+JSON_HEADERS: Final[Pairs] = (("content-type", "application/json"),)
+RETRY_HEADERS: Final[Pairs] = (*JSON_HEADERS, ("retry-after", "1"))
+
+
+def json_response(status: int, members: object, headers: Pairs = JSON_HEADERS) -> Response:
+    """An answer in JSON."""
+    return Response(status, orjson.dumps(members), headers)
+
+
+def message_response(status: int, message: str, headers: Pairs = JSON_HEADERS) -> Response:
+    """`{"message": …}`, the form of every refusal."""
+    return json_response(status, {"message": message}, headers)
+
+
+@lru_cache(maxsize=256)
+def _head_lines(status: int, headers: Pairs) -> bytes:
+    """Status line and headers. Raises `ValueError` for a header that would end its line."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Unknown"
+    lines = [f"HTTP/1.1 {status} {phrase}"]
+    for name, value in headers:
+        if {"\r", "\n", "\0"} & {*name, *value}:
+            raise ValueError("a response header holds a line break")
+        lines.append(f"{name}: {value}")
+    return "\r\n".join([*lines, ""]).encode("latin-1")
+
+
+def render(response: Response, trailer: bytes, *, has_body: bool) -> bytes:
+    """A response as bytes. `trailer` is the server's own header lines."""
+    return b"%bcontent-length: %d\r\n%b\r\n%b" % (
+        _head_lines(response.status, response.headers),
+        len(response.body),
+        trailer,
+        response.body if has_body else b"",
+    )
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """An answer the server gives by itself, and the reason it counts it under."""
+
+    reason: str
+    response: Response
+
+
+def _refusal(reason: str, status: int, message: str, headers: Pairs = JSON_HEADERS) -> Refusal:
+    return Refusal(reason, message_response(status, message, headers))
+
+
+MALFORMED: Final = _refusal("malformed", 400, "The request is not well-formed HTTP.")
+NO_HOST: Final = _refusal("malformed", 400, "Exactly one Host header is needed.")
+BAD_TARGET: Final = _refusal("malformed", 400, "The request target is not a path.")
+UNKNOWN_CODING: Final = _refusal("malformed", 501, "Only chunked transfer coding is understood.")
+UNKNOWN_VERSION: Final = _refusal("malformed", 505, "Only HTTP/1.1 and HTTP/1.0 are understood.")
+UNKNOWN_EXPECTATION: Final = _refusal("malformed", 417, "Only 100-continue is understood.")
+NO_TUNNEL: Final = _refusal("malformed", 405, "CONNECT is not supported.")
+HEAD_TOO_LARGE: Final = _refusal("head_too_large", 431, "The headers are too large.")
+URL_TOO_LONG: Final = _refusal("url_too_long", 414, "The request target is too long.")
+BODY_TOO_LARGE: Final = _refusal("body_too_large", 413, "The body is too large.")
+HEAD_LATE: Final = _refusal("head_late", 408, "The headers took too long.")
+BODY_LATE: Final = _refusal("body_late", 408, "The body took too long.")
+NO_ROOM: Final = _refusal("memory", 503, "Too much is waiting, try again later.", RETRY_HEADERS)
+TOO_MANY: Final = _refusal("connections", 503, "Too many connections.", RETRY_HEADERS)
+TOO_MANY_OF_PEER: Final = _refusal(
+    "connections_per_address", 503, "Too many connections from this address.", RETRY_HEADERS
+)
+HANDLER_LATE: Final = _refusal(
+    "handler_late", 503, "The answer took too long, try again later.", RETRY_HEADERS
+)
+HANDLER_FAILED: Final = _refusal("internal_error", 500, "Internal server error.")

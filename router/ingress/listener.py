@@ -1,0 +1,64 @@
+"""The ingress listener: the HTTP server, the webhooks behind it, and their metrics."""
+
+from collections.abc import Callable, Iterable
+
+from router.config import IngressSettings
+from router.ingress.http_server import HttpServer
+from router.ingress.http_values import HttpLimits
+from router.ingress.webhooks import WebhookIngress
+from router.model.webhook import WebhookSpec
+from router.store.base import StreamStore
+from router.telemetry import metrics
+
+
+class Ingress:
+    """Traffic from outside. Start it last, drain it first."""
+
+    def __init__(
+        self,
+        streams: StreamStore,
+        resolve_secret: Callable[[str], str],
+        settings: IngressSettings | None = None,
+    ) -> None:
+        """`resolve_secret` gives a secret's value or raises `ConfigError`."""
+        self._webhooks = WebhookIngress(streams, (), resolve_secret)
+        self._server = HttpServer(
+            self._webhooks, http_limits(settings or IngressSettings()), count_refused
+        )
+
+    def set_webhooks(self, specs: Iterable[WebhookSpec]) -> None:
+        """Swap all webhooks at once. Raises `ConfigError` and changes nothing when one is wrong."""
+        self._webhooks.set_webhooks(specs)
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen. Returns address and port, which matters for port 0. Raises `OSError`."""
+        address = await self._server.start(host, port)
+        metrics.INGRESS_CONNECTIONS.set_function(lambda: self._server.connections)
+        return address
+
+    def drain(self) -> None:
+        """Answer new requests with 503 and Retry-After; finish those under way."""
+        self._webhooks.drain()
+
+    async def stop(self, drain_s: float) -> None:
+        """Close the listener, finish what has begun for up to `drain_s` seconds, close all."""
+        self._webhooks.drain()
+        await self._server.stop(drain_s)
+
+
+def count_refused(reason: str) -> None:
+    """Count a refusal the server gives before a webhook is known."""
+    metrics.INGRESS_REFUSED.labels(reason).inc()
+
+
+def http_limits(settings: IngressSettings) -> HttpLimits:
+    """The settings as the server's limits; what is no setting keeps its default."""
+    return HttpLimits(
+        connections_max=settings.connections_max,
+        connections_per_address_max=settings.connections_per_address_max,
+        head_bytes_max=settings.header_bytes_max,
+        buffered_bytes_max=settings.buffered_bytes_max,
+        header_s=settings.header_deadline_s,
+        body_s=settings.body_deadline_s,
+        idle_s=settings.idle_deadline_s,
+    )
