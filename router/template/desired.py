@@ -1,0 +1,58 @@
+"""A template as what shall exist: every resource typed, named and checked."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from router.model.resources import Function, Mapping, Queue, Webhook
+from router.template.resources.base import InlineCode
+
+Desired = Function | Mapping | Queue | Webhook
+"""One resource as it shall be; times, revision and code hash are filled in when it is applied."""
+
+
+class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
+    """What one stack shall hold. Plain data: it crosses the wire as JSON."""
+
+    stack: str
+    template_path: str
+    functions: tuple[Function, ...] = ()
+    """`code_path` is the folder in the template's words; empty for inline code."""
+    mappings: tuple[Mapping, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    inline_code: dict[str, InlineCode] = {}
+    """By function name."""
+    order: tuple[str, ...] = ()
+    """Logical ids, each after what it needs."""
+    outputs: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    """What is accepted without effect or will probably not work."""
+
+    def resources(self) -> Iterator[tuple[str, str, Desired]]:
+        """(kind, name, resource) of each, after what it needs."""
+        found: dict[str, tuple[str, str, Desired]] = {}
+        everything: tuple[tuple[str, tuple[Desired, ...]], ...] = (
+            ("function", self.functions),
+            ("queue", self.queues),
+            ("webhook", self.webhooks),
+            ("mapping", self.mappings),
+        )
+        for kind, resources in everything:
+            for resource in resources:
+                if resource.owner is not None:
+                    found[resource.owner.logical_id] = kind, name_of(resource), resource
+        for logical_id in self.order:
+            if logical_id in found:
+                yield found[logical_id]
+
+
+def name_of(resource: Desired) -> str:
+    """The catalog's key of a resource."""
+    match resource:
+        case Mapping():
+            return resource.uuid
+        case Webhook():
+            return resource.spec.name
+        case _:
+            return resource.name

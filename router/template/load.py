@@ -1,0 +1,383 @@
+"""From a template's file to the desired state."""
+
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+import msgspec
+
+from router.template.desired import DesiredState
+from router.template.dynamic import refuse_references
+from router.template.graph import Graph
+from router.template.intrinsics import NO_VALUE, Conditions, Resolver, is_open
+from router.template.names import Surroundings, stack_name_of
+from router.template.parameters import as_text, resolve_parameters
+from router.template.problems import Path, Places, Problems, did_you_mean
+from router.template.properties import Properties
+from router.template.read import Document, read_file
+from router.template.resources import SUPPORTED, TYPES
+from router.template.resources.base import Draft
+from router.template.sam import TRANSFORM, translate, uses_sam
+
+RESOURCES_MAX = 500
+"""Resources of one template (CloudFormation quota)."""
+
+OUTPUTS_MAX = 200
+"""Outputs of one template (CloudFormation quota)."""
+
+_SECTIONS = (
+    "AWSTemplateFormatVersion",
+    "Transform",
+    "Description",
+    "Metadata",
+    "Parameters",
+    "Mappings",
+    "Conditions",
+    "Globals",
+    "Resources",
+    "Outputs",
+)
+
+_RESOURCE_MEMBERS = (
+    "Type",
+    "Properties",
+    "DependsOn",
+    "Condition",
+    "Metadata",
+    "DeletionPolicy",
+    "UpdateReplacePolicy",
+    "UpdatePolicy",
+)
+
+_LOGICAL_ID_CHARACTERS_MAX = 255
+_FUNCTION = "AWS::Serverless::Function"
+
+_REFERENCES_ALLOWED = {
+    "AWS::Lambda::Function": ("Environment", "Variables"),
+    "Router::Webhook": ("Signature",),
+}
+"""Where dynamic references may stand, below Properties."""
+
+
+def load_template(
+    path: FilePath,
+    parameters: Mapping[str, str] | None = None,
+    *,
+    stack_name: str | None = None,
+    region: str = "us-east-1",
+    account: str = "000000000000",
+    api_url: str = "http://127.0.0.1:9470",
+    ingress_url: str = "http://127.0.0.1:8080",
+) -> DesiredState:
+    """Read a template and work out what shall exist.
+
+    Blocking; with the SAM transform it starts a child process (about half a second, remembered
+    while the template stays the same). Raises `TemplateRefused` with everything that is wrong.
+    """
+    surroundings = Surroundings(
+        stack=stack_name or stack_name_of(path),
+        region=region,
+        account=account,
+        api_url=api_url,
+        ingress_url=ingress_url,
+    )
+    document = read_file(path)
+    return _Loading(path, document, parameters or {}, surroundings).run()
+
+
+def files_of(
+    path: FilePath, parameters: Mapping[str, str] | None = None, *, region: str = "us-east-1"
+) -> set[FilePath]:
+    """What to watch: the template and the code folders it names, as far as it can be read.
+
+    Never raises for a broken template: it is watched until it is whole again.
+    """
+    from router.template.problems import TemplateRefused
+
+    found = {path.resolve()}
+    try:
+        surroundings = Surroundings(stack=stack_name_of(path), region=region)
+        loading = _Loading(path, read_file(path), parameters or {}, surroundings)
+        folders = loading.code_folders()
+    except TemplateRefused:
+        return found
+    return found | {path.resolve().parent.joinpath(folder).resolve() for folder in folders}
+
+
+class _Loading:
+    """One template on its way; each stage ends by raising what was found wrong so far."""
+
+    def __init__(
+        self,
+        path: FilePath,
+        document: Document,
+        parameters: Mapping[str, str],
+        surroundings: Surroundings,
+    ) -> None:
+        self._path = path
+        self._written = document.value
+        self._places: Places = document.places
+        self._problems = Problems(self._places)
+        self._given = parameters
+        self._surroundings = surroundings
+        self._values: dict[str, Any] = {}
+        self._conditions: dict[str, bool] = {}
+
+    def run(self) -> DesiredState:
+        self._check_shape()
+        self._work_out_values()
+        template = self._resolve_without_resources()
+        if uses_sam(self._written):
+            region = self._surroundings.region
+            template = translate(template, region, self._places, self._problems)
+        self._check_types(template["Resources"])
+        return self._build(template)
+
+    def code_folders(self) -> set[str]:
+        """Local code folders as written."""
+        self._check_shape()
+        self._work_out_values()
+        template = self._resolve_without_resources()
+        functions = [
+            resource.get("Properties", {})
+            for resource in template["Resources"].values()
+            if resource["Type"] in (_FUNCTION, "AWS::Lambda::Function")
+        ]
+        shared = template.get("Globals", {}).get("Function", {})
+        written = [
+            properties.get(name)
+            for properties in (shared, *functions)
+            if isinstance(properties, dict)
+            for name in ("CodeUri", "Code")
+        ]
+        return {
+            folder
+            for folder in written
+            if isinstance(folder, str) and not folder.startswith("s3://")
+        }
+
+    def _check_shape(self) -> None:
+        for section in self._written:
+            if section not in _SECTIONS:
+                hint = did_you_mean(section, _SECTIONS) or f"known: {', '.join(_SECTIONS)}"
+                self._problems.add((section,), "unknown section", hint)
+        self._check_transform()
+        resources = self._written.get("Resources")
+        if not isinstance(resources, dict) or not resources:
+            self._problems.add(("Resources",), "a template needs Resources")
+            self._problems.raise_any()
+            return
+        if len(resources) > RESOURCES_MAX:
+            self._problems.add(("Resources",), f"more than {RESOURCES_MAX} resources")
+        for logical_id, resource in resources.items():
+            self._check_resource(logical_id, resource)
+        self._check_globals()
+        self._problems.raise_any()
+
+    def _check_transform(self) -> None:
+        if "Transform" not in self._written:
+            return
+        transform = self._written["Transform"]
+        for name in transform if isinstance(transform, list) else [transform]:
+            if name != TRANSFORM:
+                text = f"transform {name} is not supported"
+                self._problems.add(("Transform",), text, f"supported: {TRANSFORM}")
+
+    def _check_globals(self) -> None:
+        if "Globals" not in self._written:
+            return
+        shared = self._written["Globals"]
+        if not uses_sam(self._written):
+            self._problems.add(("Globals",), "needs the SAM transform", f"Transform: {TRANSFORM}")
+        elif not isinstance(shared, dict):
+            self._problems.add(("Globals",), "must be a mapping")
+        elif not isinstance(shared.get("Function", {}), dict):
+            self._problems.add(("Globals", "Function"), "must be a mapping")
+
+    def _check_resource(self, logical_id: str, resource: Any) -> None:
+        path: Path = ("Resources", logical_id)
+        is_name = logical_id.isascii() and logical_id.isalnum()
+        if not is_name or len(logical_id) > _LOGICAL_ID_CHARACTERS_MAX:
+            self._problems.add(path, "a logical id has letters and digits only")
+        if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
+            self._problems.add(path, "must be a mapping with a Type")
+            return
+        for member in resource:
+            if member not in _RESOURCE_MEMBERS:
+                hint = did_you_mean(member, _RESOURCE_MEMBERS)
+                self._problems.add((*path, member), "unknown member of a resource", hint)
+        if not isinstance(resource.get("Properties", {}), dict):
+            self._problems.add((*path, "Properties"), "must be a mapping")
+        self._check_type(logical_id, resource["Type"])
+
+    def _check_type(self, logical_id: str, kind: str) -> None:
+        if kind in TYPES or kind == _FUNCTION:
+            if kind == _FUNCTION and not uses_sam(self._written):
+                path = ("Resources", logical_id, "Type")
+                self._problems.add(
+                    path, f"{kind} needs the SAM transform", f"Transform: {TRANSFORM}"
+                )
+            return
+        hint = did_you_mean(kind, (*TYPES, _FUNCTION))
+        supported = f"supported: {', '.join(SUPPORTED)}"
+        self._problems.add(
+            ("Resources", logical_id, "Type"),
+            f"type {kind} is not supported",
+            f"{hint} {supported}".strip(),
+        )
+
+    def _work_out_values(self) -> None:
+        around = self._surroundings
+        declared = self._written.get("Parameters", {})
+        self._values = resolve_parameters(declared, self._given, self._problems)
+        self._problems.raise_any()
+        self._values |= {
+            "AWS::Region": around.region,
+            "AWS::AccountId": around.account,
+            "AWS::Partition": "aws",
+            "AWS::URLSuffix": "amazonaws.com",
+            "AWS::StackName": around.stack,
+            "AWS::StackId": around.stack_id(),
+            "AWS::NotificationARNs": [],
+        }
+        for name in declared:
+            if name in self._written["Resources"]:
+                self._problems.add(("Resources", name), "is the name of a parameter too")
+        conditions = Conditions(
+            self._written.get("Conditions", {}), self._resolver(), self._problems
+        )
+        self._conditions = conditions.all()
+        self._problems.raise_any()
+
+    def _resolver(self, graph: Graph | None = None) -> Resolver:
+        mappings = self._written.get("Mappings", {})
+        return Resolver(self._values, mappings, self._conditions, self._problems, graph)
+
+    def _resolve_without_resources(self) -> dict[str, Any]:
+        """Resources whose condition holds, Outputs and Globals, resolved as far as possible."""
+        resolver = self._resolver()
+        template: dict[str, Any] = {"Transform": TRANSFORM, "Resources": {}}
+        for logical_id, resource in self._written["Resources"].items():
+            path: Path = ("Resources", logical_id)
+            if not self._holds(resource.get("Condition"), (*path, "Condition")):
+                continue
+            kept = {name: resource[name] for name in ("Type", "DependsOn") if name in resource}
+            if "Properties" in resource:
+                properties = resolver.resolve(resource["Properties"], (*path, "Properties"))
+                kept["Properties"] = {} if properties is NO_VALUE else properties
+            template["Resources"][logical_id] = kept
+        if "Globals" in self._written:
+            template["Globals"] = resolver.resolve(self._written["Globals"], ("Globals",))
+        template["Outputs"] = self._written_outputs(resolver)
+        self._problems.raise_any()
+        return template
+
+    def _holds(self, condition: Any, path: Path) -> bool:
+        if condition is None:
+            return True
+        if condition not in self._conditions:
+            hint = did_you_mean(str(condition), self._conditions)
+            self._problems.add(path, f"unknown condition {condition}", hint)
+            return False
+        return self._conditions[condition]
+
+    def _written_outputs(self, resolver: Resolver) -> dict[str, Any]:
+        outputs = self._written.get("Outputs", {})
+        if not isinstance(outputs, dict) or len(outputs) > OUTPUTS_MAX:
+            self._problems.add(("Outputs",), f"must be a mapping of at most {OUTPUTS_MAX} outputs")
+            return {}
+        values: dict[str, Any] = {}
+        for name, output in outputs.items():
+            path: Path = ("Outputs", name)
+            if not isinstance(output, dict) or "Value" not in output:
+                self._problems.add(path, "must be a mapping with a Value")
+                continue
+            for member in output:
+                known = ("Value", "Description", "Export", "Condition")
+                if member not in known:
+                    hint = did_you_mean(member, known)
+                    self._problems.add((*path, member), "unknown member of an output", hint)
+            if self._holds(output.get("Condition"), (*path, "Condition")):
+                values[name] = {"Value": resolver.resolve(output["Value"], (*path, "Value"))}
+        return values
+
+    def _check_types(self, resources: dict[str, Any]) -> None:
+        for logical_id, resource in resources.items():
+            self._check_type(logical_id, resource["Type"])
+        self._problems.raise_any()
+
+    def _build(self, template: dict[str, Any]) -> DesiredState:
+        resources = template["Resources"]
+        graph = Graph(resources, self._surroundings, self._problems)
+        graph.resolver = self._resolver(graph)
+        draft = Draft(self._path.resolve().parent, self._problems)
+        for logical_id, resource in resources.items():
+            kind = TYPES[resource["Type"]]
+            path: Path = ("Resources", logical_id, "Properties")
+            resolved = graph.properties(logical_id)
+            allowed = _REFERENCES_ALLOWED.get(kind.name, ())
+            refuse_references(_without(resolved, allowed), path, self._problems)
+            kind.build(graph.at(logical_id), Properties(resolved, path, self._problems), draft)
+            if kind.effect and logical_id in self._written["Resources"]:
+                draft.warnings.append(f"{logical_id}: {kind.name} is accepted; {kind.effect}")
+        outputs = self._outputs(template.get("Outputs", {}), graph.resolver)
+        order = graph.order()
+        _give_aliases(draft)
+        _check_qualifiers(draft)
+        self._problems.raise_any()
+        return DesiredState(
+            stack=self._surroundings.stack,
+            template_path=str(self._path.resolve()),
+            functions=tuple(draft.functions.values()),
+            mappings=tuple(draft.mappings.values()),
+            queues=tuple(draft.queues.values()),
+            webhooks=tuple(draft.webhooks.values()),
+            inline_code=draft.inline_code,
+            order=tuple(order),
+            outputs=outputs,
+            warnings=tuple(draft.warnings),
+        )
+
+    def _outputs(self, written: dict[str, Any], resolver: Resolver) -> dict[str, str]:
+        outputs: dict[str, str] = {}
+        for name, output in written.items():
+            path: Path = ("Outputs", name, "Value")
+            value = resolver.resolve(output["Value"], path)
+            refuse_references(value, path, self._problems)
+            if value is NO_VALUE or isinstance(value, dict | list) or is_open(value):
+                self._problems.add(path, "must be text")
+                continue
+            outputs[name] = as_text(value)
+        return outputs
+
+
+def _without(value: Any, path: tuple[str, ...]) -> Any:
+    """The value without what is at the path; the value itself for an empty path."""
+    if not path or not isinstance(value, dict):
+        return value
+    first, rest = path[0], path[1:]
+    if not rest:
+        return {name: inner for name, inner in value.items() if name != first}
+    return {
+        name: _without(inner, rest) if name == first else inner for name, inner in value.items()
+    }
+
+
+def _give_aliases(draft: Draft) -> None:
+    for name, aliases in draft.aliases.items():
+        if name in draft.functions:
+            function = draft.functions[name]
+            draft.functions[name] = msgspec.structs.replace(function, aliases=aliases)
+
+
+def _check_qualifiers(draft: Draft) -> None:
+    """A mapping's qualifier must be an alias of its function, or `$LATEST`."""
+    for mapping in draft.mappings.values():
+        function = draft.functions.get(mapping.function)
+        if function is None or mapping.qualifier in (None, "$LATEST", *function.aliases):
+            continue
+        owner = mapping.owner.logical_id if mapping.owner else ""
+        path = ("Resources", owner, "Properties", "FunctionName")
+        hint = did_you_mean(str(mapping.qualifier), function.aliases)
+        text = f"{mapping.function} has no version or alias {mapping.qualifier}"
+        draft.problems.add(path, text, hint)

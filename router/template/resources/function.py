@@ -1,0 +1,254 @@
+"""`AWS::Lambda::Function`: code from a local folder, or written in the template."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from router.model import limits
+from router.model.arn import function_arn
+from router.model.resources import Function
+from router.template.dynamic import check_references
+from router.template.properties import Properties
+from router.template.resources.base import At, Draft, InlineCode
+
+NAME_CHARACTERS_MAX = 64
+"""Longest function name (Lambda quota)."""
+
+INLINE_CHARACTERS_MAX = 4_194_304
+"""Longest ZipFile text (CloudFormation quota: 4 MB)."""
+
+EPHEMERAL_MB_MIN = 512
+EPHEMERAL_MB_MAX = 10_240
+"""Size of /tmp in MB (Lambda quota)."""
+
+RUNTIMES = tuple(f"python3.{minor}" for minor in range(8, 16))
+"""Runtimes that run here."""
+
+RUNTIMES_LATER = re.compile(
+    r"python(2\.7|3\.[67])|nodejs\d*(\.\d+)?(\.x|-edge)?|java\d+(\.al2)?|ruby\d\.\d|"
+    r"dotnet(core)?\d+(\.\d)?|go1\.x|provided(\.al2(023)?)?|custom"
+)
+"""Runtimes of Lambda that are known, and refused by name."""
+
+RESERVED_VARIABLES = frozenset(
+    {
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_ACCESS_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_LAMBDA_RUNTIME_API",
+        "LAMBDA_TASK_ROOT",
+        "LAMBDA_RUNTIME_DIR",
+        "AWS_LAMBDA_MAX_CONCURRENCY",
+        "AWS_LAMBDA_METADATA_API",
+        "AWS_LAMBDA_METADATA_TOKEN",
+    }
+)
+"""Set by the environment itself (`functions-and-invocation.md` 8.4)."""
+
+_VARIABLE_NAME = re.compile(r"[a-zA-Z]([a-zA-Z0-9_])+")
+_ROLE_PATTERN = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
+
+_PROPERTIES = (
+    "FunctionName",
+    "Runtime",
+    "Handler",
+    "Role",
+    "Code",
+    "Description",
+    "Timeout",
+    "MemorySize",
+    "EphemeralStorage",
+    "Environment",
+    "Architectures",
+    "PackageType",
+    "Tags",
+)
+
+_WITHOUT_EFFECT = {
+    "CodeSigningConfigArn": "CodeSigningConfigArn",
+    "DeadLetterConfig": "DeadLetterConfig",
+    "KmsKeyArn": "KMSKeyArn",
+    "LoggingConfig": "LoggingConfig",
+    "RecursiveLoop": "RecursiveLoop",
+    "RuntimeManagementConfig": "RuntimeManagementConfig",
+    "SnapStart": "SnapStart",
+    "TracingConfig": "TracingConfig",
+    "VpcConfig": "VpcConfig",
+}
+"""Stored and returned without effect: name in templates → name in the API."""
+
+_REFUSED = {
+    "CapacityProviderConfig": "there are no capacity providers",
+    "DurableConfig": "durable executions are not supported",
+    "FileSystemConfigs": "file systems are not mounted yet",
+    "ImageConfig": "container images are not run; use a folder",
+    "Layers": "layers are not supported yet; put the packages into the code folder",
+    "ReservedConcurrentExecutions": "concurrency per function is not limited yet",
+    "TenancyConfig": "tenants are not kept apart",
+}
+
+
+class LambdaFunction:
+    """A function."""
+
+    name = "AWS::Lambda::Function"
+    effect = ""
+
+    def ref(self, at: At) -> str:
+        """The function's name."""
+        return at.physical_name("FunctionName", NAME_CHARACTERS_MAX)
+
+    def attributes(self, at: At) -> dict[str, Callable[[], Any]]:
+        """Arn."""
+        around = at.surroundings
+        return {"Arn": lambda: function_arn(around.region, around.account, self.ref(at))}
+
+    def build(self, at: At, properties: Properties, draft: Draft) -> None:
+        """Add the function."""
+        properties.check_known((*_PROPERTIES, *_WITHOUT_EFFECT), self.name, _REFUSED)
+        if properties.text("PackageType", "Zip", choices=("Zip", "Image")) == "Image":
+            properties.problem("PackageType", "container images are not run", "use a folder")
+            return
+        properties.require("Runtime", "Handler", "Role")
+        properties.text("FunctionName", pattern=r"[a-zA-Z0-9-_]{1,64}")
+        name = self.ref(at)
+        if name in draft.functions:
+            properties.problem("FunctionName", f"two functions are named {name}")
+        runtime = _runtime(properties)
+        handler = properties.text("Handler", pattern=r"[^\s]+", length_max=128)
+        ephemeral = properties.section("EphemeralStorage")
+        draft.functions[name] = Function(
+            name=name,
+            runtime=runtime,
+            handler=handler,
+            role=properties.text("Role", pattern=_ROLE_PATTERN),
+            description=properties.text("Description", length_max=256),
+            timeout_s=properties.integer("Timeout", 1, limits.TIMEOUT_S_MAX, 3),
+            memory_mb=properties.integer(
+                "MemorySize", limits.MEMORY_MB_MIN, limits.MEMORY_MB_MAX, limits.MEMORY_MB_MIN
+            ),
+            ephemeral_mb=ephemeral.integer(
+                "Size", EPHEMERAL_MB_MIN, EPHEMERAL_MB_MAX, EPHEMERAL_MB_MIN
+            )
+            if ephemeral
+            else EPHEMERAL_MB_MIN,
+            environment=_environment(properties, draft),
+            architecture=_architecture(properties),
+            code_path=_code_path(properties, name, draft),
+            code_hash="",
+            last_modified_ms=0,
+            revision_id="",
+            tags=properties.tags(),
+            extra=_extra(at, properties, draft),
+            owner=at.owner,
+        )
+        _warn_of_missing_handler(at, draft.functions[name], draft)
+
+
+def _runtime(properties: Properties) -> str:
+    runtime = properties.text("Runtime")
+    if runtime and runtime not in RUNTIMES:
+        hint = f"supported: {', '.join(RUNTIMES)}"
+        if RUNTIMES_LATER.fullmatch(runtime):
+            properties.problem("Runtime", f"{runtime} is not run here yet", hint)
+        else:
+            properties.problem("Runtime", f"unknown runtime {runtime!r}", hint)
+    return runtime
+
+
+def _architecture(properties: Properties) -> str:
+    given = properties.texts("Architectures", choices=("x86_64", "arm64"))
+    if len(given) > 1:
+        properties.problem("Architectures", "must be exactly one of x86_64, arm64")
+    return given[0] if given else "x86_64"
+
+
+def _environment(properties: Properties, draft: Draft) -> dict[str, str]:
+    section = properties.section("Environment")
+    if section is None:
+        return {}
+    section.check_known(("Variables",), "Environment")
+    variables = section.text_map("Variables", owner="the value of an environment variable")
+    inner = section.section("Variables") or section
+    for name, value in variables.items():
+        if name in RESERVED_VARIABLES:
+            inner.problem(name, "is reserved: the environment sets it itself")
+        elif not _VARIABLE_NAME.fullmatch(name):
+            inner.problem(name, "is no name for an environment variable", "[a-zA-Z][a-zA-Z0-9_]+")
+        check_references(value, (*inner.path, name), draft.problems)
+    size_bytes = len(json.dumps(variables, separators=(",", ":"), ensure_ascii=False).encode())
+    if size_bytes > limits.ENVIRONMENT_BYTES_MAX:
+        text = f"{size_bytes} bytes, more than {limits.ENVIRONMENT_BYTES_MAX} as compact JSON"
+        section.problem("Variables", text)
+    return variables
+
+
+def _code_path(properties: Properties, name: str, draft: Draft) -> str:
+    """The code's folder; empty for inline code, which the draft keeps."""
+    code = properties.raw("Code")
+    if code is None:
+        properties.problem("Code", "is required", "CodeUri: ./folder, or InlineCode")
+        return ""
+    if isinstance(code, str):
+        return _folder(properties, code, draft)
+    source = properties.section("Code")
+    if source is None or "ZipFile" not in source:
+        properties.problem("Code", "only code in a local folder or inline is supported")
+        return ""
+    source.check_known(("ZipFile",), "Code")
+    text = source.text("ZipFile", length_max=INLINE_CHARACTERS_MAX)
+    draft.inline_code[name] = InlineCode("index.py", text)
+    if properties.text("Handler").partition(".")[0] != "index":
+        hint = "such as index.handler"
+        properties.problem("Handler", "inline code is the file index.py", hint)
+    return ""
+
+
+def _folder(properties: Properties, written: str, draft: Draft) -> str:
+    if written.startswith("s3://"):
+        properties.problem("Code", "code in S3 is not supported", "use a local folder")
+        return ""
+    folder = Path(draft.folder, written).resolve()
+    if not folder.exists():
+        properties.problem("Code", f"folder {written} does not exist", f"looked at {folder}")
+    elif not folder.is_dir():
+        properties.problem("Code", f"{written} is not a folder", "name the folder that holds it")
+    return str(folder)
+
+
+def _extra(at: At, properties: Properties, draft: Draft) -> dict[str, object]:
+    extra: dict[str, object] = {}
+    for written, stored in _WITHOUT_EFFECT.items():
+        if written in properties:
+            extra[stored] = properties.raw(written)
+            draft.warnings.append(f"{at.logical_id}: {written} is kept and has no effect")
+    return extra
+
+
+def _warn_of_missing_handler(at: At, function: Function, draft: Draft) -> None:
+    """Only a warning: what AWS answers for it is an error of the function."""
+    module = function.handler.rpartition(".")[0].replace(".", "/")
+    if not module or not function.code_path or not Path(function.code_path).is_dir():
+        return
+    folder = Path(function.code_path)
+    files = [Path(f"{module}{end}") for end in (".py", ".pyc", ".so", "/__init__.py")]
+    is_there = any((folder / file).exists() for file in files)
+    if not is_there and not any(folder.glob(f"{module}.*.so")):
+        draft.warnings.append(
+            f"{at.logical_id}: handler {function.handler} needs {module}.py, which is not in "
+            f"{folder}; invocations will fail with Runtime.ImportModuleError"
+        )

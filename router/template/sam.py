@@ -1,0 +1,193 @@
+"""SAM to plain CloudFormation, through AWS's own translator in a child process.
+
+The translator refuses local paths and does not know our types: the paths are swapped for
+placeholders and the types taken out before, both put back after. A template without the
+`Transform` line never gets here.
+"""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path as FilePath
+from typing import Any
+
+from router.model.errors import TemplateError
+from router.template.problems import Path, Places, Problems, did_you_mean
+
+TRANSFORM = "AWS::Serverless-2016-10-31"
+
+CHILD_DEADLINE_S = 60
+"""How long one translation may take."""
+
+TRANSLATIONS_KEPT_MAX = 8
+"""Translations remembered, so that a reload of code alone starts no child."""
+
+EVENT_TYPES = ("SQS", "Kinesis", "DynamoDB", "MSK", "SelfManagedKafka", "MQ", "DocumentDB")
+"""Events of a function that become event source mappings."""
+
+_CHILD = FilePath(__file__).with_name("sam_child.py")
+_BUCKET = "router-local-folder"
+_ROUTER_TYPE = "Router::"
+_FUNCTION = "AWS::Serverless::Function"
+_LEAST_RESOURCE = {"Type": "AWS::IAM::Role", "Properties": {}}
+_LEAST_ID = "RouterTemplateWithoutResources"
+_PROPERTY = re.compile(r"(?i)property '?\[?'?(\w+)'?\]?'?")
+
+_translations: OrderedDict[str, dict[str, Any]] = OrderedDict()
+
+
+def uses_sam(template: dict[str, Any]) -> bool:
+    """Whether the template names the SAM transform."""
+    transform = template.get("Transform")
+    return TRANSFORM in (transform if isinstance(transform, list) else [transform])
+
+
+def translate(
+    template: dict[str, Any], region: str, places: Places, problems: Problems
+) -> dict[str, Any]:
+    """A template with its `AWS::Serverless::*` resources replaced by what they stand for.
+
+    `template` is resolved as far as it can be without resources. Raises `TemplateRefused` for
+    what the translator refuses, `TemplateError` when it cannot be run.
+    """
+    _check_events(template, problems)
+    problems.raise_any()
+    written = template["Resources"]
+    prepared = copy.deepcopy(template)
+    resources = prepared["Resources"]
+    ours = {
+        name: resources.pop(name)
+        for name in list(resources)
+        if str(resources[name].get("Type", "")).startswith(_ROUTER_TYPE)
+    }
+    folders = _take_out_folders(prepared)
+    if not resources:
+        resources[_LEAST_ID] = copy.deepcopy(_LEAST_RESOURCE)
+    reply = _translated(json.dumps({"template": prepared, "region": region}))
+    if "problems" in reply:
+        _report(reply, written, problems)
+        problems.raise_any()
+    translated: dict[str, Any] = reply["template"]
+    translated["Resources"].pop(_LEAST_ID, None)
+    _put_back_folders(translated["Resources"], folders)
+    translated["Resources"].update(ours)
+    _trace_origins(translated["Resources"], written, places)
+    return translated
+
+
+def _check_events(template: dict[str, Any], problems: Problems) -> None:
+    """Refuse events of types that would make something unsupported, where they are written."""
+    for logical_id, resource in template["Resources"].items():
+        if resource.get("Type") != _FUNCTION:
+            continue
+        events = resource.get("Properties", {}).get("Events", {})
+        for name, event in events.items() if isinstance(events, dict) else ():
+            kind = event.get("Type") if isinstance(event, dict) else None
+            if isinstance(kind, str) and kind not in EVENT_TYPES:
+                path = ("Resources", logical_id, "Properties", "Events", name, "Type")
+                hint = did_you_mean(kind, EVENT_TYPES) or (
+                    "a webhook is a Router::Webhook with an AWS::Lambda::EventSourceMapping"
+                )
+                problems.add(path, f"events of type {kind} are not supported yet", hint)
+
+
+def _take_out_folders(template: dict[str, Any]) -> list[str]:
+    folders: list[str] = []
+
+    def placeholder(path: str) -> str:
+        folders.append(path)
+        return f"s3://{_BUCKET}/{len(folders) - 1}"
+
+    shared = template.get("Globals", {}).get("Function", {})
+    functions = [
+        resource.get("Properties", {})
+        for resource in template["Resources"].values()
+        if resource.get("Type") == _FUNCTION
+    ]
+    for properties in (shared, *functions):
+        folder = properties.get("CodeUri") if isinstance(properties, dict) else None
+        if isinstance(folder, str) and not folder.startswith("s3://"):
+            properties["CodeUri"] = placeholder(folder)
+    return folders
+
+
+def _put_back_folders(resources: dict[str, Any], folders: list[str]) -> None:
+    for resource in resources.values():
+        code = resource.get("Properties", {}).get("Code")
+        if isinstance(code, dict) and code.get("S3Bucket") == _BUCKET:
+            resource["Properties"]["Code"] = folders[int(code["S3Key"])]
+
+
+def _translated(request: str) -> dict[str, Any]:
+    if request in _translations:
+        _translations.move_to_end(request)
+        return copy.deepcopy(_translations[request])
+    try:
+        child = subprocess.run(  # noqa: S603 - our own file, no shell
+            [sys.executable, "-P", str(_CHILD)],
+            input=request,
+            capture_output=True,
+            text=True,
+            timeout=CHILD_DEADLINE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TemplateError(f"the SAM translator took longer than {CHILD_DEADLINE_S} s") from None
+    if child.returncode != 0:
+        last = child.stderr.strip().rpartition("\n")[2]
+        raise TemplateError(f"the SAM translator failed (exit code {child.returncode}): {last}")
+    reply: dict[str, Any] = json.loads(child.stdout)
+    _translations[request] = reply
+    while len(_translations) > TRANSLATIONS_KEPT_MAX:
+        _translations.popitem(last=False)
+    return copy.deepcopy(reply)
+
+
+def _report(reply: dict[str, Any], written: dict[str, Any], problems: Problems) -> None:
+    for problem in reply["problems"]:
+        text, logical_id = problem["text"], problem["logical_id"]
+        path = _written_path(logical_id, written)
+        found = _PROPERTY.search(text)
+        hint = ""
+        if found and path:
+            path = (*path, found.group(1))
+            if written[str(path[1])].get("Type") == _FUNCTION and len(path) == 4:
+                hint = did_you_mean(found.group(1), reply["function_properties"])
+        problems.add(path, text.rstrip("."), hint)
+
+
+def _trace_origins(resources: dict[str, Any], written: dict[str, Any], places: Places) -> None:
+    """Tell `places` where what the translator made was written."""
+    for logical_id in resources:
+        original = written.get(logical_id)
+        if original is None:
+            path = _written_path(logical_id, written)
+            if path:
+                places.add_origin(logical_id, path)
+        elif original.get("Type") == _FUNCTION:
+            places.add_origin(logical_id, ("Globals", "Function"))
+            for name in ("InlineCode", "CodeUri"):
+                root: Path = ("Resources", logical_id, "Properties")
+                if name in original.get("Properties", {}):
+                    places.add_alias((*root, "Code"), (*root, name))
+                    break
+            else:
+                places.add_alias((*root, "Code"), ("Globals", "Function", "CodeUri"))
+
+
+def _written_path(logical_id: str, written: dict[str, Any]) -> Path:
+    """Where the properties of a resource are written that the translator knows or made."""
+    if logical_id in written:
+        return ("Resources", logical_id, "Properties")
+    parents = [name for name in written if logical_id.startswith(name)]
+    if not parents:
+        return ()
+    parent = max(parents, key=len)
+    events = written[parent].get("Properties", {}).get("Events", {})
+    event = logical_id.removeprefix(parent)
+    if isinstance(events, dict) and event in events:
+        return ("Resources", parent, "Properties", "Events", event, "Properties")
+    return ("Resources", parent, "Properties")
