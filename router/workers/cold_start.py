@@ -1,0 +1,123 @@
+"""Making an environment for an invocation that found none (`functions-and-invocation.md` 8.5).
+
+A failed initialisation is repeated once, inside the invocation and under the function's timeout;
+if it fails again, the invocation fails with the payload of that.
+"""
+
+import platform
+import time
+from collections.abc import Callable
+
+from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
+from router.workers import invocation, wire
+from router.workers.launcher import Launcher, StartFailed
+from router.workers.process import Environment
+
+INIT_TIMEOUT_MS = 10_000
+"""Limit of a first initialisation (Lambda)."""
+
+STARTS_MAX = 2
+"""Tries to make a process, when the zygote died meanwhile."""
+
+
+class ColdStart:
+    """The start of one environment, for one request."""
+
+    def __init__(
+        self,
+        request: InvokeRequest,
+        launcher: Launcher,
+        on_end: Callable[[Environment], None],
+    ) -> None:
+        self._request = request
+        self._launcher = launcher
+        self._on_end = on_end
+        self._env: Environment | None = None
+        self._error_type = ""
+        self._payload = b""
+        self._spent_ms: float | None = None
+        self.init_ms = 0.0
+
+    async def run(
+        self,
+        take_folder: Callable[[], str | None],
+        adopt: Callable[[Environment, FunctionVersion], None],
+    ) -> Environment | None:
+        """An environment whose handler is loaded; None when that failed twice: see `failure`.
+
+        `take_folder` gives the folder of an environment that was reset, if there is one.
+        Raises `StartFailed` when no process could be made.
+        """
+        self._take_folder = take_folder
+        self._adopt = adopt
+        line = f"INIT_START Runtime Version: python:{platform.python_version()}"
+        env = await self._attempt(INIT_TIMEOUT_MS, line)
+        if self._is_loaded:
+            return env
+        report = invocation.init_report_line(self.init_ms, "init", self._error_type)
+        env.output.write((report,))
+        timeout_ms = self._request.function.timeout_ms
+        started = invocation.start_line(self._request)
+        env = await self._attempt(timeout_ms, started)
+        self._spent_ms = self.init_ms
+        return env if self._is_loaded else None
+
+    async def invoke(self, env: Environment) -> InvokeReply:
+        """The invocation that asked for the environment."""
+        return await invocation.run(env, self._request, self.init_ms, self._spent_ms)
+
+    def failure(self) -> InvokeReply:
+        """The reply after two failed initialisations."""
+        env = self._env
+        report = invocation.init_report_line(self.init_ms, "invoke", self._error_type)
+        memory_mb = -(-env.memory_kb_max // 1024) if env is not None else 0
+        lines = invocation.report_lines(
+            self._request, self.init_ms, memory_mb, None, self._error_type
+        )
+        return InvokeReply(
+            payload=self._payload,
+            error_type=self._error_type,
+            log_tail=env.output.end((report, *lines)) if env is not None else b"",
+            duration_ms=self.init_ms,
+            memory_mb_max=memory_mb,
+        )
+
+    async def _attempt(self, timeout_ms: int, line: str) -> Environment:
+        function = self._request.function
+        for left in reversed(range(STARTS_MAX)):
+            began = time.perf_counter()
+            try:
+                env, frame = await self._launcher.launch(
+                    function,
+                    self._take_folder(),
+                    timeout_ms,
+                    on_end=self._on_end,
+                    on_made=lambda env: self._adopt(env, function),
+                    first_line=line,
+                )
+            except StartFailed:
+                if not left:
+                    raise
+                continue
+            break
+        self.init_ms = (time.perf_counter() - began) * 1000
+        self._env = env
+        self._is_loaded = frame is not None and frame[0] == wire.READY
+        if not self._is_loaded:
+            await self._describe(env, frame, timeout_ms)
+        return env
+
+    async def _describe(self, env: Environment, frame: wire.Frame | None, timeout_ms: int) -> None:
+        if frame is None:
+            request_id = self._request.request_id
+            self._error_type, self._payload = invocation.ended(env, request_id, timeout_ms)
+            return
+        kind, header, payload = frame
+        facts = invocation.facts_in(header)
+        env.is_retired = kind != wire.INIT_FAILED
+        env.kill()
+        await env.gone()
+        if kind == wire.START_FAILED:
+            raise StartFailed(str(facts.get("text", "")))
+        self._error_type = str(facts.get("type", "Runtime.Unknown"))
+        self._payload = payload

@@ -1,0 +1,84 @@
+"""The variables an environment starts with (`functions-and-invocation.md` 8.4).
+
+Built from an allow-list: nothing of the router's own environment gets in.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from router.model.arn import parse_arn
+from router.model.function import FunctionVersion
+
+READ_AT_EXEC = ("LD_", "PYTHON", "MALLOC_", "GLIBC_TUNABLES")
+"""Variables that only count when they are there at exec (`design.md` 7a)."""
+
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+
+Paths = Mapping[str, str]
+"""Where the function sees its folders: task, opt, tmp, runtime; empty where there is none."""
+
+
+def build(
+    function: FunctionVersion,
+    user: Mapping[str, str],
+    extra: Mapping[str, str],
+    paths: Paths,
+    log_stream: str,
+) -> dict[str, str]:
+    """All variables: defaults, then the user's, then ours that a user cannot set.
+
+    `extra` are credentials and endpoints; an endpoint the user chose stays the user's.
+    """
+    chosen = {name: text for name, text in extra.items() if not _is_choice(name, user)}
+    return _defaults(paths) | dict(user) | chosen | _reserved(function, paths, log_stream)
+
+
+def needs_fresh_exec(function: FunctionVersion, user: Mapping[str, str]) -> bool:
+    """Whether variables or shipped libraries only work in a newly started interpreter."""
+    if any(name.startswith(READ_AT_EXEC) for name in user):
+        return True
+    libraries = Path(function.code_path, "lib")
+    return libraries.is_dir() and any(
+        path.suffix == ".so" or ".so." in path.name for path in libraries.iterdir()
+    )
+
+
+def _is_choice(name: str, user: Mapping[str, str]) -> bool:
+    return name.startswith("AWS_ENDPOINT_URL") and name in user
+
+
+def _defaults(paths: Paths) -> dict[str, str]:
+    task, opt, runtime = paths["task"], paths.get("opt") or "/opt", paths.get("runtime", "")
+    variables = {
+        "TZ": ":UTC",
+        "LANG": "en_US.UTF-8",
+        "PATH": f"/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:{opt}/bin",
+        "LD_LIBRARY_PATH": (
+            f"/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:{task}:{task}/lib:{opt}/lib"
+        ),
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+    }
+    if runtime:
+        variables["PYTHONPATH"] = runtime
+    if paths["tmp"] != "/tmp":  # noqa: S108  # no private file view: say where it may write
+        variables["TMPDIR"] = paths["tmp"]
+        variables["HOME"] = paths["tmp"]
+    return variables
+
+
+def _reserved(function: FunctionVersion, paths: Paths, log_stream: str) -> dict[str, str]:
+    region = parse_arn(function.arn).region
+    return {
+        "_HANDLER": function.handler,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}",
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": function.version,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group or f"/aws/lambda/{function.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
+        "LAMBDA_TASK_ROOT": paths["task"],
+        "LAMBDA_RUNTIME_DIR": paths.get("runtime") or "/var/runtime",
+    }

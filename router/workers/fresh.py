@@ -1,0 +1,39 @@
+"""An environment in an interpreter of its own, for functions whose variables are read at exec.
+
+Run by the zygote's child after it has locked itself in: `python -s -S fresh.py FRAMES_FD START_FD`.
+Standard library only.
+"""
+
+import importlib
+import json
+import os
+import sys
+import types
+
+
+def main() -> None:
+    """Take over the start message and serve, as a forked environment does."""
+    folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    if sys.path and sys.path[0] == folder:
+        del sys.path[0]  # nothing of ours may be importable by the function
+    frames_fd, start_fd = int(sys.argv[1]), int(sys.argv[2])
+    with os.fdopen(start_fd, "rb") as file:
+        start = json.load(file)
+    os.set_inheritable(frames_fd, False)
+    package = types.ModuleType("_router_workers")
+    package.__path__ = [folder]
+    sys.modules["_router_workers"] = package
+    sys.dont_write_bytecode = True
+    bootstrap = importlib.import_module("_router_workers.bootstrap")
+    error: BaseException | None = None
+    try:
+        bootstrap.enter(start)
+        bootstrap.run(start, frames_fd)
+    except BaseException as caught:  # noqa: BLE001
+        error = caught
+    finally:
+        bootstrap.leave(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""One invocation in one environment: frames, log lines and the reply.
+
+START, END and REPORT are those of `functions-and-invocation.md` 8.7.
+"""
+
+import math
+import time
+from typing import Any
+
+import orjson
+
+from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
+from router.workers import payloads, wire
+from router.workers.process import Environment
+
+
+async def run(
+    env: Environment,
+    request: InvokeRequest,
+    init_ms: float | None,
+    spent_ms: float | None = None,
+) -> InvokeReply:
+    """Invoke and describe what happened. Never raises for anything the function does.
+
+    `init_ms` is set on the first invocation of an environment. `spent_ms` is set when the
+    invocation has begun already, with the repeat of a failed initialisation.
+    """
+    function = request.function
+    timeout_ms = max(1, function.timeout_ms - int(spent_ms or 0))
+    header: dict[str, Any] = {
+        "id": request.request_id,
+        "arn": request.invoked_arn,
+        "deadline_ms": time.monotonic() * 1000 + timeout_ms,
+    }
+    if request.trace_id:
+        header["trace"] = request.trace_id
+    if request.client_context is not None:
+        header["client"] = request.client_context.decode("utf-8", "replace")
+    if spent_ms is None:
+        env.output.begin(start_line(request))
+    began = time.perf_counter()
+    frame = await env.call(orjson.dumps(header), request.payload or b"{}", timeout_ms)
+    error_type: str | None
+    duration_ms = (time.perf_counter() - began) * 1000 + (spent_ms or 0.0)
+    memory_mb = 0
+    if frame is None:
+        error_type, payload = ended(env, request.request_id, function.timeout_ms)
+        memory_mb = _megabytes(env.memory_kb_max)
+    else:
+        kind, reply_header, payload = frame
+        facts = facts_in(reply_header)
+        error_type = None if kind == wire.RESULT else str(facts.get("type", "Runtime.Unknown"))
+        memory_mb = _megabytes(facts.get("rss_kb"))
+    lines = report_lines(request, duration_ms, memory_mb, init_ms, error_type)
+    return InvokeReply(
+        payload=payload,
+        error_type=error_type,
+        log_tail=env.output.end(lines),
+        duration_ms=duration_ms,
+        init_ms=init_ms,
+        memory_mb_max=memory_mb,
+    )
+
+
+def ended(env: Environment, request_id: str, timeout_ms: int) -> tuple[str, bytes]:
+    """Error type and document for an environment that ended instead of answering."""
+    if env.has_timed_out:
+        return payloads.TIMED_OUT, payloads.timed_out(request_id, timeout_ms)
+    status = env.status if env.status is not None else 0
+    if env.is_out_of_memory:
+        return payloads.OUT_OF_MEMORY, payloads.exited(request_id, status, payloads.OUT_OF_MEMORY)
+    return payloads.EXITED, payloads.exited(request_id, status)
+
+
+def start_line(request: InvokeRequest) -> str:
+    """The line that begins an invocation."""
+    return f"START RequestId: {request.request_id} Version: {request.function.version}"
+
+
+def report_lines(
+    request: InvokeRequest,
+    duration_ms: float,
+    memory_mb: int,
+    init_ms: float | None,
+    error_type: str | None,
+) -> tuple[str, str]:
+    """END and REPORT. An exception of the handler is no status of the platform's."""
+    request_id = request.request_id
+    init = "" if init_ms is None else f"Init Duration: {init_ms:.2f} ms\t"
+    billed_ms = math.ceil(duration_ms + (init_ms or 0.0))
+    report = (
+        f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\t"
+        f"Billed Duration: {billed_ms} ms\tMemory Size: {request.function.memory_mb} MB\t"
+        f"Max Memory Used: {memory_mb} MB\t{init}{_status(error_type)}"
+    )
+    return f"END RequestId: {request_id}", report
+
+
+def init_report_line(duration_ms: float, phase: str, error_type: str) -> str:
+    """The line about an initialisation that failed."""
+    return f"INIT_REPORT Init Duration: {duration_ms:.2f} ms\tPhase: {phase}\t{_status(error_type)}"
+
+
+def facts_of(function: FunctionVersion, log_stream: str) -> dict[str, str]:
+    """What the context object of every invocation in an environment shows."""
+    return {
+        "name": function.name,
+        "version": function.version,
+        "handler": function.handler,
+        "runtime": function.runtime,
+        "memory_mb": str(function.memory_mb),
+        "log_group": function.log_group or f"/aws/lambda/{function.name}",
+        "log_stream": log_stream,
+    }
+
+
+def _megabytes(size_kb: Any) -> int:
+    return -(-size_kb // 1024) if isinstance(size_kb, int) else 0
+
+
+def _status(error_type: str | None) -> str:
+    if error_type == payloads.TIMED_OUT:
+        return "Status: timeout"
+    if error_type is not None and error_type.startswith(("Runtime.", "Function.", "Sandbox.")):
+        return f"Status: error\tError Type: {error_type}"
+    return ""
+
+
+def facts_in(header: bytes) -> dict[str, Any]:
+    """What a reply's header says; empty when it is not what it should be."""
+    try:
+        facts = orjson.loads(header)
+    except orjson.JSONDecodeError:
+        return {}
+    return facts if isinstance(facts, dict) else {}

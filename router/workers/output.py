@@ -1,0 +1,149 @@
+"""What an environment writes to stdout and stderr: read without ever waiting, bounded.
+
+The router reads whatever comes, so a function never waits for its own prints; above the allowed
+rate the bytes are counted and thrown away.
+"""
+
+import asyncio
+import collections
+import os
+import time
+
+from router.model.limits import KIB, LOG_TAIL_BYTES, MIB
+from router.telemetry import metrics
+from router.workers.logs import Line, LogWriter
+
+READ_BYTES = 64 * KIB
+"""One read: the whole of a pipe with the kernel's default size."""
+
+DRAIN_READS_MAX = 4
+"""Reads at the end of an invocation: more than a pipe holds."""
+
+LINE_BYTES_MAX = 256 * KIB
+"""A longer line is cut into several log events (CloudWatch's largest event)."""
+
+RATE_BYTES_PER_S = 1 * MIB
+BURST_BYTES = 4 * MIB
+"""Output kept per environment: a bucket of this size, filled at that rate."""
+
+
+class Output:
+    """The output pipe of one environment."""
+
+    def __init__(self, function: str, stream: str, writer: LogWriter) -> None:
+        self._function = function
+        self._stream = stream
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+        self._read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._read_fd, False)
+        self._loop.add_reader(self._read_fd, self._on_readable)
+        self._is_open = True
+        self._partial = b""
+        self._tail: collections.deque[str] = collections.deque()
+        self._tail_bytes = 0
+        self._allowance = float(BURST_BYTES)
+        self._refilled_at = time.monotonic()
+        self._dropped_bytes = 0
+        self._dropped = metrics.LOG_DROPPED_BYTES.labels(function)
+
+    def begin(self, text: str) -> None:
+        """Start the tail of an invocation with its START line."""
+        self._tail.clear()
+        self._tail_bytes = 0
+        self.write((text,))
+
+    def write(self, texts: tuple[str, ...]) -> None:
+        """Add platform lines (START, END, REPORT), each without its newline."""
+        now_ms = time.time_ns() // 1_000_000
+        self._keep([(now_ms, text) for text in texts])
+
+    def end(self, texts: tuple[str, ...]) -> bytes:
+        """Take in all output of the invocation, add its last lines; the last 4 KB of it all."""
+        self.drain()
+        self.write(texts)
+        return ("\n".join(self._tail) + "\n").replace("\r", "\n").encode()[-LOG_TAIL_BYTES:]
+
+    def drain(self) -> None:
+        """Read what is in the pipe now."""
+        if not self._is_open:
+            return
+        for _ in range(DRAIN_READS_MAX):
+            try:
+                chunk = os.read(self._read_fd, READ_BYTES)
+            except BlockingIOError:
+                break
+            if not chunk:
+                self._stop_reading()
+                break
+            self._take(chunk)
+        if self._partial:
+            self._keep_bytes(self._partial.split(b"\n"))
+            self._partial = b""
+        self._report_dropped()
+
+    def close(self) -> None:
+        """Take in what is left and close the pipe."""
+        self.drain()
+        self._stop_reading()
+
+    def _on_readable(self) -> None:
+        try:
+            chunk = os.read(self._read_fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        if chunk:
+            self._take(chunk)
+        else:
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._loop.remove_reader(self._read_fd)
+            os.close(self._read_fd)
+
+    def _take(self, chunk: bytes) -> None:
+        if not self._allow(len(chunk)):
+            self._dropped_bytes += len(chunk)
+            return
+        self._report_dropped()
+        data = self._partial + chunk
+        *lines, self._partial = data.split(b"\n")
+        if len(self._partial) >= LINE_BYTES_MAX:
+            lines.append(self._partial)
+            self._partial = b""
+        if lines:
+            self._keep_bytes(lines)
+
+    def _allow(self, size_bytes: int) -> bool:
+        now = time.monotonic()
+        gained = (now - self._refilled_at) * RATE_BYTES_PER_S
+        self._refilled_at = now
+        self._allowance = min(BURST_BYTES, self._allowance + gained)
+        if size_bytes > self._allowance:
+            return False
+        self._allowance -= size_bytes
+        return True
+
+    def _report_dropped(self) -> None:
+        if self._dropped_bytes:
+            dropped, self._dropped_bytes = self._dropped_bytes, 0
+            self._dropped.inc(dropped)
+            self.write((f"[router] {dropped} bytes of output dropped",))
+
+    def _keep_bytes(self, lines: list[bytes]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        self._keep([(now_ms, line.decode("utf-8", "replace")) for line in lines])
+
+    def _keep(self, lines: list[Line]) -> None:
+        size = 0
+        tail = self._tail
+        for _, text in lines:
+            length = len(text) + 1
+            size += length
+            tail.append(text)
+        self._tail_bytes += size
+        while self._tail_bytes - len(tail[0]) - 1 >= LOG_TAIL_BYTES:
+            self._tail_bytes -= len(tail.popleft()) + 1
+        self._writer.append(self._function, self._stream, lines, size)

@@ -1,0 +1,216 @@
+"""One environment: a process that runs one function version, one invocation at a time.
+
+Nothing here trusts the process: it may send garbage, close its socket, stop, or die at any time.
+Whatever it does, `call` ends: with a frame, or with None once the process is gone.
+"""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from router.model.limits import MIB
+from router.workers import wire
+from router.workers.output import Output
+from router.workers.zygote_client import KILLED_STATUS, Zygote
+
+SEND_BUFFER_BYTES = 1 * MIB
+"""Kernel buffer of the frame socket: fewer wake-ups for a large event."""
+
+LAST_WORDS_S = 0.1
+"""After the process is gone: how long its last bytes may take to arrive."""
+
+CLOSED_GRACE_S = 0.25
+"""After the socket is closed: how long the process may take to end by itself."""
+
+KILL_TIMEOUT_S = 5.0
+"""After SIGKILL: how long until its end is reported; else the zygote is taken for stuck."""
+
+
+class Environment(asyncio.Protocol):
+    """The process, its frame socket, its output pipe and its private folder."""
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        output: Output,
+        *,
+        tmp_path: str,
+        on_end: Callable[["Environment"], None],
+    ) -> None:
+        """`on_end` is called once when the process is gone, in or between invocations."""
+        self.output = output
+        self.tmp_path = tmp_path
+        self.pid = 0
+        self.idle_since = 0.0
+        self.is_retired = False
+        """Its code or settings are no longer the current ones."""
+        self.is_out_of_memory = False
+        """It was killed for using more memory than the function has."""
+        self.memory_kb_max = 0
+        """Largest anonymous memory seen from outside."""
+        self.status: int | None = None
+        """Wait status once the process is gone."""
+        self.has_timed_out = False
+        self._zygote = zygote
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._frames = wire.FrameReader()
+        self._answer: asyncio.Future[wire.Frame | None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._is_connected = False
+        self._is_ended = False
+        self._gone = asyncio.Event()
+        self._deadline = 0.0
+        self._timer_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._stuck_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can take another invocation."""
+        return self._is_connected and self.status is None and not self.has_timed_out
+
+    async def start(self, message: dict[str, Any], timeout_ms: int) -> wire.Frame | None:
+        """Fork, and wait for its first frame; None when it ended or ran out of time before.
+
+        Raises `ZygoteDied` or `SpawnRefused`.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        ours.setblocking(False)
+        fds = (theirs.detach(), self.output.write_fd)
+        self._expect(timeout_ms)
+        self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=ours)
+        try:
+            self.pid = await self._zygote.spawn(message, fds, self._on_exit)
+        except BaseException:
+            self.status = KILLED_STATUS  # there is no process, or there soon is none any more
+            self.is_retired = True
+            self._end()
+            raise
+        return await self._wait()
+
+    async def call(self, header: bytes, payload: bytes, timeout_ms: int) -> wire.Frame | None:
+        """Send one invocation and wait for its answer; None when the process ended instead."""
+        self._expect(timeout_ms)
+        if self._transport is None or self._transport.is_closing():
+            self.kill()
+        else:
+            self._transport.write(wire.encode(wire.INVOKE, header, payload))
+        return await self._wait()
+
+    def kill(self) -> None:
+        """SIGKILL the process and its group. `on_end` follows."""
+        if self.status is not None:
+            return
+        self._zygote.kill(self.pid)
+        if self._stuck_timer is None:
+            self._stuck_timer = self._loop.call_later(KILL_TIMEOUT_S, self._zygote.give_up)
+
+    async def gone(self) -> None:
+        """Wait until the process is gone and its output is read."""
+        if not self._is_ended:
+            await self._gone.wait()
+
+    # asyncio.Protocol
+
+    def connection_made(self, _transport: asyncio.BaseTransport) -> None:
+        """The socket is ours."""
+        self._is_connected = True
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the process: an answer, or the end of our trust in it."""
+        try:
+            frames = self._frames.feed(data)
+        except wire.FrameError:
+            self._distrust()
+            return
+        if not frames:
+            return
+        answer = self._answer
+        if len(frames) != 1 or answer is None or answer.done() or self._frames.waiting_bytes:
+            self._distrust()  # nobody asked for this
+            return
+        answer.set_result(frames[0])
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The process closed its end, or is gone."""
+        self._is_connected = False
+        if self.status is not None:
+            self._end()
+        else:
+            self._loop.call_later(CLOSED_GRACE_S, self.kill)
+
+    # the rest
+
+    def _expect(self, timeout_ms: int) -> None:
+        self._answer = answer = self._loop.create_future()
+        if self._is_ended:
+            answer.set_result(None)
+            return
+        self._deadline = time.monotonic() + timeout_ms / 1000
+        if self._timer is None or self._deadline < self._timer_at:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        # One timer serves many short calls: when it fires it looks at the current deadline.
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._deadline
+        self._timer = self._loop.call_later(self._deadline - time.monotonic(), self._on_timer)
+
+    async def _wait(self) -> wire.Frame | None:
+        if (answer := self._answer) is None:
+            return None
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.kill()
+            raise
+        finally:
+            self._answer = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._answer is None or self._answer.done() or self.status is not None:
+            return
+        if time.monotonic() < self._deadline:
+            self._set_timer()
+            return
+        self.has_timed_out = True
+        self.kill()
+
+    def _distrust(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+        self.kill()
+
+    def _on_exit(self, status: int) -> None:
+        self.status = status
+        if self._is_connected:
+            self._loop.call_later(LAST_WORDS_S, self._end)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        if self._is_ended:
+            return
+        self._is_ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stuck_timer is not None:
+            self._stuck_timer.cancel()
+            self._stuck_timer = None
+        if self._transport is not None:
+            self._transport.abort()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)
+        with contextlib.suppress(OSError):
+            self.output.drain()
+        self._gone.set()
+        self._on_end(self)

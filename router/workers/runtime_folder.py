@@ -1,0 +1,114 @@
+"""The runtime folder: boto3 and what it needs, for handlers; nothing else of ours.
+
+Built once from the packages installed beside the router; last on the path of an environment.
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+ROOT = "boto3"
+"""The package whose closure handlers may import without shipping it."""
+
+PRELOAD = ("boto3", "boto3.session", "botocore.session", "botocore.client", "botocore.httpsession")
+"""Modules loaded in the zygote. Modules only: a client would share sockets and credentials."""
+
+
+class RuntimeFolder(msgspec.Struct, frozen=True):
+    """Where it is and which top-level packages it holds."""
+
+    path: str
+    """Empty when boto3 is not installed."""
+    packages: frozenset[str]
+    preload: tuple[str, ...] = PRELOAD
+
+    def is_shadowed_by(self, code_path: str) -> bool:
+        """Whether the code ships a package of the same name: then nothing may be preloaded."""
+        if not self.packages:
+            return True
+        with contextlib.suppress(OSError):
+            for name in os.listdir(code_path):  # noqa: PTH208
+                if name.partition(".")[0] in self.packages:
+                    return True
+        return False
+
+
+NONE = RuntimeFolder("", frozenset())
+
+
+def build(data_dir: str | Path) -> RuntimeFolder:
+    """The runtime folder, made when it is not there yet. Blocks; about a second when it is made.
+
+    Its name holds the versions in it, so a newer router makes another one. Files are hard links
+    where the file system allows it.
+    """
+    closure = _closure()
+    if not closure:
+        return NONE
+    described = ",".join(sorted(f"{name}={dist.version}" for name, dist in closure.items()))
+    digest = hashlib.sha256(described.encode()).hexdigest()[:16]
+    parent = Path(data_dir).absolute() / "runtime"
+    target = parent / digest
+    if not target.is_dir():
+        parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix="building-", dir=parent))
+        building.chmod(0o755)
+        for distribution in closure.values():
+            _place(distribution, building)
+        try:
+            building.rename(target)
+        except OSError:  # another router was faster
+            shutil.rmtree(building, ignore_errors=True)
+    packages = {
+        item.name.removesuffix(".py")
+        for item in target.iterdir()
+        if not item.name.endswith(".dist-info")
+    }
+    return RuntimeFolder(str(target), frozenset(packages))
+
+
+def _closure() -> dict[str, importlib.metadata.Distribution]:
+    found: dict[str, importlib.metadata.Distribution] = {}
+    waiting = [ROOT]
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in found:
+            continue
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found[name] = distribution
+        for requirement in distribution.requires or ():
+            spec, _, marker = requirement.partition(";")
+            match = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", spec)
+            if match and "extra" not in marker and not _is_for_older(marker):
+                waiting.append(match.group())
+    return found if ROOT in found else {}
+
+
+def _is_for_older(marker: str) -> bool:
+    # `urllib3 <1.27 ; python_version < "3.10"` beside one for newer versions: same name anyway.
+    return "sys_platform" in marker and "linux" not in marker
+
+
+def _place(distribution: importlib.metadata.Distribution, target: Path) -> None:
+    for file in distribution.files or ():
+        if ".." in file.parts or file.is_absolute():
+            continue  # console scripts
+        source = Path(str(distribution.locate_file(file)))
+        if not source.is_file():
+            continue
+        place = target / file
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, place)
+        except OSError:
+            shutil.copy2(source, place)

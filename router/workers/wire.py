@@ -1,0 +1,101 @@
+"""Frames between the router and an environment; pure, standard library only, used by both sides.
+
+    length of what follows (4) │ kind (1) │ header length (4) │ header: JSON │ payload: bytes as is
+
+The payload is never looked at. A frame that does not fit raises `FrameError`: the other side is
+then not to be trusted with another byte.
+"""
+
+import struct
+
+HEAD = struct.Struct(">IBI")
+"""Length of what follows the first four bytes, kind, header length."""
+
+LENGTH_BYTES = 4
+FIXED_BYTES = HEAD.size - LENGTH_BYTES
+"""What `length` counts besides header and payload."""
+
+HEADER_BYTES_MAX = 64 * 1024
+"""Client context (3,583 bytes as base64), trace id, ids and ARN fit many times over."""
+
+FRAME_BYTES_MAX = 6 * 1024 * 1024 + 100 + HEADER_BYTES_MAX + FIXED_BYTES
+"""The largest reply of a handler (6,291,556 bytes) and a header."""
+
+INVOKE = 1
+"""Router → environment: header `{"id", "arn", "deadline_ms", …}`, payload: the event."""
+READY = 2
+"""Environment → router: the handler is loaded."""
+INIT_FAILED = 3
+"""Environment → router: loading failed; payload: the error document, header `{"type"}`."""
+START_FAILED = 4
+"""Environment → router: it could not lock itself in; header `{"text"}`."""
+RESULT = 5
+"""Environment → router: payload: what the handler returned, header `{"rss_kb"}`."""
+ERROR = 6
+"""Environment → router: payload: the error document, header `{"type", "rss_kb"}`."""
+
+KINDS = frozenset({INVOKE, READY, INIT_FAILED, START_FAILED, RESULT, ERROR})
+
+Frame = tuple[int, bytes, bytes]
+"""Kind, header, payload."""
+
+
+class FrameError(Exception):
+    """The bytes are not a frame."""
+
+
+def encode(kind: int, header: bytes, payload: bytes = b"") -> bytes:
+    """One frame as bytes."""
+    return b"".join(
+        (HEAD.pack(FIXED_BYTES + len(header) + len(payload), kind, len(header)), header, payload)
+    )
+
+
+def check_head(length: int, kind: int, header_length: int) -> None:
+    """Raise `FrameError` unless the three numbers can begin a frame."""
+    if not FIXED_BYTES <= length <= FRAME_BYTES_MAX:
+        raise FrameError(f"frame of {length} bytes")
+    if kind not in KINDS:
+        raise FrameError(f"frame kind {kind}")
+    if header_length > HEADER_BYTES_MAX or header_length > length - FIXED_BYTES:
+        raise FrameError(f"header of {header_length} bytes in a frame of {length}")
+
+
+class FrameReader:
+    """Cuts a byte stream into frames. Holds at most one unfinished frame."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the unfinished frame read so far."""
+        return len(self._rest)
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The frames that `chunk` completes, in order. Raises `FrameError`."""
+        if not self._rest and len(chunk) >= HEAD.size:
+            length, kind, header_length = HEAD.unpack_from(chunk)
+            if len(chunk) == length + LENGTH_BYTES:  # nearly always: one chunk is one frame
+                check_head(length, kind, header_length)
+                body = HEAD.size + header_length
+                return [(kind, chunk[HEAD.size : body], chunk[body:])]
+        self._rest += chunk
+        return self._cut()
+
+    def _cut(self) -> list[Frame]:
+        frames: list[Frame] = []
+        start = 0
+        rest = self._rest
+        while len(rest) - start >= HEAD.size:
+            length, kind, header_length = HEAD.unpack_from(rest, start)
+            check_head(length, kind, header_length)
+            end = start + LENGTH_BYTES + length
+            if len(rest) < end:
+                break
+            body = start + HEAD.size + header_length
+            frames.append((kind, bytes(rest[start + HEAD.size : body]), bytes(rest[body:end])))
+            start = end
+        if start:
+            del rest[:start]
+        return frames

@@ -1,0 +1,296 @@
+"""The zygote: a clean interpreter that forks environments, reaps them and says how they ended.
+
+Started by exec with an empty environment (`python -I -S zygote.py FD`), so it never held a secret.
+Single-threaded, standard library only. Messages are JSON, one per packet of the control socket:
+
+    router → zygote   prepare {isolation, folder, runtime, preload}
+                      spawn {id, start, plan, fresh} with two descriptors: frames, output
+                      kill {pid}
+    zygote → router   ready {preloaded}, spawned {id, pid}, refused {id, text}, exited {pid, status}
+
+It ends, with everything it forked, when the router closes the socket or dies.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import types
+from typing import Any, NoReturn
+
+MESSAGE_BYTES_MAX = 192 * 1024
+"""A spawn message carries 4 KiB of variables and an isolation plan."""
+
+FRAMES_FD_MIN = 512
+"""The frame socket is moved up here, out of reach of a handler that closes low descriptors."""
+
+PR_SET_CHILD_SUBREAPER = 36
+SWEEP_ROUNDS_MAX = 20
+"""Killing an orphan hands its children on to the zygote; this often it looks again."""
+
+PRELOADED = [
+    "base64",
+    "collections",
+    "copy",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "email.utils",
+    "functools",
+    "hashlib",
+    "hmac",
+    "html",
+    "http.client",
+    "io",
+    "itertools",
+    "json",
+    "logging",
+    "math",
+    "operator",
+    "pathlib",
+    "random",
+    "re",
+    "secrets",
+    "string",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "traceback",
+    "typing",
+    "urllib.parse",
+    "urllib.request",
+    "uuid",
+]
+"""Parts of the standard library that handlers import most, shared by all environments."""
+
+Message = dict[str, Any]
+
+
+def load_package(name: str, folder: str) -> None:
+    """Make the modules in `folder` importable as `name.module`, without running its `__init__`."""
+    package = types.ModuleType(name)
+    package.__path__ = [folder]
+    sys.modules[name] = package
+
+
+class Zygote:
+    """State: the control socket and the environments that live."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._environments: set[int] = set()
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._ladder: Any = None
+        self._bootstrap: Any = None
+        self._runtime = ""
+
+    def run(self) -> None:
+        """Serve until the router is gone."""
+        self._become_subreaper()
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        poller = select.poll()
+        poller.register(self._control, select.POLLIN)
+        poller.register(wake_read, select.POLLIN)
+        is_open = True
+        while is_open:
+            ready = [fd for fd, _ in poller.poll()]
+            if wake_read in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wake_read, 4096)
+                self._reap()
+            if self._control.fileno() in ready:
+                is_open = self._receive()
+        for pid in self._environments:
+            self._kill(pid)
+        self._reap()
+        self._sweep()
+
+    def _receive(self) -> bool:
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES_MAX, 4)
+        except OSError:
+            return False
+        if not data:
+            return False
+        message = json.loads(data)
+        if message["op"] == "spawn":
+            self._spawn(message, fds)
+        elif message["op"] == "kill" and message["pid"] in self._environments:
+            self._kill(message["pid"])
+        elif message["op"] == "prepare":
+            self._prepare(message)
+        return True
+
+    def _send(self, message: Message) -> None:
+        # Blocking: the router reads all the time. When it is gone there is nobody to tell.
+        with contextlib.suppress(OSError):
+            self._control.send(json.dumps(message).encode())
+
+    def _prepare(self, message: Message) -> None:
+        folder = message["folder"]
+        load_package("_router_workers", folder)
+        load_package("_router_isolation", os.path.join(folder, "isolation"))  # noqa: PTH118
+        self._bootstrap = importlib.import_module("_router_workers.bootstrap")
+        self._ladder = importlib.import_module("_router_isolation.ladder")
+        self._ladder.prepare(message["isolation"])
+        for name in PRELOADED:
+            importlib.import_module(name)
+        self._runtime = message["runtime"]
+        preloaded = []
+        if message["preload"]:
+            sys.path.append(self._runtime)
+            sys.dont_write_bytecode = True
+            for name in message["preload"]:
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+                    preloaded.append(name)
+        gc.collect()
+        gc.freeze()
+        self._send({"op": "ready", "preloaded": preloaded})
+
+    def _spawn(self, message: Message, fds: list[int]) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._send({"op": "refused", "id": message["id"], "text": f"fork: {error}"})
+        else:
+            if pid == 0:
+                self._become_environment(message, *fds)
+            self._environments.add(pid)
+            self._send({"op": "spawned", "id": message["id"], "pid": pid})
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _become_environment(self, message: Message, frames_fd: int, output_fd: int) -> NoReturn:
+        error: BaseException | None = None
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            gc.enable()
+            start = message["start"]
+            frames_fd = self._place_descriptors(frames_fd, output_fd)
+            start_fd = _keep_for_exec(start, frames_fd) if message["fresh"] else -1
+            self._become_subreaper()
+            kept = [0, 1, 2, frames_fd, *([start_fd] if start_fd >= 0 else [])]
+            try:
+                self._ladder.enter(message["plan"], keep_fds=kept)
+            except Exception as failure:  # noqa: BLE001
+                self._refuse(frames_fd, f"isolation: {failure}")
+            if message["fresh"]:
+                _exec_fresh(start, frames_fd, start_fd)
+            self._bootstrap.enter(start)
+            self._bootstrap.run(start, frames_fd)
+        except BaseException as caught:  # noqa: BLE001
+            error = caught
+        finally:
+            self._bootstrap.leave(error)
+        os._exit(1)
+
+    def _refuse(self, frames_fd: int, text: str) -> NoReturn:
+        header = json.dumps({"text": text[:1000]}).encode()
+        wire = sys.modules["_router_workers.wire"]
+        os.write(frames_fd, wire.encode(wire.START_FAILED, header))
+        os._exit(1)
+
+    def _place_descriptors(self, frames_fd: int, output_fd: int) -> int:
+        null_fd = os.open(os.devnull, os.O_RDWR)
+        for target, source in ((0, null_fd), (1, output_fd), (2, output_fd)):
+            os.dup2(source, target)
+        try:
+            return fcntl.fcntl(frames_fd, fcntl.F_DUPFD_CLOEXEC, FRAMES_FD_MIN)
+        except OSError:  # a host with a very low limit of open files
+            return frames_fd
+
+    def _become_subreaper(self) -> None:
+        # Orphans of a handler stay below its environment; when that ends they come to the zygote.
+        self._libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def _kill(self, pid: int) -> None:
+        # Only for processes not reaped yet, so the number cannot have been given to another.
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        ended: list[Message] = []
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                break
+            if found is None:
+                break
+            pid = found.si_pid
+            if pid in self._environments:
+                self._kill(pid)  # its group, while the dead leader still keeps the number
+            _, status = os.waitpid(pid, 0)
+            if pid in self._environments:
+                self._environments.discard(pid)
+                ended.append({"op": "exited", "pid": pid, "status": status})
+        if ended:
+            self._sweep()
+        for message in ended:
+            self._send(message)
+
+    def _sweep(self) -> None:
+        """Kill what handlers left behind: children of ours that are no environments."""
+        for _ in range(SWEEP_ROUNDS_MAX):
+            orphans = [pid for pid in _children() if pid not in self._environments]
+            if not orphans:
+                return
+            for pid in orphans:
+                self._kill(pid)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return []
+    own = str(os.getpid()).encode()
+    found = []
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if fields[1] == own:
+                found.append(int(name))
+    return found
+
+
+def _keep_for_exec(start: Message, frames_fd: int) -> int:
+    """Put the start message where it survives exec; argv and environment would show it."""
+    start_fd = os.memfd_create("start", 0)
+    os.write(start_fd, json.dumps(start).encode())
+    os.lseek(start_fd, 0, os.SEEK_SET)
+    os.set_inheritable(frames_fd, True)
+    return start_fd
+
+
+def _exec_fresh(start: Message, frames_fd: int, start_fd: int) -> NoReturn:
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fresh.py")  # noqa: PTH100, PTH118, PTH120
+    os.chdir(start["paths"]["task"])
+    arguments = [sys.executable, "-s", "-S", script, str(frames_fd), str(start_fd)]
+    os.execve(sys.executable, arguments, start["environment"])  # noqa: S606
+
+
+if __name__ == "__main__":
+    gc.disable()
+    Zygote(socket.socket(fileno=int(sys.argv[1]))).run()

@@ -1,0 +1,240 @@
+"""The router's end of a zygote: start it, ask it for processes, hear how they ended.
+
+A zygote that dies takes its environments with it (they die with their parent); everything
+waiting here then fails at once with `ZygoteDied`, and the pool starts another one.
+"""
+
+import asyncio
+import collections
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from router.model.errors import RouterError
+
+FOLDER = Path(__file__).parent
+READY_TIMEOUT_S = 30.0
+"""Longest wait for an interpreter to start and to preload a runtime folder."""
+
+SPAWN_TIMEOUT_S = 10.0
+"""Longest wait for a fork; over it the zygote is taken for stuck and killed."""
+
+STOP_TIMEOUT_S = 2.0
+MESSAGE_BYTES_MAX = 192 * 1024
+KILLED_STATUS = 9
+"""Wait status of a process ended by SIGKILL, reported for those that died with their zygote."""
+
+
+class ZygoteDied(RouterError):
+    """The zygote ended; its environments ended with it."""
+
+    code = "zygote_died"
+    retryable = True
+
+
+class SpawnRefused(RouterError):
+    """The host did not let the zygote fork (limit of processes, memory)."""
+
+    code = "spawn_refused"
+    retryable = True
+
+
+class Zygote:
+    """One zygote process."""
+
+    def __init__(
+        self, interpreter: str, *, runtime: str = "", preload: tuple[str, ...] = ()
+    ) -> None:
+        """`runtime` is a folder put on the path to import `preload` from."""
+        self._interpreter = interpreter
+        self._runtime = runtime
+        self._preload = preload
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._exits: dict[int, Callable[[int], None]] = {}
+        self._on_exit_of: dict[int, Callable[[int], None]] = {}
+        self._outgoing: collections.deque[tuple[bytes, tuple[int, ...], bool]] = collections.deque()
+        self._ready: asyncio.Future[list[str]] | None = None
+        self.is_alive = False
+
+    @property
+    def pid(self) -> int:
+        """Process id, for tests and for people."""
+        return self._process.pid
+
+    async def start(self, isolation: dict[str, Any]) -> None:
+        """Exec the interpreter and wait until it can fork. Raises `ZygoteDied`."""
+        self._loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control = ours
+        ours.setblocking(False)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603  # returns once exec has happened, in about 2 ms
+                [self._interpreter, "-I", "-S", str(FOLDER / "zygote.py"), str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        self.is_alive = True
+        self._loop.add_reader(ours, self._on_readable)
+        self._ready = self._loop.create_future()
+        self._send(
+            {
+                "op": "prepare",
+                "isolation": isolation,
+                "folder": str(FOLDER),
+                "runtime": self._runtime,
+                "preload": self._preload,
+            }
+        )
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self._ready
+        except TimeoutError:
+            self.give_up()
+            raise ZygoteDied(
+                f"{self._interpreter} was not ready in {READY_TIMEOUT_S:g} s"
+            ) from None
+
+    async def spawn(
+        self,
+        message: dict[str, Any],
+        fds: tuple[int, int],
+        on_exit: Callable[[int], None],
+    ) -> int:
+        """Fork an environment and return its process id.
+
+        `fds` (frames, output) belong to this call: they are closed here once sent. `on_exit` is
+        called once with the wait status. Raises `ZygoteDied` or `SpawnRefused`.
+        """
+        if not self.is_alive:
+            _close_all(fds)
+            raise ZygoteDied("the zygote is gone")
+        spawn_id = next(self._ids)
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._waiting[spawn_id] = future
+        self._exits[spawn_id] = on_exit
+        self._send({"op": "spawn", "id": spawn_id, **message}, fds)
+        try:
+            async with asyncio.timeout(SPAWN_TIMEOUT_S):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            self.give_up()
+            raise ZygoteDied(f"no fork in {SPAWN_TIMEOUT_S:g} s") from None
+        except asyncio.CancelledError:
+            future.add_done_callback(self._kill_unwanted)
+            raise
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL an environment and its group; nothing happens if it is gone already."""
+        if self.is_alive and pid in self._on_exit_of:
+            self._send({"op": "kill", "pid": pid})
+
+    async def stop(self) -> None:
+        """End the zygote and all it forked."""
+        process = self._process
+        self.give_up()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(process.wait, STOP_TIMEOUT_S)
+
+    def _kill_unwanted(self, future: "asyncio.Future[int]") -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.kill(future.result())
+
+    def _send(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+        self._outgoing.append((orjson.dumps(message), fds, bool(fds)))
+        if len(self._outgoing) == 1:
+            self._write()
+
+    def _write(self) -> None:
+        while self._outgoing:
+            data, fds, closes = self._outgoing[0]
+            try:
+                socket.send_fds(self._control, [data], list(fds))
+            except BlockingIOError:
+                self._loop.add_writer(self._control, self._write)
+                return
+            except OSError:
+                self.give_up()
+                return
+            self._outgoing.popleft()
+            if closes:
+                _close_all(fds)
+        self._loop.remove_writer(self._control)
+
+    def _on_readable(self) -> None:
+        for _ in range(64):  # not for ever: others want the loop too
+            try:
+                data = self._control.recv(MESSAGE_BYTES_MAX)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.give_up()
+                return
+            self._on_message(orjson.loads(data))
+            if not self.is_alive:
+                return
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "ready":
+                if self._ready is not None and not self._ready.done():
+                    self._ready.set_result(message["preloaded"])
+            case "spawned":
+                self._on_exit_of[message["pid"]] = self._exits.pop(message["id"])
+                self._waiting.pop(message["id"]).set_result(message["pid"])
+            case "refused":
+                del self._exits[message["id"]]
+                self._waiting.pop(message["id"]).set_exception(SpawnRefused(message["text"]))
+            case "exited":
+                self._on_exit_of.pop(message["pid"])(message["status"])
+
+    def give_up(self) -> None:
+        """Take the zygote for dead: fail what waits, and make sure that it ends."""
+        if not self.is_alive:
+            return
+        self.is_alive = False
+        self._loop.remove_reader(self._control)
+        self._loop.remove_writer(self._control)
+        self._control.close()
+        for _, fds, _ in self._outgoing:
+            _close_all(fds)
+        self._outgoing.clear()
+        error = ZygoteDied("the zygote ended")
+        waiting: list[asyncio.Future[Any]] = list(self._waiting.values())
+        if self._ready is not None:
+            waiting.append(self._ready)
+        for future in waiting:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # whoever waits sees it; nobody waiting is no warning
+        self._waiting.clear()
+        self._exits.clear()
+        exits, self._on_exit_of = self._on_exit_of, {}
+        for on_exit in exits.values():
+            on_exit(KILLED_STATUS)
+        # With the socket closed it kills its children and ends; one that is stuck is ended here.
+        self._loop.call_later(STOP_TIMEOUT_S / 2, self._make_sure)
+        self._process.poll()
+
+    def _make_sure(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._loop.call_later(0.1, self._process.poll)
+
+
+def _close_all(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        os.close(fd)
