@@ -1,0 +1,108 @@
+"""Who may call: signatures against configured keys, environments' keys against their list."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from router.auth import sigv4
+from router.auth.sigv4 import Claim, SignatureRefused
+from router.control.context import Principal
+from router.control.errors import ApiError, denied
+from router.control.protocol.wire import Request
+
+PrincipalOf = Callable[[str], Principal | None]
+"""Access key id → who holds it."""
+
+_NOBODY: Final = "no-secret-at-all"
+"""Signed against when a key is unknown, so that it takes as long as a wrong signature."""
+
+
+def keyring(access_keys: Mapping[str, str]) -> PrincipalOf:
+    """Holders of configured keys: they may call everything."""
+    principals = {key: Principal(key, secret) for key, secret in access_keys.items()}
+    return principals.get
+
+
+class Authenticator:
+    """Decides who a request is from. Without `principal_of` anybody is welcome."""
+
+    def __init__(
+        self,
+        principal_of: PrincipalOf | None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._principal_of = principal_of
+        self._now = now
+
+    def claim(self, request: Request, query: str) -> Claim | None:
+        """What the request says of its signer; a broken claim matters only when it must be true.
+
+        Raises `ApiError`.
+        """
+        try:
+            return sigv4.read_claim(request.headers, query)
+        except SignatureRefused as error:
+            if self._principal_of is None:
+                return None
+            raise _incomplete(str(error)) from None
+
+    def check(self, claim: Claim | None, request: Request, query: str) -> Principal | None:
+        """The principal behind a claim, proven. Raises `ApiError` 403."""
+        if self._principal_of is None:
+            return None
+        if claim is None:
+            raise ApiError(
+                "MissingAuthenticationTokenException",
+                "Missing Authentication Token",
+                status=403,
+                kind=None,
+                query_code="MissingAuthenticationToken",
+            )
+        principal = self._principal_of(claim.access_key_id)
+        try:
+            sigv4.verify(
+                claim,
+                principal.secret if principal is not None else _NOBODY,
+                method=request.method,
+                path=request.path,
+                query=query,
+                headers=request.headers,
+                body=request.body,
+                now=self._now(),
+            )
+        except SignatureRefused as error:
+            if principal is not None:
+                raise _mismatch(str(error)) from None
+        if principal is None:
+            raise ApiError(
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid.",
+                status=403,
+                kind=None,
+                query_code="InvalidClientTokenId",
+            )
+        return principal
+
+
+def authorize(principal: Principal | None, service: str, operation: str) -> None:
+    """Raise `ApiError` 403 unless the principal may call the operation."""
+    if principal is None or principal.allowed is None:
+        return
+    action = f"{service}:{operation}"
+    if action not in principal.allowed:
+        raise denied(f"{principal.name} is not authorized to perform: {action}")
+
+
+def _mismatch(why: str) -> ApiError:
+    return ApiError(
+        "InvalidSignatureException",
+        "The request signature we calculated does not match the signature you provided. Check "
+        f"your AWS Secret Access Key and signing method. ({why})",
+        status=403,
+        kind=None,
+        query_code="SignatureDoesNotMatch",
+    )
+
+
+def _incomplete(why: str) -> ApiError:
+    return ApiError("IncompleteSignatureException", why, status=403, kind=None)

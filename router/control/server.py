@@ -1,0 +1,197 @@
+"""The API listener: aiohttp around the dispatcher, with limits and deadlines of our own."""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+import structlog
+from aiohttp import web
+
+from router.control.auth import Authenticator, PrincipalOf, keyring
+from router.control.dispatch import Call, Dispatcher, failure
+from router.control.errors import ApiError, TooLarge
+from router.control.model import ServiceModel
+from router.control.protocol.wire import Reply, Request
+from router.control.service import ModelledService, PlainHandler, PlainService
+from router.model.limits import EVENT_BYTES_MAX, MIB
+
+log = structlog.get_logger()
+
+UPLOAD_BYTES_MAX: Final = 70_167_211
+"""Largest body of CreateFunction and UpdateFunctionCode (Lambda quota)."""
+
+UPLOADS_MAX: Final = 4
+"""Uploads held at a time; more wait."""
+
+BODY_BYTES_MAX: Final = 8 * MIB
+"""Largest body of other operations: a 1 MiB batch of messages, escaped."""
+
+BODY_DEADLINE_S: Final = 60.0
+"""From the head of a request to its complete body."""
+
+HEAD_BYTES_MAX: Final = 16 * 1024
+"""Longest request line and longest header field."""
+
+IDLE_S_MAX: Final = 75.0
+"""How long a connection may wait between requests."""
+
+DRAIN_S: Final = 5.0
+"""How long running calls may finish at close."""
+
+LIMITS: Final = {
+    "lambda:CreateFunction": UPLOAD_BYTES_MAX,
+    "lambda:UpdateFunctionCode": UPLOAD_BYTES_MAX,
+    "lambda:Invoke": EVENT_BYTES_MAX,
+}
+"""Body limits that differ from `BODY_BYTES_MAX`."""
+
+NAMES_IN_LIMIT_TEXTS: Final = {"Invoke": "InvokeFunction"}
+
+_HOST: Final = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}", re.ASCII)
+
+Page = Callable[[Request], Awaitable[Reply]]
+
+
+class ControlServer:
+    """Serves services on one listener. Any number of listeners may share the same services.
+
+    `principal_of` decides who holds a key; without it and without `access_keys` everybody may
+    call everything, which the caller must allow on loopback only.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        account: str,
+        access_keys: Mapping[str, str] | None = None,
+        principal_of: PrincipalOf | None = None,
+    ) -> None:
+        holder = principal_of or (keyring(access_keys) if access_keys else None)
+        self._dispatcher = Dispatcher(Authenticator(holder), region, account)
+        self._pages: dict[str, Page] = {}
+        self._uploads = asyncio.Semaphore(UPLOADS_MAX)
+        self._running: set[asyncio.Task[Reply]] = set()
+        self._runner: web.ServerRunner | None = None
+        self.host = ""
+        self.port = 0
+
+    def serve(self, name: str, model: ServiceModel, implementation: object) -> None:
+        """Serve an AWS service; `name` is the one its clients sign with."""
+        self._dispatcher.add(ModelledService(name, model, implementation))
+
+    def register(self, name: str, operations: Mapping[str, PlainHandler]) -> None:
+        """Serve a private service: `X-Amz-Target: <Name>.<Operation>`, JSON object in and out."""
+        self._dispatcher.add(PlainService(name, operations))
+
+    def mount(self, prefix: str, page: Page) -> None:
+        """Answer GET requests whose path begins with `prefix`; the page checks who asks."""
+        self._pages[prefix] = page
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen; port 0 is a free one, then in `port`. Raises `OSError` when it is taken."""
+        server = web.Server(
+            self._handle,
+            access_log=None,
+            keepalive_timeout=IDLE_S_MAX,
+            max_line_size=HEAD_BYTES_MAX,
+            max_field_size=HEAD_BYTES_MAX,
+            handler_cancellation=True,
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=DRAIN_S)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        self.host, self.port = runner.addresses[0][:2]
+
+    async def close(self) -> None:
+        """Stop listening; running calls have `DRAIN_S` to finish."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=DRAIN_S)
+            for task in late:
+                task.cancel()
+
+    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        path, _, raw_query = http.raw_path.partition("?")
+        pairs = parse_qsl(raw_query, keep_blank_values=True)
+        head = Request(http.method, path or "/", pairs, http.headers, b"")
+        for prefix, page in self._pages.items():
+            if http.method == "GET" and path.startswith(prefix):
+                return _response(await page(head))
+        request_id = str(uuid.uuid4())
+        call = self._dispatcher.locate(head, raw_query)
+        if LIMITS.get(call.action) == UPLOAD_BYTES_MAX:
+            async with self._uploads:
+                reply = await self._answer(call, head, raw_query, http, request_id)
+        else:
+            reply = await self._answer(call, head, raw_query, http, request_id)
+        return _response(reply)
+
+    async def _answer(
+        self, call: Call, head: Request, raw_query: str, http: web.BaseRequest, request_id: str
+    ) -> Reply:
+        try:
+            body = await _read_body(http, call)
+        except ApiError as problem:
+            reply = failure(call, problem, request_id)
+            reply.headers.update({"x-amzn-RequestId": request_id, "Connection": "close"})
+            return reply
+        request = Request(head.method, head.path, head.query, head.headers, body)
+        answer = self._dispatcher.answer(call, request, raw_query, self._base_url(http), request_id)
+        if call.action == "sqs:ReceiveMessage":
+            # A caller who hangs up must not be handed messages.
+            return await answer
+        task = asyncio.create_task(answer)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    def _base_url(self, http: web.BaseRequest) -> str:
+        host = http.headers.get("Host", "")
+        if not _HOST.fullmatch(host):
+            host = f"{self.host}:{self.port}"
+        return f"http://{host}"
+
+
+async def _read_body(http: web.BaseRequest, call: Call) -> bytes:
+    """The body, counted while it comes. Raises `ApiError` when it is too long or too slow."""
+    limit = LIMITS.get(call.action, BODY_BYTES_MAX)
+    name = NAMES_IN_LIMIT_TEXTS.get(call.operation, call.operation)
+    if (http.content_length or 0) > limit:
+        raise TooLarge(limit, name)
+    if http.headers.get("Expect", "").lower() == "100-continue":
+        await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        http.writer.output_size = 0
+    chunks, size_bytes = [], 0
+    try:
+        async with asyncio.timeout(BODY_DEADLINE_S):
+            async for chunk in http.content.iter_any():
+                size_bytes += len(chunk)
+                if size_bytes > limit:
+                    raise TooLarge(limit, name)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise ApiError(
+            "RequestTimeoutException",
+            f"The body did not arrive within {BODY_DEADLINE_S:.0f} seconds.",
+            status=408,
+        ) from None
+    return b"".join(chunks)
+
+
+def _response(reply: Reply) -> web.Response:
+    headers = {**reply.headers, "Server": "event-router"}
+    response = web.Response(status=reply.status, body=reply.body, headers=headers)
+    if reply.headers.get("Connection") == "close":
+        response.force_close()
+    return response

@@ -1,0 +1,50 @@
+"""What a service is to the server: a model and a method per operation, or a plain table."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from router.control.context import Context
+from router.control.errors import not_supported
+from router.control.model import ServiceModel, method_name
+from router.control.protocol.paths import Routes
+from router.control.validate import validate
+
+Handler = Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any] | None]]
+PlainHandler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class ModelledService:
+    """An AWS service: its model and the object whose methods answer its operations."""
+
+    def __init__(self, name: str, model: ServiceModel, implementation: object) -> None:
+        self.name = name
+        self.model = model
+        self._implementation = implementation
+        self.routes = Routes(model) if model.protocol == "rest-json" else None
+
+    def handler(self, operation: str) -> Handler:
+        """The method for an operation. Raises `ApiError` 501 naming it when there is none."""
+        handler: Handler | None = getattr(self._implementation, method_name(operation), None)
+        if handler is None:
+            raise not_supported(self.name, operation)
+        return handler
+
+    def check(self, operation: str, params: dict[str, Any]) -> None:
+        """Check parameters against the model. Raises `ApiError`.
+
+        A service that words missing and misfit members in its own way has a `check` method.
+        """
+        own = getattr(self._implementation, "check", None)
+        if own is not None:
+            own(self.model, operation, params)
+        else:
+            validate(self.model, self.model.operations[operation].input, params)
+
+
+class PlainService:
+    """A private service of ours: JSON objects in and out, no model."""
+
+    def __init__(self, name: str, operations: Mapping[str, PlainHandler]) -> None:
+        self.name = name
+        self.target_prefix = name.capitalize()
+        self.operations = operations
