@@ -48,8 +48,8 @@ class StreamEngine:
         self._spec = spec
         self._run_ahead = run_ahead or RunAhead()
         self._shards: dict[str, Shard] = {}
-        self._finished: set[str] = set()
-        """Shards read to their end with everything stored: their children may start."""
+        self._finished: dict[str, int] = {}
+        """Shards read to their end, with the position stored last: their children may start."""
         self._open: dict[int, _Open] = {}
         self._last_id = 0
         self._timers: Timers[Place] = Timers()
@@ -110,7 +110,9 @@ class StreamEngine:
 
     def position(self, shard: str) -> int:
         """Everything of the shard at or below is finished, durably; 0 for an unknown shard."""
-        return self._shards[shard].stored_position if shard in self._shards else 0
+        if shard in self._shards:
+            return self._shards[shard].stored_position
+        return self._finished.get(shard, 0)
 
     @property
     def held_records(self) -> int:
@@ -203,14 +205,15 @@ class StreamEngine:
     def _finish(self, shard: Shard) -> None:
         """The shard is read to its end and all of it is stored: its children may start."""
         del self._shards[shard.name]
-        self._finished.add(shard.name)
+        self._finished[shard.name] = shard.stored_position
         for child in tuple(self._shards.values()):
             if shard.name in child.parents:
                 self._read(child)
 
     def _read(self, shard: Shard) -> None:
         """Ask for more records when there is room for them."""
-        if shard.is_fetching or self._is_draining or not self._finished.issuperset(shard.parents):
+        is_waiting_for_parents = not self._finished.keys() >= set(shard.parents)
+        if shard.is_fetching or self._is_draining or is_waiting_for_parents:
             return
         records_max, bytes_max = (
             shard.room(self._run_ahead) if shard.can_read(self._spec.factor) else (0, 0)

@@ -311,16 +311,19 @@ class Swapping(World):
         return msgspec.structs.replace(answer, records=answer.records[::-1])
 
 
+def run_seeds(world: type[World]) -> None:
+    for seed in range(5):
+        world(Random(seed)).run()
+
+
 def test_the_checks_see_a_lost_record():
     with pytest.raises(AssertionError):
-        for seed in range(5):
-            Skipping(Random(seed)).run()
+        run_seeds(Skipping)
 
 
 def test_the_engine_refuses_records_out_of_order():
     with pytest.raises(EngineError, match="read after"):
-        for seed in range(5):
-            Swapping(Random(seed)).run()
+        run_seeds(Swapping)
 
 
 def test_a_stored_lane_position_above_the_shards_is_not_repeated():
