@@ -14,6 +14,15 @@ GARBAGE_ROWS: Final = 1_000
 """Removed in one step: bounds how long a commit is held up."""
 
 
+def is_there(db: sqlite3.Connection) -> bool:
+    """Whether a drop or purge was not finished before the last stop."""
+    (found,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM streams WHERE arn IS NULL)"
+        " OR EXISTS (SELECT 1 FROM queues WHERE name IS NULL)"
+    ).fetchone()
+    return bool(found)
+
+
 def collect(db: sqlite3.Connection, _request: None) -> bool:
     """One step. False when nothing is left."""
     return _collect_stream(db) or _collect_queue(db)

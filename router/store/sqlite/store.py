@@ -87,7 +87,8 @@ class SqliteStore:
         self.outbox = SqliteOutbox(self._writer, self._reader, self.queues, self._wall_ms)
         self.progress = SqliteProgress(self._writer, self._reader, self.queues, self._wall_ms)
         self.metadata = SqliteMetadata(self._writer, self._reader, self.streams, self._collect)
-        self._collect()
+        if self._may_have_garbage:
+            self._collect()
 
     async def close(self) -> None:
         """See `Store.close`. Closing what is not open does nothing."""
@@ -156,6 +157,7 @@ class SqliteStore:
                 reading = self._connect(sqlite3.Connection)
                 undo.callback(reading.close)
                 reading.execute("PRAGMA query_only = ON")
+                self._may_have_garbage = garbage.is_there(reading)
                 if is_new:
                     _sync_folders(self._folder)
             except (sqlite3.Error, OSError) as error:

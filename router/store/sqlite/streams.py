@@ -166,6 +166,7 @@ class SqliteStreams:
                 first, last, is_more = await self._writer.submit(self._trim_kind, trim, 64)
                 if not last:
                     continue
+                self._tails.trim((stream, shard), last)
                 removed += last - first + 1
                 unfinished += max(0, last - max(finished.get(shard, 0), first - 1))
         while await self._writer.submit(self._purge_kind, self._wall_ms(), 64):

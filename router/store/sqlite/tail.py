@@ -39,12 +39,20 @@ class ShardTail:
         return None if index < 0 else index
 
     def cut(self, bytes_max: int) -> None:
-        """Let go of the oldest records."""
-        gone = 0
-        while self.size_bytes > bytes_max and gone < len(self.records):
-            self.size_bytes -= held_bytes(self.records[gone])
+        """Let go of the oldest records until the rest fits."""
+        gone, size_bytes = 0, self.size_bytes
+        while size_bytes > bytes_max and gone < len(self.records):
+            size_bytes -= held_bytes(self.records[gone])
             gone += 1
-        del self.records[:gone]
+        self._let_go(gone)
+
+    def trim(self, up_to: int) -> None:
+        """Let go of the records up to a position."""
+        self._let_go(min(len(self.records), max(0, self.after(up_to) or 0)))
+
+    def _let_go(self, count: int) -> None:
+        self.size_bytes -= sum(map(held_bytes, self.records[:count]))
+        del self.records[:count]
 
 
 def held_bytes(record: Record) -> int:
@@ -95,6 +103,15 @@ class Tails:
             return [], max(after, tail.last)
         found = take(tail.records[start : start + records_max], bytes_max)
         return found, found[-1].position
+
+    def trim(self, key: tuple[str, str], up_to: int) -> None:
+        """Records up to a position were removed from the disk: let go of them here too."""
+        tail = self._tails.get(key)
+        if tail is None:
+            return
+        before = tail.size_bytes
+        tail.trim(up_to)
+        self.size_bytes += tail.size_bytes - before
 
     def forget(self, stream: str) -> None:
         """The stream was dropped."""

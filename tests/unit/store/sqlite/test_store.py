@@ -1,0 +1,350 @@
+"""Opening, locking and surviving: what is SQLite's own business."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from router.config import StoreSettings
+from router.model.errors import StoreError, StoreUnusable
+from router.store.base import DropQueue, DropStream
+from router.store.sqlite import SqliteStore
+from router.store.sqlite.store import DATABASE_NAME
+from tests.unit.store.support import STREAM, message, record, until
+
+ROOT = Path(__file__).parents[4]
+MANY = 1 << 40
+
+APPENDER = """
+import asyncio, sys
+from pathlib import Path
+from router.store.sqlite import SqliteStore
+from tests.unit.store.support import record
+
+async def caller(store, number):
+    for n in range(100_000):
+        event_id = f"{number}-{n}"
+        await store.streams.append(record(event_id, shard=str(number % 3), data=bytes(500)))
+        print(event_id, flush=True)
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    await store.open()
+    print("open", flush=True)
+    await asyncio.gather(*(caller(store, number) for number in range(12)))
+
+asyncio.run(main())
+"""
+
+FILLER = """
+import asyncio, json, sys
+from pathlib import Path
+from router.model.errors import StoreError
+from router.store.sqlite import SqliteStore
+from tests.unit.store.support import STREAM, record
+
+async def main():
+    folder = Path(sys.argv[1])
+    store = SqliteStore(folder / "data")
+    await store.open()
+    ballast = folder / "ballast"
+    ballast.write_bytes(bytes(1 << 20))
+    kept, error = [], None
+    for n in range(1_000):
+        try:
+            await store.streams.append(record(f"e{n}", data=bytes(20_000)))
+            kept.append(f"e{n}")
+        except StoreError as failure:
+            error = str(failure)
+            break
+    records, _ = await store.streams.read(STREAM, "0", 0, 10_000, 1 << 40)
+    fault, readable = store.fault, [r.event_id for r in records] == kept
+    ballast.unlink()
+    again = (await store.streams.append(record("again"))).position
+    await store.close()
+    await store.open()
+    records, _ = await store.streams.read(STREAM, "0", 0, 10_000, 1 << 40)
+    print(json.dumps({
+        "kept": len(kept), "error": error, "fault": fault, "fault_after": store.fault,
+        "readable": readable, "again": again,
+        "reopened": [r.event_id for r in records] == [*kept, "again"],
+    }))
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+def start(script: str, *arguments: object, chaos: str = "", before: tuple[str, ...] = ()):
+    return subprocess.Popen(
+        [*before, sys.executable, "-c", script, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "ROUTER_CHAOS": chaos, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+async def opened(folder: Path, **settings) -> SqliteStore:
+    store = SqliteStore(folder, StoreSettings(**settings))
+    await store.open()
+    return store
+
+
+async def stored_ids(folder: Path) -> dict[str, list[str]]:
+    store = await opened(folder)
+    found = {}
+    for stats in await store.streams.stats(STREAM):
+        records, _read_to = await store.streams.read(STREAM, stats.shard, 0, 1_000_000, MANY)
+        assert [r.position for r in records] == list(range(1, stats.last_position + 1))
+        found[stats.shard] = [r.event_id for r in records]
+    await store.close()
+    return found
+
+
+def check_durable(acknowledged: list[str], stored: dict[str, list[str]]) -> None:
+    """Each caller awaited its answer: its records are there once, in its order, at most one more."""
+    for number in range(12):
+        mine = [e for e in acknowledged if e.startswith(f"{number}-")]
+        there = [e for e in stored.get(str(number % 3), []) if e.startswith(f"{number}-")]
+        assert there[: len(mine)] == mine
+        assert there[len(mine) :] in ([], [f"{number}-{len(mine)}"])
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("after_lines", [1, 40, 400, 2_000])
+async def test_c1_what_was_acknowledged_survives_kill_9(tmp_path, after_lines):
+    process = start(APPENDER, tmp_path / "data")
+    lines = [process.stdout.readline().strip() for _ in range(after_lines)]
+    process.send_signal(signal.SIGKILL)
+    lines += process.stdout.read().split("\n")
+    process.wait()
+    # A line cut short by the kill is no acknowledgement anybody could have read.
+    acknowledged = [line for line in lines[1:] if line]
+    process.stdout.close()
+    check_durable(acknowledged, await stored_ids(tmp_path / "data"))
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("chaos", ["before_commit:5", "after_commit:5", "before_commit:40"])
+async def test_k2_what_was_acknowledged_survives_death_around_a_commit(tmp_path, chaos):
+    process = start(APPENDER, tmp_path / "data", chaos=chaos)
+    output = process.communicate()[0]
+    assert process.returncode == -signal.SIGKILL
+    acknowledged = [line for line in output.split("\n")[1:] if line]
+    assert acknowledged
+    check_durable(acknowledged, await stored_ids(tmp_path / "data"))
+
+
+@pytest.mark.crash
+async def test_k2_death_in_a_migration_leaves_the_version_before_it(tmp_path):
+    process = start(APPENDER, tmp_path / "data", chaos="mid_migration")
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    with sqlite3.connect(tmp_path / "data" / DATABASE_NAME) as db:
+        assert db.execute("SELECT name FROM sqlite_schema").fetchall() == []
+    db.close()
+    store = await opened(tmp_path / "data")
+    assert store.describe()["schema_version"] == "1"
+    await store.streams.append(record("e1"))
+    await store.close()
+
+
+def test_a_full_disk_refuses_and_recovers(tmp_path):
+    """`reliability.md` 5: nothing is acknowledged, what is there stays readable, it resumes."""
+    mount = f'mount -t tmpfs -o size=4m tmpfs {tmp_path} && exec "$@"'
+    process = start(FILLER, tmp_path, before=("unshare", "-Urm", "sh", "-c", mount, "sh"))
+    output = process.communicate()[0]
+    assert process.returncode == 0
+    told = json.loads(output)
+    assert told["kept"] > 10
+    assert "full" in told["error"]
+    assert (told["fault"], told["fault_after"]) == ("disk_full", None)
+    assert told["readable"]
+    assert told["again"] == told["kept"] + 1
+    assert told["reopened"]
+
+
+async def test_a_held_folder_is_refused_and_says_by_whom(tmp_path):
+    first = await opened(tmp_path)
+    second = SqliteStore(tmp_path)
+    with pytest.raises(StoreUnusable, match=f"pid {os.getpid()}"):
+        await second.open()
+    await second.close()
+    with pytest.raises(StoreError, match="open already"):
+        await first.open()
+    await first.streams.append(record("e1"))
+    await first.close()
+    await second.open()
+    await second.close()
+
+
+@pytest.mark.crash
+async def test_a_folder_is_free_once_its_holder_is_dead(tmp_path):
+    process = start(APPENDER, tmp_path / "data")
+    assert process.stdout.readline() == "open\n"
+    with pytest.raises(StoreUnusable, match=f"pid {process.pid}"):
+        await opened(tmp_path / "data")
+    process.kill()
+    process.communicate()
+    await (await opened(tmp_path / "data")).close()
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file with content, but the lock: it names the last holder."""
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.name != "lock" and path.stat().st_size and not path.name.endswith("-shm")
+    }
+
+
+async def make_newer(folder: Path) -> None:
+    db = sqlite3.connect(folder / DATABASE_NAME)
+    db.execute("INSERT INTO schema_version VALUES (999)")
+    db.commit()
+    db.close()
+
+
+async def scribble_over_header(folder: Path) -> None:
+    with (folder / DATABASE_NAME).open("r+b") as file:
+        file.write(b"no database any more")
+
+
+async def scribble_over_pages(folder: Path) -> None:
+    with (folder / DATABASE_NAME).open("r+b") as file:
+        file.seek(4_096)
+        file.write(b"\xff" * 20_000)
+
+
+async def cut_short(folder: Path) -> None:
+    os.truncate(folder / DATABASE_NAME, 5_000)
+
+
+async def another_program(folder: Path) -> None:
+    (folder / DATABASE_NAME).unlink()
+    db = sqlite3.connect(folder / DATABASE_NAME)
+    db.execute("CREATE TABLE recipes (name)")
+    db.commit()
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("harm", "text"),
+    [
+        (make_newer, "schema version 999"),
+        (scribble_over_header, "does not begin like a database"),
+        (scribble_over_pages, "damaged|malformed"),
+        (cut_short, "damaged|malformed"),
+        (another_program, "another program"),
+    ],
+)
+async def test_c3_a_store_that_cannot_be_used_is_refused_and_left_alone(tmp_path, harm, text):
+    store = await opened(tmp_path)
+    for n in range(50):
+        await store.streams.append(record(f"e{n}", data=bytes(1_000)))
+    await store.close()
+    await harm(tmp_path)
+    before = snapshot(tmp_path)
+    for _twice in range(2):
+        with pytest.raises(StoreUnusable, match=text):
+            await opened(tmp_path)
+        assert snapshot(tmp_path) == before
+
+
+@pytest.mark.crash
+async def test_c3_a_newer_store_with_a_log_is_left_alone_too(tmp_path):
+    """The newer router died: its log is not copied by one that does not know the schema."""
+    script = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("PRAGMA wal_autocheckpoint = 0")
+db.execute("INSERT INTO schema_version VALUES (999)")
+db.commit()
+os._exit(0)
+"""
+    await (await opened(tmp_path)).close()
+    process = start(script, tmp_path / DATABASE_NAME)
+    process.communicate()
+    before = snapshot(tmp_path)
+    assert DATABASE_NAME + "-wal" in before
+    with pytest.raises(StoreUnusable, match="999"):
+        await opened(tmp_path)
+    assert snapshot(tmp_path) == before
+
+
+async def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnusable, match="data folder"):
+        await opened(tmp_path / "file" / "data")
+
+
+async def test_an_empty_file_is_a_new_store(tmp_path):
+    (tmp_path / DATABASE_NAME).touch()
+    await (await opened(tmp_path)).close()
+
+
+@pytest.mark.parametrize(("setting", "level"), [("full", 2), ("normal", 1)])
+async def test_c2_the_sync_mode_is_what_was_asked_for(tmp_path, setting, level):
+    store = await opened(tmp_path, synchronous=setting)
+    assert store._db.execute("PRAGMA synchronous").fetchone() == (level,)
+    assert store.describe()["synchronous"] == setting
+    await store.close()
+
+
+async def test_c2_a_store_that_cannot_be_synced_as_asked_is_refused(tmp_path):
+    class Lax(sqlite3.Connection):
+        def execute(self, sql, *values):
+            if sql.startswith("PRAGMA synchronous = "):
+                sql = "PRAGMA synchronous = 0"
+            return super().execute(sql, *values)
+
+    with pytest.raises(StoreUnusable, match="synchronous 0"):
+        await SqliteStore(tmp_path, connection=Lax).open()
+    await (await opened(tmp_path)).close()
+
+
+async def test_closing_leaves_one_file_that_holds_everything(tmp_path):
+    store = await opened(tmp_path)
+    await store.streams.append(record("e1"))
+    await store.close()
+    assert {path.name for path in tmp_path.iterdir()} == {DATABASE_NAME, "lock"}
+    assert await stored_ids(tmp_path) == {"0": ["e1"]}
+
+
+async def test_what_was_dropped_is_removed_in_steps_also_after_a_restart(tmp_path):
+    store = await opened(tmp_path)
+    await asyncio.gather(
+        *(
+            store.streams.append(
+                record(
+                    f"e{n}",
+                    data=bytes(10_000),
+                    dedup_key=f"k{n}",
+                    dedup_until_ms=MANY,
+                    shard=str(n % 2),
+                )
+            )
+            for n in range(3_000)
+        ),
+        store.queues.send([message(f"m{n}") for n in range(2_500)]),
+    )
+    store.metadata._collect = lambda: None  # as if the router died right after the drop
+    await store.metadata.apply([DropStream(STREAM), DropQueue("q")])
+    await store.close()
+    store = await opened(tmp_path)
+
+    def left() -> int:
+        db = store._db
+        tables = ("streams", "shards", "segments", "deduplication", "queues", "messages")
+        return sum(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables)
+
+    assert left() > 2_500
+    await until(lambda: left() == 0, within_s=20)
+    await store.close()

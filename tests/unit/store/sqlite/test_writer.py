@@ -1,0 +1,247 @@
+"""Group commit, its bounds, and a disk that misbehaves."""
+
+import asyncio
+import sqlite3
+import time
+
+import pytest
+
+from router.config import StoreSettings
+from router.model.errors import StoreError, StoreFull
+from router.store.base import Put, Resource
+from router.store.sqlite import SqliteStore, writer
+from tests.unit.store.support import STREAM, FaultyDisk, message, record, until, update
+
+MANY = 1 << 40
+
+
+@pytest.fixture
+def disk():
+    FaultyDisk.repair()
+    yield FaultyDisk
+    FaultyDisk.repair()
+
+
+@pytest.fixture
+async def open_store(tmp_path, disk):
+    stores = []
+
+    async def make(**settings) -> SqliteStore:
+        store = SqliteStore(tmp_path / "data", StoreSettings(**settings), connection=disk)
+        await store.open()
+        stores.append(store)
+        disk.commits = 0
+        return store
+
+    yield make
+    for store in stores:
+        await store.close()
+
+
+async def event_ids(store, shard="0"):
+    records, _read_to = await store.streams.read(STREAM, shard, 0, 10_000, MANY)
+    return [r.event_id for r in records]
+
+
+async def test_callers_that_wait_together_share_commits(open_store, disk):
+    store = await open_store()
+
+    async def caller(number):
+        for n in range(10):
+            await store.streams.append(record(f"{number}-{n}"))
+
+    await asyncio.gather(*(caller(number) for number in range(64)))
+    # 640 writes in ten rounds; a straggler may open a round of its own.
+    assert 10 <= disk.commits <= 20
+    assert len(await event_ids(store)) == 640
+
+
+async def test_writes_of_all_kinds_share_a_commit(open_store, disk):
+    store = await open_store()
+    await asyncio.gather(
+        store.streams.append(record("e1")),
+        store.progress.save("m", update(1)),
+        store.queues.send([message("m1")]),
+        store.metadata.apply([Put(Resource("function", "f", b""))]),
+        store.streams.append(record("e2")),
+    )
+    assert disk.commits == 1
+    assert await event_ids(store) == ["e1", "e2"]
+
+
+async def test_no_group_is_larger_than_its_bound(open_store, disk, monkeypatch):
+    monkeypatch.setattr(writer, "GROUP_OPERATIONS_MAX", 10)
+    store = await open_store()
+    await asyncio.gather(*(store.streams.append(record(f"e{n}")) for n in range(95)))
+    assert disk.commits == 10
+    monkeypatch.setattr(writer, "GROUP_BYTES_MAX", 2_500)
+    disk.commits = 0
+    await asyncio.gather(
+        *(store.streams.append(record(f"f{n}", data=bytes(700))) for n in range(9)),
+        store.streams.append(record("large", data=bytes(5_000))),
+    )
+    assert disk.commits == 6  # 2 + 2 + 2 + 2 + 1, and the large one alone
+    assert (await event_ids(store))[-1] == "large"
+
+
+async def test_what_waits_is_bounded_in_operations(open_store, disk):
+    """L2: refused at once, before memory grows."""
+    store = await open_store(waiting_operations_max=10)
+    disk.delay_s = 0.3
+    waiting = [asyncio.ensure_future(store.streams.append(record(f"e{n}"))) for n in range(10)]
+    await asyncio.sleep(0)
+    started = time.monotonic()
+    with pytest.raises(StoreFull, match="too many"):
+        await store.streams.append(record("one too many"))
+    assert time.monotonic() - started < 0.2
+    disk.delay_s = 0
+    await asyncio.gather(*waiting)
+    await store.streams.append(record("again"))
+    assert await event_ids(store) == [*(f"e{n}" for n in range(10)), "again"]
+
+
+async def test_what_waits_is_bounded_in_bytes_but_one_large_write_always_goes(open_store, disk):
+    store = await open_store(waiting_bytes_max=1 << 20)
+    disk.delay_s = 0.2
+    large = asyncio.ensure_future(store.streams.append(record("large", data=bytes(2 << 20))))
+    await asyncio.sleep(0)
+    with pytest.raises(StoreFull):
+        await store.streams.append(record("next"))
+    await large
+    assert (await store.streams.append(record("later"))).position == 2
+
+
+async def test_a_read_never_waits_behind_a_commit(open_store, disk):
+    store = await open_store()
+    await store.streams.append(record("e1"))
+    await store.progress.save("m", update(1))
+    disk.delay_s = 1.0
+    slow = asyncio.ensure_future(store.streams.append(record("e2")))
+    await asyncio.sleep(0.05)
+    started = time.monotonic()
+    assert (await store.progress.load("m"))["0"].position == 1
+    assert len(await store.streams.stats(STREAM)) == 1
+    assert await event_ids(store) == ["e1"]
+    assert time.monotonic() - started < 0.5
+    assert not slow.done()
+    await slow
+
+
+async def test_a_slow_sync_delays_and_loses_nothing(open_store, disk):
+    """`reliability.md` 5: latency up, nothing lost."""
+    store = await open_store()
+    disk.delay_s = 0.5
+    started = time.monotonic()
+    await asyncio.gather(*(store.streams.append(record(f"e{n}")) for n in range(50)))
+    assert time.monotonic() - started >= 0.5
+    assert await event_ids(store) == [f"e{n}" for n in range(50)]
+
+
+async def test_only_the_bad_write_of_a_group_fails(open_store, disk):
+    store = await open_store()
+    writes = [store.streams.append(record(f"e{n}")) for n in range(5)]
+    writes.insert(2, store.streams.append(record("\ud800")))  # cannot be encoded
+    writes.append(store.progress.save("m", update(1 << 70)))  # more than an integer holds
+    writes.append(store.progress.save("m", update(4)))
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert [isinstance(result, StoreError) for result in results] == [
+        *(False, False, True, False, False, False),
+        *(True, False),
+    ]
+    good = [r.position for n, r in enumerate(results[:6]) if n != 2]
+    assert good == [1, 2, 3, 4, 5]
+    assert await event_ids(store) == ["e0", "e1", "e2", "e3", "e4"]
+    assert (await store.progress.load("m"))["0"].position == 4
+    assert disk.commits == 1
+
+
+async def test_an_io_error_fails_the_callers_and_the_next_write_may_succeed(open_store, disk):
+    store = await open_store()
+    await store.streams.append(record("e1"))
+    woken = []
+    store.streams.subscribe(STREAM, "0", lambda: woken.append(1))
+    disk.error_code = sqlite3.SQLITE_IOERR_FSYNC
+    results = await asyncio.gather(
+        *(store.streams.append(record(f"lost{n}")) for n in range(3)),
+        store.progress.save("m", update(1)),
+        return_exceptions=True,
+    )
+    assert all(isinstance(r, StoreError) and "I/O error" in str(r) for r in results)
+    assert len({id(r) for r in results}) == 4
+    assert store.fault == "io_error"
+    assert woken == []
+    assert await event_ids(store) == ["e1"]
+    disk.error_code = None
+    assert (await store.streams.append(record("e2"))).position == 2
+    assert store.fault is None
+    assert await event_ids(store) == ["e1", "e2"]
+
+
+async def test_a_full_file_takes_no_records_but_lets_work_drain(open_store):
+    store = await open_store()
+    await store.progress.save("m", update(1))
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages + 1}")
+    results = await asyncio.gather(
+        *(store.streams.append(record(f"e{n}", data=bytes(9_000))) for n in range(20)),
+        store.progress.save("m", update(2)),
+        return_exceptions=True,
+    )
+    assert all(isinstance(r, StoreError) and "full" in str(r) for r in results[:20])
+    assert results[20] is None
+    assert (await store.progress.load("m"))["0"].position == 2
+    assert await event_ids(store) == []
+    store._db.execute(f"PRAGMA max_page_count = {pages + 1_000}")
+    assert (await store.streams.append(record("e", data=bytes(9_000)))).position == 1
+
+
+async def test_at_its_size_the_store_refuses_records_until_some_are_trimmed(open_store):
+    store = await open_store(bytes_max=1 << 20)
+    with pytest.raises(StoreFull, match="size"):
+        for n in range(100):
+            await store.streams.append(record(f"e{n}", data=bytes(100_000)))
+    with pytest.raises(StoreFull):
+        await store.queues.send([message("m1")])
+    await store.progress.save("m", update(3))
+    await store.progress.discard("m", update(4), None, None)
+    assert (await store.streams.trim(STREAM, 9_999, {}))[0] >= 9
+    await until(lambda: store.bytes_used < 1 << 20)
+    assert (await store.streams.append(record("again"))).position >= 10
+
+
+async def test_a_cancelled_caller_holds_up_nobody_and_its_write_is_made(open_store, disk):
+    store = await open_store()
+    disk.delay_s = 0.2
+    first = asyncio.ensure_future(store.streams.append(record("cancelled")))
+    second = asyncio.ensure_future(store.streams.append(record("e2")))
+    await asyncio.sleep(0.05)
+    first.cancel()
+    assert (await second).position == 2
+    assert first.cancelled()
+    assert await event_ids(store) == ["cancelled", "e2"]
+
+
+async def test_a_wake_that_raises_is_reported_and_answers_still_come(open_store):
+    store = await open_store()
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _loop, context: reported.append(context)
+    )
+    woken = []
+    store.streams.subscribe(STREAM, "0", lambda: 1 / 0)
+    store.streams.subscribe(STREAM, "0", lambda: woken.append(1))
+    await store.streams.append(record("e1"))
+    assert woken == [1]
+    assert isinstance(reported[0]["exception"], ZeroDivisionError)
+
+
+async def test_the_log_is_copied_and_starts_over_under_load(open_store):
+    """Without that it would grow for as long as records come."""
+    store = await open_store()
+    for _round in range(12):
+        await asyncio.gather(
+            *(store.streams.append(record(f"e{n}", data=bytes(100_000))) for n in range(80))
+        )
+    written = 12 * 80 * 100_000
+    assert int(store.describe()["log_bytes"]) < written * 0.8
+    await until(lambda: store.log_pages * 4_096 < 48 << 20)

@@ -1,0 +1,245 @@
+"""What every store promises about metadata, progress and the outbox."""
+
+import asyncio
+
+import pytest
+
+from router.model.errors import StoreError
+from router.model.progress import LaneHead, LaneProgress, ShardProgress
+from router.store.base import (
+    Delete,
+    DropProgress,
+    DropQueue,
+    DropStream,
+    EnqueuedMessage,
+    OutboxRow,
+    Put,
+    Resource,
+)
+from tests.unit.store.support import STREAM, message, record, update
+
+
+def row(mapping="m", *, next_attempt_ms=0, body=b"{}", records=1):
+    return OutboxRow(
+        mapping=mapping,
+        destination="arn:aws:sqs:us-east-1:000000000000:dlq",
+        body=body,
+        records=records,
+        next_attempt_ms=next_attempt_ms,
+    )
+
+
+async def test_what_was_acknowledged_is_there_after_a_restart(backend):
+    """C1: every part of the state comes back."""
+    first = backend.make()
+    await first.open()
+    await first.metadata.apply([Put(Resource("function", "f", b"{}"))])
+    await first.streams.append(record("e1"))
+    await first.progress.save("m", update(7))
+    await first.progress.discard("m", update(8), row(), None)
+    await first.queues.send([message("m1")])
+    await first.close()
+
+    second = backend.make()
+    await second.open()
+    assert await second.metadata.load() == [Resource("function", "f", b"{}")]
+    assert [r.event_id for r in (await second.streams.read(STREAM, "0", 0, 9, 999))[0]] == ["e1"]
+    assert (await second.progress.load("m"))["0"].position == 8
+    assert (await second.outbox.depth())[0] == 1
+    assert [m.message_id for m in await second.queues.peek("q", 9)] == ["m1"]
+    await second.close()
+
+
+async def test_a_closed_store_refuses_and_closing_twice_is_no_error(backend):
+    store = backend.make()
+    await store.open()
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreError, match="closed"):
+        await store.streams.append(record("e1"))
+    with pytest.raises(StoreError, match="closed"):
+        await store.metadata.load()
+
+
+async def test_closing_finishes_what_waits(backend):
+    store = backend.make()
+    await store.open()
+    appends = asyncio.gather(*(store.streams.append(record(f"e{n}")) for n in range(100)))
+    await asyncio.sleep(0)
+    await store.close()
+    assert sorted(a.position for a in await appends) == list(range(1, 101))
+
+
+async def test_describe_tells_where_and_how(store):
+    facts = store.describe()
+    assert facts["schema_version"] == "1"
+    assert facts["synchronous"] == "full"
+    assert int(facts["used_bytes"]) > 0
+
+
+# Metadata
+
+
+async def test_changes_are_made_in_order(store):
+    await store.metadata.apply(
+        [
+            Put(Resource("function", "a", b"1")),
+            Put(Resource("function", "b", b"1")),
+            Put(Resource("function", "a", b"2")),
+            Delete("function", "b"),
+            Delete("function", "never there"),
+            Put(Resource("mapping", "a", b"3")),
+        ]
+    )
+    assert list(await store.metadata.load()) == [
+        Resource("function", "a", b"2"),
+        Resource("mapping", "a", b"3"),
+    ]
+
+
+async def test_one_bad_change_undoes_its_whole_transaction_and_no_other(store):
+    bad = [Put(Resource("function", "kept back", b"")), Put(Resource("function", "\ud800", b""))]
+    good = [Put(Resource("function", "good", b""))]
+    failed, made = await asyncio.gather(
+        store.metadata.apply(bad), store.metadata.apply(good), return_exceptions=True
+    )
+    assert isinstance(failed, StoreError)
+    assert made is None
+    assert [r.name for r in await store.metadata.load()] == ["good"]
+
+
+async def test_dropping_a_stream_forgets_records_keys_and_progress(store):
+    body = b'{"event_source_arn": "%s"}' % STREAM.encode()
+    await store.metadata.apply([Put(Resource("mapping", "m", body))])
+    await store.metadata.apply([Put(Resource("mapping", "other", b'{"event_source_arn": "x"}'))])
+    for n in range(10):
+        await store.streams.append(record(f"e{n}", dedup_key=f"k{n}", dedup_until_ms=9_999_999))
+    await store.progress.save("m", update(10))
+    await store.progress.save("other", update(3))
+
+    await store.metadata.apply([DropStream(STREAM)])
+
+    assert await store.streams.stats(STREAM) == []
+    assert await store.streams.read(STREAM, "0", 0, 9, 999) == ([], 0)
+    assert await store.progress.load("m") == {}
+    assert (await store.progress.load("other"))["0"].position == 3
+    # A stream made again under the name starts anew: positions at 1, keys free.
+    again = await store.streams.append(record("new", dedup_key="k1", dedup_until_ms=9_999_999))
+    assert (again.position, again.is_duplicate) == (1, False)
+    records, read_to = await store.streams.read(STREAM, "0", 0, 9, 999)
+    assert [r.event_id for r in records] == ["new"]
+    assert read_to == 1
+
+
+async def test_dropping_queues_and_progress(store):
+    await store.queues.send([message("m1"), message("m2", queue="kept")])
+    await store.progress.save("m", update(1))
+    await store.metadata.apply([DropQueue("q"), DropProgress("m")])
+    assert await store.queues.peek("q", 9) == []
+    assert [m.message_id for m in await store.queues.peek("kept", 9)] == ["m2"]
+    assert await store.progress.load("m") == {}
+
+
+# Progress
+
+
+async def test_progress_is_per_mapping_shard_and_lane(store):
+    head = LaneHead(5, 9, 2, (12, 20), 1_700_000_000_000)
+    await store.progress.save("m", update(3, factor=4, lane=0, lane_position=4))
+    await store.progress.save("m", update(3, factor=4, lane=2, lane_position=3, head=head))
+    await store.progress.save("m", update(1, shard="1"))
+    await store.progress.save("n", update(99))
+    assert await store.progress.load("m") == {
+        "0": ShardProgress(3, 4, (LaneProgress(0, 4), LaneProgress(2, 3, head))),
+        "1": ShardProgress(1, 1, (LaneProgress(0, 1),)),
+    }
+    assert await store.progress.load("unknown") == {}
+
+
+async def test_d4_positions_never_go_back(store):
+    await store.progress.save("m", update(10))
+    await store.progress.save("m", update(4))
+    assert (await store.progress.load("m"))["0"] == ShardProgress(10, 1, (LaneProgress(0, 10),))
+
+
+async def test_d10_the_head_is_kept_and_removed_with_the_step_that_says_so(store):
+    head = LaneHead(1, 3, 1)
+    await store.progress.save("m", update(0, head=head))
+    assert (await store.progress.load("m"))["0"].lanes == (LaneProgress(0, 0, head),)
+    await store.progress.save("m", update(3))
+    assert (await store.progress.load("m"))["0"].lanes == (LaneProgress(0, 3),)
+
+
+async def test_lanes_of_another_map_are_dropped_with_the_first_step_of_the_new_one(store):
+    for lane in range(4):
+        await store.progress.save("m", update(5, factor=4, lane=lane, lane_position=5 + lane))
+    await store.progress.save("m", update(6, factor=2, lane=1, lane_position=6))
+    assert (await store.progress.load("m"))["0"] == ShardProgress(6, 2, (LaneProgress(1, 6),))
+
+
+async def test_start_fixes_where_a_mapping_begins(store):
+    await store.progress.start("m", {"0": 5, "1": 0})
+    await store.progress.save("m", update(8))
+    await store.progress.start("m", {"0": 100, "2": 7})
+    loaded = await store.progress.load("m")
+    assert {shard: progress.position for shard, progress in loaded.items()} == {
+        "0": 8,
+        "1": 0,
+        "2": 7,
+    }
+
+
+async def test_d7_a_discard_is_progress_and_outbox_row_at_once(store, backend):
+    backend.now_ms = 5_000
+    await store.progress.discard("m", update(3), row(body=b"gone", records=3), None)
+    assert (await store.progress.load("m"))["0"].position == 3
+    (stored,) = await store.outbox.due(0, 9)
+    assert (stored.mapping, stored.body, stored.records, stored.attempts) == ("m", b"gone", 3, 0)
+    assert await store.outbox.depth() == (1, 5_000)
+
+
+async def test_d7_a_discard_that_fails_keeps_nothing(store):
+    await store.progress.save("m", update(1))
+    bad = EnqueuedMessage(queue="q", body="\ud800")
+    with pytest.raises(StoreError):
+        await store.progress.discard("m", update(3), row(), bad)
+    assert (await store.progress.load("m"))["0"].position == 1
+    assert await store.outbox.depth() == (0, None)
+
+
+async def test_d7_a_discard_to_an_embedded_queue_is_delivered_in_the_same_step(store, backend):
+    woken = []
+    store.queues.subscribe("dlq", lambda: woken.append(1))
+    backend.now_ms = 5_000
+    delivery = EnqueuedMessage(queue="dlq", body="why", delay_s=2, retention_s=60)
+    await store.progress.discard("m", update(3), None, delivery)
+    assert woken == [1]
+    assert await store.queues.receive("dlq", 6_999, 10, 30_000) == []
+    (received,) = await store.queues.receive("dlq", 7_000, 10, 30_000)
+    assert (received.body, received.sent_ms) == ("why", 5_000)
+
+
+# Outbox
+
+
+async def test_outbox_rows_are_due_oldest_first_until_delivered(store):
+    for n in range(4):
+        await store.progress.discard("m", update(n), row(body=b"%d" % n), None)
+    assert [r.body for r in await store.outbox.due(0, 3)] == [b"0", b"1", b"2"]
+    first, second, *_ = await store.outbox.due(0, 9)
+    await store.outbox.failed(first.id, 700)
+    await store.outbox.delivered(second.id)
+    assert [r.body for r in await store.outbox.due(699, 9)] == [b"2", b"3"]
+    (again, *_) = await store.outbox.due(700, 9)
+    assert (again.id, again.attempts) == (first.id, 1)
+    assert (await store.outbox.depth())[0] == 3
+
+
+async def test_d7_a_row_is_delivered_to_an_embedded_queue_exactly_once(store):
+    await store.progress.discard("m", update(1), row(), None)
+    (due,) = await store.outbox.due(0, 9)
+    delivery = EnqueuedMessage(queue="dlq", body="why")
+    await store.outbox.delivered(due.id, delivery)
+    await store.outbox.delivered(due.id, delivery)
+    assert len(await store.queues.peek("dlq", 9)) == 1
+    assert await store.outbox.depth() == (0, None)
