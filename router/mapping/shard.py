@@ -54,11 +54,6 @@ class Shard:
         """Nothing that was read is unfinished or on its way to the store."""
         return not self.held_records and all(lane.is_idle for lane in self.lanes)
 
-    @property
-    def is_settled(self) -> bool:
-        """Idle, and the store knows it."""
-        return self.is_idle and self.stored_position == self.read_to
-
     def room(self, run_ahead: RunAhead) -> tuple[int, int]:
         """Records and bytes the next fetch may bring; (0, 0) when that is not worth a fetch.
 

@@ -27,14 +27,14 @@ READING = -1
 """Stands for a lane in the back-off of a shard's fetches."""
 
 
-class _Open(msgspec.Struct, frozen=True):
-    """A command that waits for its answer."""
+class _Step(msgspec.Struct, frozen=True):
+    """A lane's command that waits for its answer."""
 
     kind: type[engine.Command]
     shard: Shard
-    lane: Lane | None = None
-    position: int = 0
-    """Of the shard, in the update that is to be stored."""
+    lane: Lane
+    position: int
+    """Of the shard, in the update that is to be stored; 0 for an invocation."""
 
 
 class StreamEngine:
@@ -50,7 +50,8 @@ class StreamEngine:
         self._shards: dict[str, Shard] = {}
         self._finished: dict[str, int] = {}
         """Shards read to their end, with the position stored last: their children may start."""
-        self._open: dict[int, _Open] = {}
+        self._fetches: dict[int, Shard] = {}
+        self._steps: dict[int, _Step] = {}
         self._last_id = 0
         self._timers: Timers[Place] = Timers()
         self._is_draining = False
@@ -129,8 +130,7 @@ class StreamEngine:
         self._work(shard, shard.lanes)
 
     def _records_fetched(self, event: engine.RecordsFetched) -> None:
-        shard = self._close(event.command_id, engine.Fetch).shard
-        shard.is_fetching = False
+        shard = self._close_fetch(event.command_id)
         shard.misses = 0
         shard.take_in(event.records, event.read_to, self._now_ms, self._spec.window_ms)
         if event.is_end:
@@ -138,33 +138,32 @@ class StreamEngine:
         self._work(shard, shard.lanes)
 
     def _fetch_failed(self, command_id: int) -> None:
-        shard = self._close(command_id, engine.Fetch).shard
-        shard.is_fetching = False
+        shard = self._close_fetch(command_id)
         if not self._is_draining:  # a drain ends fetches that wait: no fault of the source
             shard.misses += 1
             shard.fetch_from_ms = self._now_ms + self._backoff_ms(shard, READING, shard.misses)
         self._work(shard)
 
     def _invocation_finished(self, command_id: int, outcome: Outcome) -> None:
-        opened, lane = self._close_lane(command_id, engine.Invoke)
-        shard = opened.shard
+        step = self._close(command_id, engine.Invoke)
+        shard, lane = step.shard, step.lane
         finished = conclude(lane, outcome, self._spec, shard.name, self._now_ms, self._wall_ms)
         shard.release(finished)
         self._work(shard, (lane,))
 
     def _stored(self, command_id: int, kind: type[engine.Command]) -> None:
-        opened, lane = self._close_lane(command_id, kind)
-        shard = opened.shard
-        shard.stored_position = max(shard.stored_position, opened.position)
+        step = self._close(command_id, kind)
+        shard, lane = step.shard, step.lane
+        shard.stored_position = max(shard.stored_position, step.position)
         shard.release(lane.stored())
         self._work(shard, (lane,))
 
     def _store_failed(self, command_id: int, kind: type[engine.Command]) -> None:
-        opened, lane = self._close_lane(command_id, kind)
+        step = self._close(command_id, kind)
+        shard, lane = step.shard, step.lane
         lane.misses += 1
-        wait_ms = self._backoff_ms(opened.shard, lane.index, lane.misses)
-        lane.store_from_ms = self._now_ms + wait_ms
-        self._work(opened.shard, (lane,))
+        lane.store_from_ms = self._now_ms + self._backoff_ms(shard, lane.index, lane.misses)
+        self._work(shard, (lane,))
 
     def _tick(self) -> None:
         for name, index in self._timers.pop_due(self._now_ms):
@@ -224,8 +223,10 @@ class StreamEngine:
         if shard.is_paused or is_waiting:
             return
         shard.is_fetching = True
-        self._issue(
-            engine.Fetch(self._next_id(), shard.name, shard.read_to, records_max, bytes_max), shard
+        command_id = self._next_id()
+        self._fetches[command_id] = shard
+        self._commands.append(
+            engine.Fetch(command_id, shard.name, shard.read_to, records_max, bytes_max)
         )
 
     def _advance(self, shard: Shard, lane: Lane) -> None:
@@ -290,29 +291,27 @@ class StreamEngine:
         self._last_id += 1
         return self._last_id
 
-    def _issue(
-        self, command: engine.Command, shard: Shard, lane: Lane | None = None, position: int = 0
-    ) -> None:
-        if lane is not None:
-            if lane.is_open:
-                raise EngineError(f"lane {shard.name}/{lane.index} has a command open already")
-            lane.is_open = True
-        self._open[command.command_id] = _Open(type(command), shard, lane, position)
+    def _issue(self, command: engine.Command, shard: Shard, lane: Lane, position: int = 0) -> None:
+        if lane.is_open:
+            raise EngineError(f"lane {shard.name}/{lane.index} has a command open already")
+        lane.is_open = True
+        self._steps[command.command_id] = _Step(type(command), shard, lane, position)
         self._commands.append(command)
 
-    def _close(self, command_id: int, kind: type[engine.Command]) -> _Open:
-        opened = self._open.get(command_id)
-        if opened is None or opened.kind is not kind:
+    def _close(self, command_id: int, kind: type[engine.Command]) -> _Step:
+        step = self._steps.get(command_id)
+        if step is None or step.kind is not kind:
             raise EngineError(f"no {kind.__name__} with id {command_id} waits for an answer")
-        del self._open[command_id]
-        return opened
+        del self._steps[command_id]
+        step.lane.is_open = False
+        return step
 
-    def _close_lane(self, command_id: int, kind: type[engine.Command]) -> tuple[_Open, Lane]:
-        opened = self._close(command_id, kind)
-        if opened.lane is None:
-            raise EngineError(f"command {command_id} belongs to no lane")
-        opened.lane.is_open = False
-        return opened, opened.lane
+    def _close_fetch(self, command_id: int) -> Shard:
+        shard = self._fetches.pop(command_id, None)
+        if shard is None:
+            raise EngineError(f"no Fetch with id {command_id} waits for an answer")
+        shard.is_fetching = False
+        return shard
 
     def _backoff_ms(self, shard: Shard, lane: int, misses: int) -> int:
         return retry.backoff_ms(self._spec, shard.name, lane, misses)

@@ -31,9 +31,6 @@ class Timers(Generic[T]):
         self._heap: list[tuple[int, int, Timer[T]]] = []
         self._order = count()
 
-    def __len__(self) -> int:
-        return len(self._heap)
-
     def set(self, timer: Timer[T], due_ms: int | None) -> None:
         """Wake the owner at this time instead of any earlier wish; None: not at all."""
         timer.due_ms = due_ms
