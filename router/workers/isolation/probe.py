@@ -1,0 +1,228 @@
+"""Which steps of the ladder work on this host, found out by taking them.
+
+Run with the interpreter that will run functions, in a fresh process and never in the router:
+
+    python -I -S probe.py '{"uids": [[200000, 10000]], "mounts": true}'   →   one JSON object
+
+Every mechanism is tried in a throw-away child, on top of those that worked before it; each child
+then checks that what the mechanism is for is really refused.
+"""
+
+import contextlib
+import errno
+import importlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+_PACKAGE = "_router_isolation"
+_ORDER = ("plain", "seccomp", "landlock", "mounts", "proc", "uid", "cgroup")
+_ANSWER_BYTES_MAX = 4096
+_GROUP_MEMORY_BYTES = 256 * 1024 * 1024
+_GROUP_PIDS_MAX = 64
+
+_NEEDS = {
+    "uid": "needs CAP_SETUID, CAP_SETGID and CAP_CHOWN",
+    "mounts": "needs CAP_SYS_ADMIN or user namespaces, and Linux 5.12",
+    "proc": "needs CAP_SYS_ADMIN outside of a user namespace, and Linux 5.8",
+    "landlock": "needs Linux 5.13 with landlock in lsm=",
+    "seccomp": "needs CONFIG_SECCOMP_FILTER",
+    "cgroup": "needs a writable control group",
+}
+
+
+class _Probe:
+    """Tries plans in children. Knows what worked so far."""
+
+    def __init__(self, options: dict[str, Any], scratch: str) -> None:
+        self._ladder = _load("ladder")
+        self._cgroup = _load("cgroup")
+        self._scratch = scratch
+        self._options = options
+        self._joins: list[str] = []
+        self.mechanisms: list[str] = []
+        self.missing: dict[str, str] = {}
+        self.user_namespace = False
+        self.uids = (0, 0)
+        self.prefixes = sorted({sys.base_prefix, sys.base_exec_prefix})
+        self.interpreter = os.path.realpath(sys.executable)
+        self._ladder.prepare({"prefixes": self.prefixes})
+
+    def run(self) -> dict[str, Any]:
+        for mechanism in _ORDER:
+            text = self._try(mechanism)
+            if text is None:
+                self.mechanisms.append(mechanism)
+            else:
+                needs = _NEEDS.get(mechanism)
+                self.missing[mechanism] = f"{text} ({needs})" if needs else text
+        return {
+            "mechanisms": self.mechanisms,
+            "missing": self.missing,
+            "landlock_abi": _load("landlock").abi(),
+            "user_namespace": self.user_namespace,
+            "uid_first": self.uids[0],
+            "uid_count": self.uids[1],
+            "interpreter": self.interpreter,
+            "prefixes": self.prefixes,
+        }
+
+    def _try(self, mechanism: str) -> str | None:
+        """Take one more step; None when it worked, else why not."""
+        if mechanism == "mounts":
+            if not self._options["mounts"]:
+                return "switched off by a setting"
+            return self._first_of((False, True), self._use_user_namespace, mechanism)
+        if mechanism == "proc" and "mounts" not in self.mechanisms:
+            return "comes with a private file view only"
+        if mechanism == "uid":
+            ranges = [(first, count) for first, count in self._options["uids"]]
+            return self._first_of(ranges, self._use_uids, mechanism)
+        if mechanism == "cgroup":
+            return self._try_groups()
+        return self._attempt(mechanism)
+
+    def _first_of(self, choices: Any, use: Callable[[Any], None], mechanism: str) -> str | None:
+        reasons = []
+        for choice in choices:
+            use(choice)
+            text = self._attempt(mechanism)
+            if text is None:
+                return None
+            reasons.append(text)
+        use(None)
+        return "; ".join(dict.fromkeys(reasons))
+
+    def _use_user_namespace(self, choice: object) -> None:
+        self.user_namespace = bool(choice)
+
+    def _use_uids(self, choice: tuple[int, int] | None) -> None:
+        self.uids = choice or (0, 0)
+
+    def _try_groups(self) -> str | None:
+        name = f"{self._cgroup.BASE_PREFIX}probe-{os.getpid()}"
+        bases: dict[str, str] = {}
+        try:
+            bases = self._cgroup.make_base(self._cgroup.find_here(), name)
+            limits = (_GROUP_MEMORY_BYTES, _GROUP_PIDS_MAX)
+            self._joins = list(self._cgroup.limit(bases, "try", *limits))
+            return self._attempt("cgroup")
+        except (self._cgroup.Unavailable, OSError) as error:
+            return str(error)
+        finally:
+            for folder in dict.fromkeys(bases.values()):
+                for path in (f"{folder}/try", folder):
+                    with contextlib.suppress(OSError):
+                        os.rmdir(path)
+
+    def _attempt(self, mechanism: str) -> str | None:
+        mechanisms = [*self.mechanisms, mechanism]
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(read)
+            text = self._in_child(mechanisms, write)
+            os.write(write, text.encode()[:_ANSWER_BYTES_MAX])
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read, "rb") as file:
+            text = file.read().decode(errors="replace")
+        _, status = os.waitpid(pid, 0)
+        if text == "ok":
+            return None
+        return text or f"the trial process ended with status {status}"
+
+    def _in_child(self, mechanisms: list[str], answer_fd: int) -> str:
+        try:
+            self._ladder.enter(self._plan(mechanisms), keep_fds=(0, 1, 2, answer_fd))
+            for mechanism in mechanisms:
+                self._check(mechanism)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            return str(error) or type(error).__name__
+        return "ok"
+
+    def _plan(self, mechanisms: list[str]) -> dict[str, Any]:
+        task, tmp = f"{self._scratch}/task", f"{self._scratch}/tmp"  # noqa: S108
+        is_private = "mounts" in mechanisms
+        return {
+            "mechanisms": mechanisms,
+            "uid": self.uids[0] if "uid" in mechanisms else None,
+            "file_bytes_max": 1 << 20,
+            "cgroup": self._joins,
+            "user_namespace": self.user_namespace,
+            "private_proc": "proc" in mechanisms,
+            "binds": [(task, "/var/task")],
+            "cover": [],
+            "read_only": [],
+            "ports": None,
+            "tmp": tmp,
+            "paths": {
+                "task": "/var/task" if is_private else task,
+                "tmp": "/tmp" if is_private else tmp,  # noqa: S108
+                "opt": "",
+                "runtime": "",
+            },
+        }
+
+    def _check(self, mechanism: str) -> None:
+        """Do what the mechanism is there to refuse."""
+        if mechanism == "seccomp":
+            _refused("unshare", lambda: _load("libc").unshare(0x0400_0000))
+        elif mechanism in ("landlock", "mounts"):
+            secret = f"{self._scratch}/secret"
+            _refused("reading a file not listed", lambda: os.close(os.open(secret, os.O_RDONLY)))
+        elif mechanism == "proc":
+            _refused("seeing another process", lambda: os.stat(f"/proc/{os.getppid()}"))
+        elif mechanism == "cgroup":
+            with open("/proc/self/cgroup") as file:
+                if self._cgroup.BASE_PREFIX + "probe" not in file.read():
+                    raise OSError("did not move to the new group")
+
+
+def _refused(what: str, act: Callable[[], object]) -> None:
+    try:
+        act()
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EACCES, errno.ENOENT):
+            return
+        raise
+    raise OSError(f"{what} was not refused")
+
+
+def _load(name: str) -> Any:
+    """A neighbour of this file, as a module of a package nothing else is called like."""
+    if _PACKAGE not in sys.modules:
+        folder = os.path.dirname(os.path.abspath(__file__))
+        spec = importlib.util.spec_from_file_location(
+            _PACKAGE, f"{folder}/__init__.py", submodule_search_locations=[folder]
+        )
+        if spec is None or spec.loader is None:
+            raise ImportError(folder)
+        package = importlib.util.module_from_spec(spec)
+        sys.modules[_PACKAGE] = package
+        spec.loader.exec_module(package)
+    return importlib.import_module(f"{_PACKAGE}.{name}")
+
+
+def main() -> None:
+    """Probe and print."""
+    scratch = tempfile.mkdtemp(prefix="router-probe-")
+    try:
+        os.chmod(scratch, 0o755)  # noqa: S103 - the trial users walk through it
+        for name in ("task", "tmp"):
+            os.mkdir(f"{scratch}/{name}", 0o755)
+        with open(f"{scratch}/secret", "w") as file:
+            file.write("a file no function may read")
+        found = _Probe(json.loads(sys.argv[1]), scratch).run()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
