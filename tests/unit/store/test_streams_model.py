@@ -1,6 +1,7 @@
 """Streams against a naive model: lists and a dictionary, whatever the order of calls."""
 
 import asyncio
+import os
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -9,8 +10,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from router.config import StoreSettings
 from router.store.sqlite import segments
 from tests.unit.store.support import STREAM, SqliteBackend, record
+
+# What is compared is logic, not durability: thousands of syncs would only take time.
+UNSYNCED = StoreSettings(synchronous="normal")
+SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 SHARDS = ("0", "1")
 TIMES = st.integers(0, 60)
@@ -41,10 +47,10 @@ class Streams(RuleBasedStateMachine):
         ]
         for patch in self.patches:
             patch.start()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=SHARED_MEMORY)
         self.backend = SqliteBackend(Path(self.folder.name))
         self.runner = asyncio.Runner()
-        self.store = self.backend.make()
+        self.store = self.backend.make(UNSYNCED)
         self.runner.run(self.store.open())
         self.shards = {shard: Naive() for shard in SHARDS}
         self.keys: dict[str, tuple[str, int]] = {}
@@ -136,7 +142,7 @@ class Streams(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.runner.run(self.store.close())
-        self.store = self.backend.make()
+        self.store = self.backend.make(UNSYNCED)
         self.runner.run(self.store.open())
 
     @rule(shard=st.sampled_from(SHARDS), arrival_ms=TIMES)

@@ -109,7 +109,7 @@ async def stored_ids(folder: Path) -> dict[str, list[str]]:
 
 
 def check_durable(acknowledged: list[str], stored: dict[str, list[str]]) -> None:
-    """Each caller awaited its answer: its records are there once, in its order, at most one more."""
+    """Each caller awaited its answers: its records are there once, in order, at most one more."""
     for number in range(12):
         mine = [e for e in acknowledged if e.startswith(f"{number}-")]
         there = [e for e in stored.get(str(number % 3), []) if e.startswith(f"{number}-")]
