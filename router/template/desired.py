@@ -23,6 +23,8 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     webhooks: tuple[Webhook, ...] = ()
     inline_code: dict[str, InlineCode] = {}
     """By function name."""
+    enabled_unset: tuple[str, ...] = ()
+    """UUIDs of mappings whose `Enabled` the template leaves to the operator."""
     order: tuple[str, ...] = ()
     """Logical ids, each after what it needs."""
     outputs: dict[str, str] = {}

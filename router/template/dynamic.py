@@ -12,7 +12,7 @@ SERVICES = ("secretsmanager", "ssm-secure")
 """Where a reference may point; both are read from the router's own secrets."""
 
 _ANY = re.compile(r"\{\{\s*resolve\b[^}]*\}?\}?")
-_GOOD = re.compile(r"\{\{resolve:(secretsmanager|ssm-secure):([A-Za-z0-9/_+=.@-]{1,512})\}\}")
+_GOOD = re.compile(r"\{\{resolve:(secretsmanager|ssm-secure):([A-Za-z0-9/_+=.@-]{1,200})\}\}")
 
 _FORM = "write {{resolve:secretsmanager:NAME}} or {{resolve:ssm-secure:NAME}}"
 
@@ -22,19 +22,20 @@ def holds_reference(text: str) -> bool:
     return _ANY.search(text) is not None
 
 
-def is_reference(text: str) -> bool:
-    """Whether the text is one dynamic reference and nothing else."""
-    return _GOOD.fullmatch(text) is not None
-
-
 def check_references(text: str, path: Path, problems: Problems) -> None:
     """Report each malformed reference in a text where references are allowed."""
     for found in _ANY.finditer(text):
         reference = found.group()
+        if reference != text:
+            problems.add(
+                path,
+                f"{reference} must be the whole value",
+                "give the secret a variable of its own",
+            )
         good = _GOOD.fullmatch(reference)
         if good is None:
             problems.add(path, f"malformed dynamic reference {reference}", _hint(reference))
-        elif not all(part.strip(".") for part in good.group(2).split("/")):
+        elif ".." in good.group(2).split("/"):
             problems.add(path, f"dynamic reference {reference} names no secret", _FORM)
 
 

@@ -6,55 +6,27 @@ from typing import Any
 
 import msgspec
 
+from router.template.conditions import Conditions
 from router.template.desired import DesiredState
 from router.template.dynamic import refuse_references
 from router.template.graph import Graph
-from router.template.intrinsics import NO_VALUE, Conditions, Resolver, is_open
+from router.template.intrinsics import NO_VALUE, Resolver, is_open
 from router.template.names import Surroundings, stack_name_of
 from router.template.parameters import as_text, resolve_parameters
-from router.template.problems import Path, Places, Problems, did_you_mean
+from router.template.problems import Path, Places, Problems, TemplateRefused, did_you_mean
 from router.template.properties import Properties
 from router.template.read import Document, read_file
-from router.template.resources import SUPPORTED, TYPES
+from router.template.resources import TYPES
 from router.template.resources.base import Draft
-from router.template.sam import TRANSFORM, translate, uses_sam
-
-RESOURCES_MAX = 500
-"""Resources of one template (CloudFormation quota)."""
+from router.template.sam import FUNCTION, TRANSFORM, translate, uses_sam
+from router.template.shape import check_shape, check_types
 
 OUTPUTS_MAX = 200
 """Outputs of one template (CloudFormation quota)."""
 
-_SECTIONS = (
-    "AWSTemplateFormatVersion",
-    "Transform",
-    "Description",
-    "Metadata",
-    "Parameters",
-    "Mappings",
-    "Conditions",
-    "Globals",
-    "Resources",
-    "Outputs",
-)
-
-_RESOURCE_MEMBERS = (
-    "Type",
-    "Properties",
-    "DependsOn",
-    "Condition",
-    "Metadata",
-    "DeletionPolicy",
-    "UpdateReplacePolicy",
-    "UpdatePolicy",
-)
-
-_LOGICAL_ID_CHARACTERS_MAX = 255
-_FUNCTION = "AWS::Serverless::Function"
-
-_REFERENCES_ALLOWED = {
-    "AWS::Lambda::Function": ("Environment", "Variables"),
-    "Router::Webhook": ("Signature",),
+_REFERENCES_ALLOWED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "AWS::Lambda::Function": (("Environment", "Variables"),),
+    "Router::Webhook": (("Signature", "Secret"), ("Signature", "Secrets")),
 }
 """Where dynamic references may stand, below Properties."""
 
@@ -92,8 +64,6 @@ def files_of(
 
     Never raises for a broken template: it is watched until it is whole again.
     """
-    from router.template.problems import TemplateRefused
-
     found = {path.resolve()}
     try:
         surroundings = Surroundings(stack=stack_name_of(path), region=region)
@@ -124,24 +94,24 @@ class _Loading:
         self._conditions: dict[str, bool] = {}
 
     def run(self) -> DesiredState:
-        self._check_shape()
+        check_shape(self._written, self._problems)
         self._work_out_values()
         template = self._resolve_without_resources()
         if uses_sam(self._written):
             region = self._surroundings.region
             template = translate(template, region, self._places, self._problems)
-        self._check_types(template["Resources"])
+        check_types(template["Resources"], self._problems)
         return self._build(template)
 
     def code_folders(self) -> set[str]:
         """Local code folders as written."""
-        self._check_shape()
+        check_shape(self._written, self._problems)
         self._work_out_values()
         template = self._resolve_without_resources()
         functions = [
             resource.get("Properties", {})
             for resource in template["Resources"].values()
-            if resource["Type"] in (_FUNCTION, "AWS::Lambda::Function")
+            if resource["Type"] in (FUNCTION, "AWS::Lambda::Function")
         ]
         shared = template.get("Globals", {}).get("Function", {})
         written = [
@@ -155,76 +125,6 @@ class _Loading:
             for folder in written
             if isinstance(folder, str) and not folder.startswith("s3://")
         }
-
-    def _check_shape(self) -> None:
-        for section in self._written:
-            if section not in _SECTIONS:
-                hint = did_you_mean(section, _SECTIONS) or f"known: {', '.join(_SECTIONS)}"
-                self._problems.add((section,), "unknown section", hint)
-        self._check_transform()
-        resources = self._written.get("Resources")
-        if not isinstance(resources, dict) or not resources:
-            self._problems.add(("Resources",), "a template needs Resources")
-            self._problems.raise_any()
-            return
-        if len(resources) > RESOURCES_MAX:
-            self._problems.add(("Resources",), f"more than {RESOURCES_MAX} resources")
-        for logical_id, resource in resources.items():
-            self._check_resource(logical_id, resource)
-        self._check_globals()
-        self._problems.raise_any()
-
-    def _check_transform(self) -> None:
-        if "Transform" not in self._written:
-            return
-        transform = self._written["Transform"]
-        for name in transform if isinstance(transform, list) else [transform]:
-            if name != TRANSFORM:
-                text = f"transform {name} is not supported"
-                self._problems.add(("Transform",), text, f"supported: {TRANSFORM}")
-
-    def _check_globals(self) -> None:
-        if "Globals" not in self._written:
-            return
-        shared = self._written["Globals"]
-        if not uses_sam(self._written):
-            self._problems.add(("Globals",), "needs the SAM transform", f"Transform: {TRANSFORM}")
-        elif not isinstance(shared, dict):
-            self._problems.add(("Globals",), "must be a mapping")
-        elif not isinstance(shared.get("Function", {}), dict):
-            self._problems.add(("Globals", "Function"), "must be a mapping")
-
-    def _check_resource(self, logical_id: str, resource: Any) -> None:
-        path: Path = ("Resources", logical_id)
-        is_name = logical_id.isascii() and logical_id.isalnum()
-        if not is_name or len(logical_id) > _LOGICAL_ID_CHARACTERS_MAX:
-            self._problems.add(path, "a logical id has letters and digits only")
-        if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
-            self._problems.add(path, "must be a mapping with a Type")
-            return
-        for member in resource:
-            if member not in _RESOURCE_MEMBERS:
-                hint = did_you_mean(member, _RESOURCE_MEMBERS)
-                self._problems.add((*path, member), "unknown member of a resource", hint)
-        if not isinstance(resource.get("Properties", {}), dict):
-            self._problems.add((*path, "Properties"), "must be a mapping")
-        self._check_type(logical_id, resource["Type"])
-
-    def _check_type(self, logical_id: str, kind: str) -> None:
-        if kind in TYPES or kind == _FUNCTION:
-            if kind == _FUNCTION and not uses_sam(self._written):
-                path = ("Resources", logical_id, "Type")
-                self._problems.add(
-                    path, f"{kind} needs the SAM transform", f"Transform: {TRANSFORM}"
-                )
-            return
-        hint = did_you_mean(kind, (*TYPES, _FUNCTION))
-        supported = f"supported: {', '.join(SUPPORTED)}"
-        self._problems.add(
-            ("Resources", logical_id, "Type"),
-            f"type {kind} is not supported",
-            f"{hint} {supported}".strip(),
-        )
 
     def _work_out_values(self) -> None:
         around = self._surroundings
@@ -301,11 +201,6 @@ class _Loading:
                 values[name] = {"Value": resolver.resolve(output["Value"], (*path, "Value"))}
         return values
 
-    def _check_types(self, resources: dict[str, Any]) -> None:
-        for logical_id, resource in resources.items():
-            self._check_type(logical_id, resource["Type"])
-        self._problems.raise_any()
-
     def _build(self, template: dict[str, Any]) -> DesiredState:
         resources = template["Resources"]
         graph = Graph(resources, self._surroundings, self._problems)
@@ -315,8 +210,10 @@ class _Loading:
             kind = TYPES[resource["Type"]]
             path: Path = ("Resources", logical_id, "Properties")
             resolved = graph.properties(logical_id)
-            allowed = _REFERENCES_ALLOWED.get(kind.name, ())
-            refuse_references(_without(resolved, allowed), path, self._problems)
+            elsewhere = resolved
+            for allowed in _REFERENCES_ALLOWED.get(kind.name, ()):
+                elsewhere = _without(elsewhere, allowed)
+            refuse_references(elsewhere, path, self._problems)
             kind.build(graph.at(logical_id), Properties(resolved, path, self._problems), draft)
             if kind.effect and logical_id in self._written["Resources"]:
                 draft.warnings.append(f"{logical_id}: {kind.name} is accepted; {kind.effect}")
@@ -332,6 +229,7 @@ class _Loading:
             mappings=tuple(draft.mappings.values()),
             queues=tuple(draft.queues.values()),
             webhooks=tuple(draft.webhooks.values()),
+            enabled_unset=tuple(draft.enabled_unset),
             inline_code=draft.inline_code,
             order=tuple(order),
             outputs=outputs,
@@ -352,8 +250,8 @@ class _Loading:
 
 
 def _without(value: Any, path: tuple[str, ...]) -> Any:
-    """The value without what is at the path; the value itself for an empty path."""
-    if not path or not isinstance(value, dict):
+    """The value without what is at the path."""
+    if not isinstance(value, dict):
         return value
     first, rest = path[0], path[1:]
     if not rest:

@@ -18,6 +18,7 @@ from router.model.errors import TemplateError
 from router.template.problems import Path, Places, Problems, did_you_mean
 
 TRANSFORM = "AWS::Serverless-2016-10-31"
+FUNCTION = "AWS::Serverless::Function"
 
 CHILD_DEADLINE_S = 60
 """How long one translation may take."""
@@ -31,7 +32,6 @@ EVENT_TYPES = ("SQS", "Kinesis", "DynamoDB", "MSK", "SelfManagedKafka", "MQ", "D
 _CHILD = FilePath(__file__).with_name("sam_child.py")
 _BUCKET = "router-local-folder"
 _ROUTER_TYPE = "Router::"
-_FUNCTION = "AWS::Serverless::Function"
 _LEAST_RESOURCE = {"Type": "AWS::IAM::Role", "Properties": {}}
 _LEAST_ID = "RouterTemplateWithoutResources"
 _PROPERTY = re.compile(r"(?i)property '?\[?'?(\w+)'?\]?'?")
@@ -81,7 +81,7 @@ def translate(
 def _check_events(template: dict[str, Any], problems: Problems) -> None:
     """Refuse events of types that would make something unsupported, where they are written."""
     for logical_id, resource in template["Resources"].items():
-        if resource.get("Type") != _FUNCTION:
+        if resource.get("Type") != FUNCTION:
             continue
         events = resource.get("Properties", {}).get("Events", {})
         for name, event in events.items() if isinstance(events, dict) else ():
@@ -105,7 +105,7 @@ def _take_out_folders(template: dict[str, Any]) -> list[str]:
     functions = [
         resource.get("Properties", {})
         for resource in template["Resources"].values()
-        if resource.get("Type") == _FUNCTION
+        if resource.get("Type") == FUNCTION
     ]
     for properties in (shared, *functions):
         folder = properties.get("CodeUri") if isinstance(properties, dict) else None
@@ -154,7 +154,7 @@ def _report(reply: dict[str, Any], written: dict[str, Any], problems: Problems) 
         hint = ""
         if found and path:
             path = (*path, found.group(1))
-            if written[str(path[1])].get("Type") == _FUNCTION and len(path) == 4:
+            if written[str(path[1])].get("Type") == FUNCTION and len(path) == 4:
                 hint = did_you_mean(found.group(1), reply["function_properties"])
         problems.add(path, text.rstrip("."), hint)
 
@@ -167,7 +167,7 @@ def _trace_origins(resources: dict[str, Any], written: dict[str, Any], places: P
             path = _written_path(logical_id, written)
             if path:
                 places.add_origin(logical_id, path)
-        elif original.get("Type") == _FUNCTION:
+        elif original.get("Type") == FUNCTION:
             places.add_origin(logical_id, ("Globals", "Function"))
             for name in ("InlineCode", "CodeUri"):
                 root: Path = ("Resources", logical_id, "Properties")

@@ -33,6 +33,8 @@ class Draft:
         self.aliases: dict[str, dict[str, str]] = {}
         """Function name → alias → version."""
         self.mappings: dict[str, Mapping] = {}
+        self.enabled_unset: list[str] = []
+        """UUIDs of mappings whose `Enabled` is not given."""
         self.queues: dict[str, Queue] = {}
         self.webhooks: dict[str, Webhook] = {}
         self.warnings: list[str] = []

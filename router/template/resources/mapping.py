@@ -96,6 +96,8 @@ class EventSourceMapping:
             properties.problem("TumblingWindowInSeconds", "is not supported yet", "leave it out")
         position, timestamp_ms = _starting_position(properties)
         uuid = self.ref(at)
+        if "Enabled" not in properties:
+            draft.enabled_unset.append(uuid)
         draft.mappings[uuid] = Mapping(
             uuid=uuid,
             name=at.logical_id,

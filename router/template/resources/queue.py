@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from router.embedded.attributes import RANGES, RECEIVE_COUNT_MAX
 from router.model.arn import queue_arn
 from router.model.resources import Queue
 from router.template.parameters import as_text
@@ -14,11 +15,7 @@ NAME_CHARACTERS_MAX = 80
 """Longest queue name (SQS limit)."""
 
 _RANGES = {
-    "DelaySeconds": (0, 900),
-    "MaximumMessageSize": (1024, 1_048_576),
-    "MessageRetentionPeriod": (60, 1_209_600),
-    "ReceiveMessageWaitTimeSeconds": (0, 20),
-    "VisibilityTimeout": (0, 43_200),
+    **{name: (least, most) for name, (least, most, _) in RANGES.items()},
     "KmsDataKeyReusePeriodSeconds": (60, 86_400),
 }
 """Whole numbers and their bounds (`bus-http-and-schedules.md` 6.2)."""
@@ -105,7 +102,7 @@ def _attributes(properties: Properties) -> dict[str, str]:
         if redrive.require("deadLetterTargetArn", "maxReceiveCount"):
             policy = {
                 "deadLetterTargetArn": redrive.text("deadLetterTargetArn"),
-                "maxReceiveCount": redrive.integer("maxReceiveCount", 1, 1000, 1),
+                "maxReceiveCount": redrive.integer("maxReceiveCount", 1, RECEIVE_COUNT_MAX, 1),
             }
             attributes["RedrivePolicy"] = json.dumps(policy, separators=(",", ":"))
     allow = properties.section("RedriveAllowPolicy")

@@ -4,10 +4,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from router.auth.webhooks import scheme_for
+from router.ingress.keys import parse_key
 from router.model.arn import webhook_arn
+from router.model.errors import ConfigError
 from router.model.resources import Webhook
 from router.model.webhook import Deduplicate, Signature, WebhookSpec
-from router.template.dynamic import check_references, holds_reference, is_reference
+from router.template.dynamic import check_references, holds_reference
 from router.template.properties import Properties
 from router.template.resources.base import At, Draft
 
@@ -38,8 +41,6 @@ HEADER_PATTERN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}"
 
 _PATH_PATTERN = r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]{0,1023}"
 _KEY_FORM = "write $.a.b for a member of the JSON body, or header.NAME"
-_BODY_KEY = re.compile(r"\$(\.[^.\[\]\s$]+)+")
-_HEADER_KEY = re.compile(rf"header\.{HEADER_PATTERN}")
 _FIELDS = re.compile(r"\{([^{}]*)\}")
 _GENERIC = ("Header", "Prefix", "Encoding", "Template", "TimestampHeader", "IdHeader")
 
@@ -127,7 +128,9 @@ def _signature(at: At, properties: Properties, draft: Draft) -> Signature:
         for name in _GENERIC:
             if name in given:
                 given.problem(name, f"belongs to Scheme hmac-sha256, not to {scheme}")
-        return Signature(scheme=scheme, secrets=secrets, tolerance_s=tolerance_s)
+        signature = Signature(scheme=scheme, secrets=secrets, tolerance_s=tolerance_s)
+        _check_secrets(given, signature)
+        return signature
     given.require("Header")
     signature = Signature(
         scheme=scheme,
@@ -141,6 +144,7 @@ def _signature(at: At, properties: Properties, draft: Draft) -> Signature:
         id_header=given.text("IdHeader", pattern=HEADER_PATTERN) or None,
     )
     _check_template(given, signature)
+    _check_secrets(given, signature)
     return signature
 
 
@@ -165,9 +169,17 @@ def _secrets(at: At, given: Properties, draft: Draft) -> tuple[str, ...]:
                 f"{at.logical_id}: Signature.{name} is written in the template in clear and is "
                 "stored so; use {{resolve:secretsmanager:NAME}}"
             )
-        elif not is_reference(secret):
-            given.problem(name, "must be one dynamic reference and nothing else")
     return secrets
+
+
+def _check_secrets(given: Properties, signature: Signature) -> None:
+    """Secrets in clear must be of the scheme's form; references are looked up when needed."""
+    if not all(signature.secrets) or any(map(holds_reference, signature.secrets)):
+        return
+    try:
+        scheme_for(signature, signature.secrets)
+    except ConfigError as error:
+        given.problem("Secret", str(error))
 
 
 def _check_template(given: Properties, signature: Signature) -> None:
@@ -182,6 +194,8 @@ def _check_template(given: Properties, signature: Signature) -> None:
     ):
         if field in fields and not header:
             given.problem(name, f"is required: Template signs the {{{field}}}")
+        elif header and field not in fields:
+            given.problem(name, f"is not used: Template has no {{{field}}}")
 
 
 def _deduplicate(properties: Properties) -> Deduplicate | None:
@@ -197,5 +211,7 @@ def _deduplicate(properties: Properties) -> Deduplicate | None:
 
 
 def _check_key(properties: Properties, name: str, key: str) -> None:
-    if not _BODY_KEY.fullmatch(key) and not _HEADER_KEY.fullmatch(key):
+    try:
+        parse_key(key)
+    except ConfigError:
         properties.problem(name, f"{key!r} is not a key", _KEY_FORM)

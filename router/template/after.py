@@ -1,0 +1,80 @@
+"""What would exist once a plan is applied: references must lead to it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from router.model.resources import Function, Mapping, Queue, Webhook
+from router.store.catalog import Catalog
+from router.template.desired import Desired
+
+
+class After:
+    """The catalog with what a template wants and without what it drops."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        wishes: Sequence[tuple[str, str, Desired]],
+        removed: Sequence[tuple[str, str, str]],
+    ) -> None:
+        gone = {(kind, name) for kind, name, _ in removed}
+        wanted = {(kind, name): resource for kind, name, resource in wishes}
+
+        def remaining(kind: str, known: dict[str, Any]) -> dict[str, Any]:
+            kept = {name: it for name, it in known.items() if (kind, name) not in gone}
+            return kept | {name: it for (other, name), it in wanted.items() if other == kind}
+
+        self._functions: dict[str, Function] = remaining("function", catalog.functions)
+        self._mappings: dict[str, Mapping] = remaining("mapping", catalog.mappings)
+        self._queues = {it.arn for it in remaining("queue", catalog.queues).values()}
+        self._webhooks: dict[str, Webhook] = remaining("webhook", catalog.webhooks)
+        self._streams = {it.spec.arn for it in self._webhooks.values()}
+
+    def problem(self, wish: Desired) -> str | None:
+        """Why a resource could not work."""
+        match wish:
+            case Mapping():
+                return self._mapping_problem(wish)
+            case Webhook():
+                for name, other in self._webhooks.items():
+                    if name != wish.spec.name and other.spec.path == wish.spec.path:
+                        return f"webhook {name} listens on {wish.spec.path} already"
+            case Queue():
+                return self._queue_problem(wish)
+        return None
+
+    def _mapping_problem(self, wish: Mapping) -> str | None:
+        if wish.event_source_arn not in self._streams:
+            return f"stream {wish.event_source_arn} does not exist"
+        function = self._functions.get(wish.function)
+        if function is None:
+            return f"function {wish.function} does not exist"
+        if wish.qualifier not in (None, "$LATEST", *function.aliases):
+            return f"function {wish.function} has no version or alias {wish.qualifier}"
+        if wish.destination_arn and wish.destination_arn not in self._queues:
+            return f"destination {wish.destination_arn} does not exist"
+        for other in self._mappings.values():
+            is_same = (other.event_source_arn, other.function) == (
+                wish.event_source_arn,
+                wish.function,
+            )
+            if is_same and other.uuid != wish.uuid:
+                return f"mapping {other.uuid} maps the same stream to the same function"
+        return None
+
+    def _queue_problem(self, wish: Queue) -> str | None:
+        policy = wish.attributes.get("RedrivePolicy")
+        if not policy:
+            return None
+        target = json.loads(policy)["deadLetterTargetArn"]
+        return None if target in self._queues else f"dead-letter queue {target} does not exist"
+
+    def reader_of(self, kind: str, name: str) -> str | None:
+        """Why something that goes is still needed."""
+        ending = f":webhook/{name}" if kind == "webhook" else f":{name}"
+        for mapping in self._mappings.values():
+            arn = mapping.event_source_arn if kind == "webhook" else mapping.destination_arn
+            if arn and arn.endswith(ending):
+                return f"mapping {mapping.name} ({mapping.uuid}) needs it"
+        return None

@@ -1,0 +1,71 @@
+"""Plans and applies desired states."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from router.model.resources import Function
+from router.store.catalog import Catalog
+from router.template.code import CodeOf, keep_inline
+from router.template.desired import Desired, DesiredState
+from router.template.plan import Plan, PlanRefused
+from router.template.planning import Holds, Planning
+
+
+class Applier:
+    """Plans and applies desired states on one catalog."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        code: CodeOf,
+        holds: Holds,
+        inline_root: Path,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        """`inline_root` is the folder inline code is written to."""
+        self._catalog = catalog
+        self._code = code
+        self._holds = holds
+        self._inline_root = inline_root
+        self._wall_ms = wall_ms
+
+    async def plan(self, desired: DesiredState, *, allow_data_loss: bool = False) -> Plan:
+        """What applying would do. Raises `FolderUnusable` for code that cannot be read."""
+        wishes = [
+            (kind, name, await self._complete(desired, resource))
+            for kind, name, resource in desired.resources()
+        ]
+        planning = Planning(
+            self._catalog, desired, self._holds, self._wall_ms(), may_lose=allow_data_loss
+        )
+        return await planning.run(wishes)
+
+    async def apply(self, desired: DesiredState, *, allow_data_loss: bool = False) -> Plan:
+        """Make it so, in one transaction. Raises `PlanRefused` and changes nothing then."""
+        async with self._catalog.changing() as catalog:
+            plan = await self.plan(desired, allow_data_loss=allow_data_loss)
+            if plan.refused:
+                raise PlanRefused(plan)
+            await catalog.commit_locked(plan.catalog_changes)
+        return plan
+
+    async def _complete(self, desired: DesiredState, resource: Desired) -> Desired:
+        """A function with its code ready to run; anything else as it is."""
+        if not isinstance(resource, Function):
+            return resource
+        inline = desired.inline_code.get(resource.name)
+        if inline is not None:
+            folder = await keep_inline(self._inline_root, inline)
+        else:
+            folder = Path(resource.code_path)
+        package = await self._code(folder)
+        return msgspec.structs.replace(
+            resource,
+            code_path=package.path,
+            code_hash=package.hash,
+            code_size=package.size_bytes,
+            code_sha256=package.sha256,
+            is_in_place=inline is None and Path(package.path) == folder,
+        )

@@ -1,0 +1,138 @@
+"""What differs between a resource as it is and as it shall be, in the template's words.
+
+Values that may be secret (environment variables, signatures) are never part of it.
+"""
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+from router.model.resources import Function, Mapping, Queue, Webhook
+from router.template.desired import Desired
+
+HIDDEN: Final = "(not shown)"
+
+TEXT_CHARACTERS_MAX: Final = 120
+"""Longest value shown."""
+
+_BOOKKEEPING: Final = frozenset(
+    {
+        "arn",
+        "code_path",
+        "code_sha256",
+        "code_size",
+        "created_s",
+        "is_in_place",
+        "last_modified_ms",
+        "modified_s",
+        "name",
+        "revision_id",
+        "spec",
+        "uuid",
+    }
+)
+"""Members that say nothing about what was asked for, or follow from others."""
+
+_NAMES: Final[dict[type, dict[str, str]]] = {
+    Function: {
+        "timeout_s": "Timeout",
+        "memory_mb": "MemorySize",
+        "ephemeral_mb": "EphemeralStorage.Size",
+        "architecture": "Architectures",
+        "code_hash": "Code",
+        "environment": "Environment.Variables",
+    },
+    Mapping: {
+        "function": "FunctionName",
+        "qualifier": "FunctionName qualifier",
+        "is_enabled": "Enabled",
+        "window_s": "MaximumBatchingWindowInSeconds",
+        "factor": "ParallelizationFactor",
+        "retries_max": "MaximumRetryAttempts",
+        "record_age_s_max": "MaximumRecordAgeInSeconds",
+        "is_bisecting": "BisectBatchOnFunctionError",
+        "response_types": "FunctionResponseTypes",
+        "destination_arn": "DestinationConfig.OnFailure.Destination",
+        "tumbling_window_s": "TumblingWindowInSeconds",
+        "starting_timestamp_ms": "StartingPositionTimestamp",
+    },
+    Webhook: {
+        "retention_s": "RetentionSeconds",
+        "deduplicate": "Deduplicate",
+        "body_bytes_max": "BodyBytesMax",
+    },
+    Queue: {},
+}
+"""Names in templates where they are not the member's own in capitals."""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One property; None: not there."""
+
+    property: str
+    before: str | None
+    after: str | None
+
+
+def differences(before: Desired, after: Desired) -> tuple[Difference, ...]:
+    """What changes, by property."""
+    old, new = _flat(before), _flat(after)
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        was, shall_be = old.get(name), new.get(name)
+        if was != shall_be:
+            found.append(Difference(name, _shown(name, was), _shown(name, shall_be)))
+    return tuple(found)
+
+
+def _flat(resource: Desired) -> dict[str, str]:
+    """Properties as text, mappings of texts by key."""
+    names = _NAMES[type(resource)]
+    members: dict[str, Any] = {}
+    _collect(resource, names, members)
+    if isinstance(resource, Webhook):
+        _collect(resource.spec, names, members)
+        members |= _signature(members.pop("Signature"))
+    properties: dict[str, str] = {}
+    for name, value in members.items():
+        if isinstance(value, dict):
+            is_api_name = name in ("Attributes", "Extra")
+            properties |= {
+                key if is_api_name else f"{name}.{key}": _text(inner)
+                for key, inner in value.items()
+            }
+        elif value is not None:
+            properties[name] = _text(value)
+    return properties
+
+
+def _collect(struct: msgspec.Struct, names: dict[str, str], members: dict[str, Any]) -> None:
+    for field in struct.__struct_fields__:
+        if field not in _BOOKKEEPING and field != "owner":
+            value = msgspec.to_builtins(getattr(struct, field))
+            members[names.get(field) or field.title().replace("_", "")] = value
+
+
+def _signature(signature: dict[str, Any]) -> dict[str, Any]:
+    secrets = signature.pop("secrets")
+    signature["secret"] = json.dumps(secrets)
+    return {f"Signature.{name.title().replace('_', '')}": signature[name] for name in signature}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+def _shown(name: str, text: str | None) -> str | None:
+    if text is None:
+        return None
+    if name.startswith("Environment.") or name == "Signature.Secret":
+        return HIDDEN
+    if name == "Code":
+        return text[:12]
+    if len(text) > TEXT_CHARACTERS_MAX:
+        return text[:TEXT_CHARACTERS_MAX] + "…"
+    return text

@@ -1,0 +1,232 @@
+"""Works out a plan: the desired state against the catalog.
+
+What was made through the API or belongs to another stack is never touched. Nothing that holds
+records is removed without being told to (`design.md` 7a).
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from router.model.resources import Function, Mapping, Queue, Stack, Webhook
+from router.store.base import Change, Delete, DropProgress, DropQueue, DropStream
+from router.store.catalog import Catalog, put
+from router.template.after import After
+from router.template.desired import Desired, DesiredState
+from router.template.differences import Difference, differences
+from router.template.plan import Action, Plan, PlannedChange
+
+Holds = Callable[[str, str], Awaitable[int]]
+"""How many records a resource holds, by kind (`webhook`, `queue`) and name."""
+
+DELETE_ORDER: Final = ("mapping", "function", "webhook", "queue")
+"""What reads goes before what is read."""
+
+_DATA_LOSS: Final = "say --allow-data-loss to lose them"
+
+
+class Planning:
+    """One plan in the making."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        desired: DesiredState,
+        holds: Holds,
+        wall_ms: int,
+        *,
+        may_lose: bool,
+    ) -> None:
+        self._catalog = catalog
+        self._desired = desired
+        self._holds = holds
+        self._wall_ms = wall_ms
+        self._may_lose = may_lose
+        self._known: dict[str, dict[str, Any]] = {
+            "function": catalog.functions,
+            "mapping": catalog.mappings,
+            "queue": catalog.queues,
+            "webhook": catalog.webhooks,
+        }
+        self._planned: list[PlannedChange] = []
+        self._changes: list[Change] = []
+
+    async def run(self, wishes: list[tuple[str, str, Desired]]) -> Plan:
+        """`wishes` are (kind, name, resource), each after what it needs."""
+        wanted = {(kind, name) for kind, name, _ in wishes}
+        removed = list(self._removed(wanted))
+        after = After(self._catalog, wishes, removed)
+        for kind, name, resource in wishes:
+            await self._plan_one(kind, name, resource, after)
+        for kind, name, logical_id in removed:
+            await self._plan_removal(kind, name, logical_id, after)
+        self._keep_stack(wishes)
+        is_refused = any(change.refusal for change in self._planned)
+        return Plan(
+            stack=self._desired.stack,
+            changes=tuple(self._planned),
+            outputs=self._desired.outputs,
+            warnings=self._desired.warnings,
+            catalog_changes=() if is_refused else tuple(self._changes),
+        )
+
+    def _removed(self, wanted: set[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+        """(kind, name, logical id) of what the stack made and the template has no more."""
+        for kind in DELETE_ORDER:
+            for name, resource in self._known[kind].items():
+                if self._is_ours(resource) and (kind, name) not in wanted:
+                    yield kind, name, resource.owner.logical_id
+
+    def _is_ours(self, resource: Any) -> bool:
+        return resource.owner is not None and resource.owner.stack == self._desired.stack
+
+    async def _plan_one(self, kind: str, name: str, wish: Desired, after: After) -> None:
+        before = self._known[kind].get(name)
+        logical_id = wish.owner.logical_id if wish.owner else ""
+        if before is not None and not self._is_ours(before):
+            owner = before.owner
+            whose = f"belongs to stack {owner.stack}" if owner else "was made through the API"
+            self._note("keep", kind, name, logical_id, refusal=f"{kind} {name} exists and {whose}")
+            return
+        refusal = after.problem(wish)
+        if before is None:
+            self._note("create", kind, name, logical_id, refusal=refusal)
+            self._changes.append(put(kind, name, self._stamped(wish, None)))
+            return
+        wish = self._settled(before, wish)
+        if _same(before, wish):
+            self._note("keep", kind, name, logical_id, refusal=refusal)
+            return
+        action, reason, extra, doubt = await self._weigh(before, wish)
+        found = differences(before, wish)
+        self._note(action, kind, name, logical_id, found, reason, refusal or doubt)
+        self._changes += [*extra, put(kind, name, self._stamped(wish, before))]
+
+    def _note(
+        self,
+        action: Action,
+        kind: str,
+        name: str,
+        logical_id: str,
+        found: tuple[Difference, ...] = (),
+        reason: str = "",
+        refusal: str | None = None,
+    ) -> None:
+        self._planned.append(
+            PlannedChange(
+                action=action,
+                kind=kind,
+                name=name,
+                logical_id=logical_id,
+                differences=found,
+                reason=reason,
+                refusal=refusal,
+            )
+        )
+
+    def _settled(self, before: Any, wish: Desired) -> Desired:
+        """The wish with what the template leaves to others: the switch of a mapping."""
+        if isinstance(wish, Mapping) and wish.uuid in self._desired.enabled_unset:
+            return msgspec.structs.replace(wish, is_enabled=before.is_enabled)
+        if isinstance(wish, Function) and wish.code_hash == before.code_hash:
+            return msgspec.structs.replace(wish, code_sha256=before.code_sha256)
+        return wish
+
+    async def _weigh(
+        self, before: Any, wish: Desired
+    ) -> tuple[Action, str, list[Change], str | None]:
+        """How a change is made: action, reason, what goes with it, and why it must not be."""
+        match wish:
+            case Mapping() if wish.event_source_arn != before.event_source_arn:
+                reason = "another source: it starts there anew"
+                return "replace", reason, [DropProgress(wish.uuid)], None
+            case Mapping() if _start(wish) != _start(before):
+                return "update", "a starting position counts only for a new mapping", [], None
+            case Webhook() if wish.spec.shards != before.spec.shards:
+                return await self._weigh_shards(before, wish)
+        return "update", "", [], None
+
+    async def _weigh_shards(
+        self, before: Webhook, wish: Webhook
+    ) -> tuple[Action, str, list[Change], str | None]:
+        records = await self._holds("webhook", wish.spec.name)
+        if not records:
+            return "update", "", [], None
+        if self._may_lose:
+            return "replace", f"{records} records are lost", [DropStream(before.spec.arn)], None
+        refusal = (
+            f"Shards cannot change from {before.spec.shards} to {wish.spec.shards} while the "
+            f"stream holds {records} records: they would lose their order. Keep Shards, wait "
+            f"until RetentionSeconds has passed without records, or {_DATA_LOSS}"
+        )
+        return "replace", "", [], refusal
+
+    async def _plan_removal(self, kind: str, name: str, logical_id: str, after: After) -> None:
+        reason, refusal = "no longer in the template", None
+        if kind in ("webhook", "queue"):
+            refusal = after.reader_of(kind, name)
+            records = await self._holds(kind, name)
+            if records and not self._may_lose:
+                refusal = f"it holds {records} records: put it back, empty it, or {_DATA_LOSS}"
+            elif records:
+                reason = f"{reason}; {records} records are lost"
+        self._note("delete", kind, name, logical_id, reason=reason, refusal=refusal)
+        self._changes.append(Delete(kind, name))
+        match kind:
+            case "mapping":
+                self._changes.append(DropProgress(name))
+            case "webhook":
+                self._changes.append(DropStream(self._catalog.webhooks[name].spec.arn))
+            case "queue":
+                self._changes.append(DropQueue(name))
+
+    def _stamped(self, wish: Desired, before: Any) -> Desired:
+        """With times and a revision of now."""
+        match wish:
+            case Function():
+                return msgspec.structs.replace(
+                    wish, last_modified_ms=self._wall_ms, revision_id=str(uuid.uuid4())
+                )
+            case Mapping():
+                return msgspec.structs.replace(wish, last_modified_ms=self._wall_ms)
+            case Queue():
+                now_s = self._wall_ms // 1000
+                created_s = before.created_s if before else now_s
+                return msgspec.structs.replace(wish, created_s=created_s, modified_s=now_s)
+            case _:
+                return wish
+
+    def _keep_stack(self, wishes: list[tuple[str, str, Desired]]) -> None:
+        members = {
+            resource.owner.logical_id: (kind, name)
+            for kind, name, resource in wishes
+            if resource.owner
+        }
+        stack = Stack(
+            name=self._desired.stack,
+            members=members,
+            outputs=self._desired.outputs,
+            applied_ms=self._wall_ms,
+            template_path=self._desired.template_path,
+        )
+        before = self._catalog.stacks.get(stack.name)
+        if before is not None and not self._changes:
+            stack = msgspec.structs.replace(stack, applied_ms=before.applied_ms)
+        if stack != before:
+            self._changes.append(put("stack", stack.name, stack))
+
+
+def _same(before: Any, wish: Desired) -> bool:
+    """Whether nothing differs but times and revisions."""
+    own = {
+        name: getattr(before, name)
+        for name in ("last_modified_ms", "revision_id", "created_s", "modified_s")
+        if hasattr(before, name)
+    }
+    return bool(msgspec.structs.replace(wish, **own) == before)
+
+
+def _start(mapping: Mapping) -> tuple[str, int | None]:
+    return mapping.starting_position, mapping.starting_timestamp_ms

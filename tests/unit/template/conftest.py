@@ -1,0 +1,45 @@
+"""Templates as text, loaded from a folder with code in it."""
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from router.template.desired import DesiredState
+from router.template.load import load_template
+from router.template.problems import Problem, TemplateRefused
+
+Load = Callable[..., DesiredState]
+Refuse = Callable[..., tuple[Problem, ...]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder named `shop` with a function's code in `code/app.py`."""
+    root = tmp_path / "shop"
+    (root / "code").mkdir(parents=True)
+    (root / "code" / "app.py").write_text("def handler(event, context):\n    return event\n")
+    return root
+
+
+@pytest.fixture
+def load(folder: Path) -> Load:
+    def run(text: str, parameters: dict[str, str] | None = None, **options: str) -> DesiredState:
+        path = folder / "template.yaml"
+        path.write_text(textwrap.dedent(text))
+        return load_template(path, parameters, **options)
+
+    return run
+
+
+@pytest.fixture
+def refuse(load: Load) -> Refuse:
+    """The problems of a template that must not load."""
+
+    def run(text: str, parameters: dict[str, str] | None = None, **options: str):
+        with pytest.raises(TemplateRefused) as caught:
+            load(text, parameters, **options)
+        return caught.value.problems
+
+    return run
