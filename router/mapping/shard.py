@@ -78,7 +78,6 @@ class Shard:
     def remap(self, factor: int) -> None:
         """Take another lane map. Only when settled: the shard's position then says everything."""
         self.factor = factor
-        self.horizon = self.read_to
         self.lanes = [Lane(self.name, LaneProgress(index, self.read_to)) for index in range(factor)]
 
     def take_in(

@@ -130,3 +130,17 @@ def test_a_stored_head_is_not_formed_before_it_is_read():
     assert lane.take_part(spec_of(), 3)
     assert lane.attempts == 2
     assert lane.progress == LaneProgress(0, 0, LaneHead(1, 3, 2, (5,), 7))
+
+
+def test_of_a_stored_head_only_what_is_unfinished_is_kept():
+    lane = Lane("0", LaneProgress(0, 3, LaneHead(1, 3, 2, (3, 4))))
+    assert (lane.ends, lane.attempts) == ((4,), 0)
+    lane = Lane("0", LaneProgress(0, 3, LaneHead(1, 3, 2, (), 7)))
+    assert (lane.ends, lane.attempts, lane.first_failure_wall_ms) == ((), 0, 0)
+
+
+def test_a_part_that_never_failed_is_stored_while_others_wait_behind_it():
+    lane = running(1, 2, 3)
+    lane.split(1)
+    lane.take_part(spec_of(), 3)
+    assert lane.progress.head == LaneHead(1, 1, 0, (3,))

@@ -128,6 +128,17 @@ def test_a_window_that_ran_out_while_the_function_ran_waits_no_longer():
     play.at(5_000) >> stored() << invoke(3)
 
 
+def test_a_record_behind_others_does_not_start_their_window_again():
+    play = Play(batch_size=9, window_ms=5_000)
+    play >> opened() << fetch(0)
+    play >> fetched(1) << fetch(1)
+    play.at(5_000) >> tick << invoke(1)
+    play >> fetched(2) << fetch(2)
+    play.at(6_000) >> succeeded() << save(1)
+    play.at(11_000) >> fetched(3) << fetch(3)
+    play >> stored() << invoke(2, 3)
+
+
 def test_size_closes_a_batch_before_its_window():
     play = Play(batch_size=2, window_ms=5_000)
     play >> opened() << fetch(0)
@@ -544,6 +555,20 @@ def test_a_failed_save_is_asked_for_again_with_what_is_known_by_then():
     play >> stored() << nothing
     play.wake() << save(2, lane=1, lane_position=2)
     play >> stored() << nothing
+
+
+def test_a_save_that_succeeds_ends_the_row_of_failures():
+    play = running(1, batch_size=1)
+    play >> fetched(2) << fetch(2)
+    play >> succeeded() << save(1)
+    for _ in range(2):
+        play >> not_stored() << nothing
+        play.wake() << save(1)
+    play >> stored() << invoke(2)
+    before_ms = play.now_ms
+    play >> throttled() << nothing
+    play.wake() << invoke(2)
+    assert play.now_ms - before_ms < 1_000
 
 
 def test_d7_a_discard_that_was_not_stored_is_asked_for_again():
