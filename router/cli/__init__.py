@@ -11,7 +11,10 @@ COMMANDS = {
     "plan": ("router.cli.plan", "Show what applying a template would change."),
     "apply": ("router.cli.plan", "Apply a template to a running router or to its data folder."),
     "invoke": ("router.cli.invoke", "Invoke a function of a running router."),
-    "mappings": ("router.cli.mappings", "List, describe, enable and disable event source mappings."),
+    "mappings": (
+        "router.cli.mappings",
+        "List, describe, enable and disable event source mappings.",
+    ),
     "queues": ("router.cli.queues", "Look into embedded queues without receiving."),
     "logs": ("router.cli.logs", "Show what functions wrote."),
     "doctor": ("router.cli.doctor", "Check this machine, the data folder and the functions."),

@@ -71,7 +71,11 @@ class Client:
         self._url = urllib.parse.urlsplit(endpoint)
 
     def request(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         """One HTTP request. Raises `NoRouter`."""
         connection = http.client.HTTPConnection(self._url.netloc, timeout=TIMEOUT_S)

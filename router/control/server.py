@@ -69,9 +69,10 @@ class ControlServer:
         account: str,
         access_keys: Mapping[str, str] | None = None,
         principal_of: PrincipalOf | None = None,
+        token: str = "",
     ) -> None:
         holder = principal_of or (keyring(access_keys) if access_keys else None)
-        self._dispatcher = Dispatcher(Authenticator(holder), region, account)
+        self._dispatcher = Dispatcher(Authenticator(holder, token=token), region, account)
         self._pages: dict[str, Page] = {}
         self._uploads = asyncio.Semaphore(UPLOADS_MAX)
         self._running: set[asyncio.Task[Reply]] = set()
@@ -79,9 +80,12 @@ class ControlServer:
         self.host = ""
         self.port = 0
 
-    def serve(self, name: str, model: ServiceModel, implementation: object) -> None:
-        """Serve an AWS service; `name` is the one its clients sign with."""
-        self._dispatcher.add(ModelledService(name, model, implementation))
+    def serve(self, name: str, model: ServiceModel, *parts: object) -> None:
+        """Serve an AWS service; `name` is the one its clients sign with.
+
+        An operation is a method of the last part that has it.
+        """
+        self._dispatcher.add(ModelledService(name, model, parts))
 
     def register(self, name: str, operations: Mapping[str, PlainHandler]) -> None:
         """Serve a private service: `X-Amz-Target: <Name>.<Operation>`, JSON object in and out."""

@@ -80,8 +80,11 @@ class _Run:
         self.shell: Shell | None = None
         self.engine: StreamEngine | None = None
         self.spec: MappingSpec | None = None
+        self.shards: tuple[str, ...] = ()
         self.numbers: MappingMetrics | None = None
         self.last_result = "No records processed"
+        self.lag = 0
+        """Records of the source that are not finished, as measured last."""
 
 
 class MappingManager:
@@ -132,6 +135,13 @@ class MappingManager:
         result = run.shell.last_result if run.shell else run.last_result
         return MappingStatus(run.state, "User action", result)
 
+    def load(self, uuid: str) -> tuple[int, int]:
+        """Lag as measured last, and invocations in flight."""
+        run = self._runs.get(uuid)
+        if run is None or run.shell is None:
+            return 0, 0
+        return run.lag, run.shell.in_flight
+
     def is_draining(self, uuid: str) -> bool:
         """Whether a deleted mapping still runs."""
         return uuid in self._runs and uuid not in self._catalog.mappings
@@ -173,6 +183,7 @@ class MappingManager:
                 stats[arn] = {row.shard: row.last_position for row in rows}
             engine = run.engine
             lag = sum(max(0, last - engine.position(s)) for s, last in stats[arn].items())
+            run.lag = lag
             run.numbers.lag.set(lag)
             run.numbers.buffered.set(engine.held_records)
 
@@ -187,6 +198,9 @@ class MappingManager:
             if isinstance(change, Put) and change.resource.kind == "mapping":
                 self._announce(change.resource.name)
                 self._spawn(change.resource.name)
+            elif isinstance(change, Put) and change.resource.kind == "webhook":
+                for uuid in list(self._runs):
+                    self._spawn(uuid)
             elif isinstance(change, Delete) and change.kind == "mapping":
                 if change.name in self._runs:
                     self._runs[change.name].state = "Deleting"
@@ -239,20 +253,28 @@ class MappingManager:
         if not mapping.is_enabled:
             await self._end(run)
             run.state = "Disabled"
-        elif run.shell is None:
-            await self._begin(run, spec)
-            run.state = "Enabled"
         else:
-            if run.spec != spec:
-                run.shell.change_settings(spec)
-                run.spec = spec
+            await self._bring_to(run, spec)
             run.state = "Enabled"
         if run.numbers is not None:
             run.numbers.set_state(run.state)
 
+    async def _bring_to(self, run: _Run, spec: MappingSpec) -> None:
+        """Make an enabled mapping run with these settings."""
+        if run.spec is not None and (
+            run.spec.source_arn != spec.source_arn
+            or run.shards != tuple(self._connector.shards(spec.source_arn))
+        ):
+            await self._end(run)
+        if run.shell is None:
+            await self._begin(run, spec)
+        elif run.spec != spec:
+            run.shell.change_settings(spec)
+            run.spec = spec
+
     async def _begin(self, run: _Run, spec: MappingSpec) -> None:
         stored = await self._store.progress.load(spec.uuid)
-        shards = self._connector.shards(spec.source_arn)
+        shards = run.shards = tuple(self._connector.shards(spec.source_arn))
         missing = [shard for shard in shards if shard not in stored]
         if missing:
             positions = await self._starting_positions(spec, missing)

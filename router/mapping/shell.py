@@ -17,6 +17,7 @@ from router.model.errors import EngineError, NotInvoked, RouterError
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, NotRun, Outcome, PartlySucceeded, Succeeded
+from router.model.progress import ProgressUpdate
 from router.model.record import Record
 from router.store.base import EnqueuedMessage, OutboxRow, ProgressStore
 from router.telemetry.chaos import chaos_point
@@ -131,6 +132,7 @@ class Shell:
         self._is_over = False
         self._is_idle = asyncio.Event()
         self._last_request: dict[tuple[str, int], str] = {}
+        self._parts: dict[tuple[str, int], int] = {}
         self.last_result = "No records processed"
         self.in_flight = 0
 
@@ -344,8 +346,21 @@ class Shell:
         except RouterError as error:
             self._log.warning("progress_not_stored", error=str(error))
             return e.ProgressFailed(command.command_id, error.code)
+        self._note_split(command.update)
         chaos_point("after_settle")
         return e.ProgressStored(command.command_id)
+
+    def _note_split(self, update: ProgressUpdate) -> None:
+        """Count a bisect: a lane head with more parts behind it than before."""
+        lane = (update.shard, update.lane.lane)
+        parts = len(update.lane.head.ends) if update.lane.head is not None else 0
+        if parts > self._parts.get(lane, 0):
+            self._numbers.bisects.inc()
+            self._log.info("batch_bisected", shard=update.shard, lane=update.lane.lane)
+        if parts:
+            self._parts[lane] = parts
+        else:
+            self._parts.pop(lane, None)
 
     async def _discard(self, command: e.Discard) -> e.Event:
         chaos_point("before_discard")
@@ -373,6 +388,7 @@ class Shell:
         except RouterError as error:
             self._log.warning("discard_not_stored", error=str(error))
             return e.DiscardFailed(command.command_id, error.code)
+        self._note_split(command.update)
         chaos_point("after_discard")
         numbers = self._numbers
         numbers.discarded[command.condition].inc(count)

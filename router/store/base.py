@@ -304,11 +304,25 @@ class QueueStore(Protocol):
 class Store(Protocol):
     """All of it."""
 
-    metadata: MetadataStore
-    streams: StreamStore
-    progress: ProgressStore
-    outbox: OutboxStore
-    queues: QueueStore
+    @property
+    def metadata(self) -> MetadataStore:
+        """What exists."""
+
+    @property
+    def streams(self) -> StreamStore:
+        """Records."""
+
+    @property
+    def progress(self) -> ProgressStore:
+        """How far mappings have come."""
+
+    @property
+    def outbox(self) -> OutboxStore:
+        """On-failure records on their way."""
+
+    @property
+    def queues(self) -> QueueStore:
+        """Messages."""
 
     async def open(self) -> None:
         """Lock, check and migrate. Raises `StoreUnusable`; changes nothing then."""

@@ -1,0 +1,110 @@
+"""The private `router` service: what the CLI asks that AWS has no operation for."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from router.mapping.manager import MappingManager
+from router.model.errors import NotFound, RouterError
+from router.store.base import Store
+from router.store.catalog import Catalog
+
+PEEK_MAX = 1_000
+
+Facts = Callable[[], Mapping[str, Any]]
+Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class BadRequest(RouterError):
+    """A member of a request is missing or wrong."""
+
+    code = "bad_request"
+
+
+class Admin:
+    """Operations on a running router; JSON objects in and out."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        mappings: MappingManager,
+        facts: Facts,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._mappings = mappings
+        self._facts = facts
+        self._wall_ms = wall_ms
+
+    def operations(self) -> dict[str, Operation]:
+        """Name → handler, for the control server."""
+        return {
+            "ListMappings": self.list_mappings,
+            "ListQueues": self.list_queues,
+            "PeekQueue": self.peek_queue,
+            "Describe": self.describe,
+        }
+
+    async def list_mappings(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """All mappings; those in trouble first, then by name."""
+        await self._mappings.measure()
+        rows = []
+        for mapping in self._catalog.mappings.values():
+            status = self._mappings.status(mapping.uuid)
+            lag, in_flight = self._mappings.load(mapping.uuid)
+            rows.append(
+                {
+                    "UUID": mapping.uuid,
+                    "Name": mapping.name,
+                    "FunctionName": mapping.function
+                    + (f":{mapping.qualifier}" if mapping.qualifier else ""),
+                    "EventSourceArn": mapping.event_source_arn,
+                    "State": status.state,
+                    "LastProcessingResult": status.last_processing_result,
+                    "Lag": lag,
+                    "InFlight": in_flight,
+                }
+            )
+        rows.sort(key=lambda row: (row["LastProcessingResult"] == "OK", row["Name"]))
+        return {"Mappings": rows}
+
+    async def list_queues(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """All embedded queues with their counts."""
+        rows = []
+        for name in sorted(self._catalog.queues):
+            counts = await self._store.queues.counts(name, self._wall_ms())
+            rows.append(
+                {
+                    "Name": name,
+                    "Visible": counts.visible,
+                    "InFlight": counts.in_flight,
+                    "Delayed": counts.delayed,
+                }
+            )
+        return {"Queues": rows}
+
+    async def peek_queue(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The oldest messages of a queue, received by nobody. Raises `NotFound`."""
+        name, messages_max = request.get("QueueName"), request.get("MaxMessages", 10)
+        if not isinstance(name, str) or not isinstance(messages_max, int):
+            raise BadRequest("QueueName must be text and MaxMessages a number")
+        if name not in self._catalog.queues:
+            known = ", ".join(sorted(self._catalog.queues)) or "none"
+            raise NotFound(f"queue {name} does not exist; there are: {known}")
+        messages = await self._store.queues.peek(name, min(max(1, messages_max), PEEK_MAX))
+        return {
+            "Messages": [
+                {
+                    "MessageId": message.message_id,
+                    "Body": message.body,
+                    "SentTimestamp": message.sent_ms,
+                    "ReceiveCount": message.receive_count,
+                }
+                for message in messages
+            ]
+        }
+
+    async def describe(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Facts for `router doctor`."""
+        return dict(self._facts())

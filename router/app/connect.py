@@ -1,0 +1,64 @@
+"""Joins stages that may not know each other: sources and destinations by ARN."""
+
+from collections.abc import Sequence
+
+from router.mapping.shell import Source, SourceFormat
+from router.model.arn import ArnError, parse_arn
+from router.model.errors import NotFound
+from router.sources.embedded_stream import EmbeddedStreamSource
+from router.sources.webhook_format import WebhookFormat
+from router.store.base import EnqueuedMessage, StreamStore
+from router.store.catalog import Catalog
+
+DEFAULT_RETENTION_S = 345_600
+"""MessageRetentionPeriod of a queue that sets none: 4 days (SQS)."""
+
+
+class EmbeddedConnector:
+    """Sources kept in the store."""
+
+    def __init__(self, catalog: Catalog, streams: StreamStore) -> None:
+        self._catalog = catalog
+        self._streams = streams
+        self._webhook_format = WebhookFormat()
+
+    def source(self, arn: str) -> Source:
+        """The stream behind an ARN."""
+        return EmbeddedStreamSource(self._streams, arn)
+
+    def format(self, arn: str) -> SourceFormat:
+        """How its events look. Raises `NotFound` for a kind that is not embedded."""
+        if parse_arn(arn).service != "router":
+            raise NotFound(f"{arn} is no embedded stream")
+        return self._webhook_format
+
+    def shards(self, arn: str) -> Sequence[str]:
+        """`shardId-000000000000` … of a webhook; none when it does not exist."""
+        for webhook in self._catalog.webhooks.values():
+            if webhook.spec.arn == arn:
+                return [f"shardId-{number:012d}" for number in range(webhook.spec.shards)]
+        return []
+
+
+class QueueMailbox:
+    """Delivers on-failure records to embedded queues."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def route(self, destination_arn: str, body: bytes) -> EnqueuedMessage | None:
+        """A message for the queue, None when it is not an embedded one that exists."""
+        try:
+            arn = parse_arn(destination_arn)
+        except ArnError:
+            return None
+        queue = self._catalog.queues.get(arn.resource) if arn.service == "sqs" else None
+        if queue is None or queue.arn != destination_arn:
+            return None
+        attributes = queue.attributes
+        return EnqueuedMessage(
+            queue=queue.name,
+            body=body.decode(),
+            delay_s=int(attributes.get("DelaySeconds", "0")),
+            retention_s=int(attributes.get("MessageRetentionPeriod", str(DEFAULT_RETENTION_S))),
+        )

@@ -1,0 +1,50 @@
+"""Facts fixed in a data folder when it is first used, and how to find who runs on it."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from router.config import Settings
+from router.model.errors import ConfigError
+
+IDENTITY_FILE = "identity.json"
+ADDRESS_FILE = "address.json"
+
+
+def claim(settings: Settings) -> Path:
+    """Make the data folder, or check that it is of this region and account.
+
+    ARNs are stored, so neither may change. Raises `ConfigError`.
+    """
+    data = Path(settings.data).absolute()
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the data folder {data} cannot be made: {error.strerror}") from None
+    wanted = {"region": settings.region, "account": settings.account}
+    path = data / IDENTITY_FILE
+    if not path.exists():
+        write_private(path, wanted)
+        return data
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    if found != wanted:
+        raise ConfigError(
+            f"{data} belongs to region {found.get('region')}, account {found.get('account')}; "
+            f"settings say region {settings.region}, account {settings.account}. Use another "
+            "data folder, or set ROUTER_REGION and ROUTER_ACCOUNT back"
+        )
+    return data
+
+
+def write_private(path: Path, value: object) -> None:
+    """Write JSON that only this user may read, at once or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.write("\n")
+    temporary.replace(path)

@@ -1,0 +1,343 @@
+"""The router: everything built, started, drained and stopped in the right order."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from router.app.admin import Admin
+from router.app.capacity import concurrency_default
+from router.app.connect import EmbeddedConnector, QueueMailbox
+from router.app.functions import ApiInvoker, FunctionKeys
+from router.app.identity import ADDRESS_FILE, claim, write_private
+from router.app.maintenance import Maintenance
+from router.app.options import Options
+from router.app.services import api_server, functions_server, make_services
+from router.app.stacks import Stacks
+from router.config import Settings, resolve_secret
+from router.destinations.outbox import Courier
+from router.dispatch.dispatcher import Dispatcher
+from router.embedded.queues import EmbeddedQueues
+from router.functions.resolve import FunctionResolver
+from router.ingress.listener import Ingress
+from router.mapping.manager import MappingManager
+from router.mapping.shell import SystemClock
+from router.model.errors import ConfigError, RouterError
+from router.model.function import FunctionVersion
+from router.ops.server import Health, LoopWatch, make_app
+from router.store.base import Change, Delete, Put
+from router.store.catalog import Catalog
+from router.store.sqlite import SqliteStore
+from router.telemetry import metrics
+from router.workers import runtime_folder
+from router.workers.isolation.plan import Facts, IsolationSettings, Planner, probe
+from router.workers.launcher import Launcher
+from router.workers.logs import LogWriter
+from router.workers.pool import Pool, PoolSettings
+
+log = structlog.get_logger()
+
+
+class Router:
+    """One router on one data folder. `async with Router(…).running() as router:`."""
+
+    def __init__(self, settings: Settings, options: Options) -> None:
+        self.settings = settings
+        self.options = options
+        self.health = Health()
+        self.clock = SystemClock()
+        self.addresses: dict[str, str] = {}
+        self.token = secrets.token_urlsafe(32)
+        self._started = time.monotonic()
+        self._undo = contextlib.AsyncExitStack()
+
+    # Life
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Router"]:
+        """Start, hand over, drain and stop. Raises `RouterError` when it cannot start."""
+        try:
+            await self._start()
+            yield self
+        finally:
+            await self._undo.aclose()
+
+    async def _start(self) -> None:
+        settings = self.settings
+        self._refuse_open_api()
+        self.data = claim(settings)
+        # Functions first: their zygote must exist before this process knows any secret.
+        self.isolation = await self._probe_isolation()
+        await self._open_store()
+        await self._start_workers()
+        await self._build()
+        await self._start_listeners()
+        await self._apply_template()
+        await self.mappings.start()
+        self._spawn(Courier(self.store.outbox, self.mailbox.route, self.clock.wall_ms).run())
+        self._spawn(self.maintenance.run_retention())
+        self._spawn(self.maintenance.run_health())
+        if self.options.is_watching and self.options.template is not None:
+            self._spawn(self.stacks.watch(self.options.template, self.options.parameters))
+        self._announce()
+
+    async def drain(self) -> bool:
+        """Take in nothing more, let what runs end; False when time ran out (S1, S2)."""
+        self.health.block("draining", "the router is stopping")
+        log.info("draining", drain_s=self.settings.drain_s)
+        self.ingress.drain()
+        is_whole = await self.mappings.drain(self.settings.drain_s)
+        log.info("drained" if is_whole else "drain_cut_short")
+        return is_whole
+
+    def _refuse_open_api(self) -> None:
+        settings = self.settings
+        host = settings.api.rpartition(":")[0].strip("[]")
+        is_local = host in {"localhost", "::1"} or host.startswith("127.")
+        if not is_local and not settings.access_keys and not settings.insecure:
+            raise ConfigError(
+                f"the API would listen on {settings.api} without access keys: set [access_keys] "
+                "in router.toml, listen on 127.0.0.1, or say --insecure"
+            )
+
+    async def _probe_isolation(self) -> Facts:
+        wanted = self.settings.isolation
+        try:
+            rung = None if wanted.rung == "auto" else int(wanted.rung)
+        except ValueError:
+            raise ConfigError(
+                f"isolation.rung must be auto, 0, 1, 2 or 3, not {wanted.rung!r}"
+            ) from None
+        self._isolation_settings = IsolationSettings(
+            rung=rung, require=wanted.require, network=wanted.network
+        )
+        facts = await asyncio.to_thread(probe, sys.executable, self._isolation_settings)
+        metrics.ISOLATION_INFO.labels(str(facts.rung), "+".join(facts.mechanisms) or "none").set(1)
+        log.info("isolation", rung=facts.rung, mechanisms=list(facts.mechanisms))
+        return facts
+
+    async def _open_store(self) -> None:
+        self.store = SqliteStore(self.data, self.settings.store)
+        await self.store.open()
+        self._undo.push_async_callback(self.store.close)
+        self.catalog = Catalog(self.store.metadata)
+        await self.catalog.load()
+
+    async def _start_workers(self) -> None:
+        settings = self.settings
+        limit = settings.concurrency_max or concurrency_default()
+        self.logs = LogWriter(self.data)
+        self._undo.push_async_callback(self.logs.close)
+        self.keys = FunctionKeys(settings.region)
+        planner = Planner(
+            self.isolation,
+            self._isolation_settings,
+            sys.executable,
+            hidden=[path for path in (str(self.data), settings.secrets_dir) if path],
+        )
+        self.planner = planner
+        launcher = Launcher(
+            str(self.data),
+            self.logs,
+            planner=planner,
+            resolve_environment=self._resolve_environment,
+            extra_environment=self.keys.environment_of,
+            runtime=await asyncio.to_thread(runtime_folder.build, self.data),
+            runtimes=settings.runtimes,
+        )
+        self.pool = Pool(
+            launcher,
+            self.logs,
+            PoolSettings(
+                environments_max=limit,
+                idle_s=settings.environment_idle_s,
+                watches_memory="cgroup" not in self.isolation.mechanisms,
+            ),
+        )
+        await self.pool.start()
+        self._undo.push_async_callback(self.pool.close, 0.0)
+        self.dispatcher = Dispatcher(self.pool, limit)
+
+    def _resolve_environment(self, function: FunctionVersion) -> dict[str, str]:
+        secrets_dir = self.settings.secrets_dir
+        return {
+            name: resolve_secret(value, secrets_dir) for name, value in function.environment.items()
+        }
+
+    async def _build(self) -> None:
+        settings = self.settings
+        self.functions = FunctionResolver(self.catalog, settings.region, settings.account)
+        self.queues = EmbeddedQueues(
+            self.catalog,
+            self.store.queues,
+            self.clock.wall_ms,
+            region=settings.region,
+            account=settings.account,
+        )
+        self.mailbox = QueueMailbox(self.catalog)
+        self.mappings = MappingManager(
+            self.catalog,
+            self.store,
+            self.dispatcher,
+            EmbeddedConnector(self.catalog, self.store.streams),
+            self.functions,
+            self.mailbox,
+            self.clock,
+            region=settings.region,
+            account=settings.account,
+            backoff_ms_max=settings.backoff_ms_max,
+        )
+        self.maintenance = Maintenance(
+            self.store, self.catalog, self.mappings, self.health, self.clock.wall_ms
+        )
+        self.watch = LoopWatch()
+        self.ingress = Ingress(
+            self.store.streams,
+            lambda text: resolve_secret(text, settings.secrets_dir),
+            settings.listen,
+        )
+        # Before anybody can ask: a webhook that exists is never answered 404.
+        self._set_webhooks()
+        self.catalog.listen(self._hear)
+        self.stacks = Stacks(
+            self.catalog, self.store, settings, self.options, self.data, self.clock.wall_ms
+        )
+        self.admin = Admin(self.catalog, self.store, self.mappings, self._facts, self.clock.wall_ms)
+        self.invoker = ApiInvoker(self.dispatcher, self.functions)
+
+    async def _start_listeners(self) -> None:
+        settings = self.settings
+        self._spawn(self.watch.run())
+        await self._start_ops()
+        services = await make_services(
+            self.data,
+            self.catalog,
+            self.queues,
+            self.invoker,
+            self.mappings,
+            self.admin.operations() | self.stacks.operations(),
+            self.clock.wall_ms,
+            account=settings.account,
+        )
+        whose = {"region": settings.region, "account": settings.account}
+        api = api_server(services, access_keys=settings.access_keys, token=self.token, **whose)
+        functions = functions_server(services, self.keys, **whose)
+        for name, server, where in (
+            ("api", api, settings.api),
+            ("functions", functions, "127.0.0.1:0"),
+        ):
+            host, port = _split(where)
+            with _naming(name, where):
+                await server.start(host, port)
+            self._undo.push_async_callback(server.close)
+            self.addresses[name] = f"http://{_shown(server.host)}:{server.port}"
+        self.keys.endpoint = self.addresses["functions"]
+        host, port = _split(settings.ingress)
+        with _naming("ingress", settings.ingress):
+            bound_host, bound_port = await self.ingress.start(host, port)
+        self._undo.push_async_callback(self.ingress.stop, 1.0)
+        self.addresses["ingress"] = f"http://{_shown(bound_host)}:{bound_port}"
+        self.stacks.ingress_url = self.addresses["ingress"]
+        self.stacks.api_url = self.addresses["api"]
+
+    async def _start_ops(self) -> None:
+        app = make_app(self.health, self.watch, self.maintenance.refresh)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        self._undo.push_async_callback(runner.cleanup)
+        host, port = _split(self.settings.ops)
+        with _naming("ops", self.settings.ops):
+            await web.TCPSite(runner, host, port).start()
+        bound_host, bound_port = runner.addresses[0][:2]
+        self.addresses["ops"] = f"http://{_shown(bound_host)}:{bound_port}"
+
+    # What exists changes
+
+    async def _apply_template(self) -> None:
+        if self.options.template is not None:
+            await self.stacks.apply_file(self.options.template, self.options.parameters)
+
+    def _set_webhooks(self) -> None:
+        self.ingress.set_webhooks([webhook.spec for webhook in self.catalog.webhooks.values()])
+
+    def _hear(self, changes: Sequence[Change]) -> None:
+        kinds = {
+            change.resource.kind if isinstance(change, Put) else change.kind
+            for change in changes
+            if isinstance(change, Put | Delete)
+        }
+        if "webhook" in kinds:
+            self._set_webhooks()
+        for change in changes:
+            if isinstance(change, Put) and change.resource.kind == "function":
+                self.pool.retire(change.resource.name)
+            elif isinstance(change, Delete) and change.kind == "function":
+                self.pool.retire(change.name)
+
+    # Telling
+
+    def _announce(self) -> None:
+        self.health.clear("starting")
+        about = {name: self.addresses[name] for name in ("api", "ingress", "ops")} | {
+            "pid": os.getpid()
+        }
+        address = self.data / ADDRESS_FILE
+        write_private(address, about | {"token": self.token})
+        self._undo.callback(address.unlink, missing_ok=True)
+        if self.options.ready_file is not None:
+            self.options.ready_file.parent.mkdir(parents=True, exist_ok=True)
+            write_private(self.options.ready_file, about)
+        log.info(
+            "ready",
+            **{name: self.addresses[name] for name in ("api", "ingress", "ops")},
+            start_ms=round((time.monotonic() - self._started) * 1000),
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "isolation": msgspec.to_builtins(self.isolation),
+            "store": dict(self.store.describe()),
+            "addresses": self.addresses,
+            "concurrency": {"limit": self.dispatcher.limit, "running": self.dispatcher.running},
+            "not_ready": self.health.reasons,
+            "region": self.settings.region,
+            "account": self.settings.account,
+        }
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.create_task(coroutine)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._undo.push_async_callback(end)
+
+
+def _split(where: str) -> tuple[str, int]:
+    host, _, port = where.rpartition(":")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  ":8080" says so
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+@contextlib.contextmanager
+def _naming(listener: str, where: str) -> Any:
+    """Say which listener could not have its port."""
+    try:
+        yield
+    except OSError as error:
+        raise RouterError(
+            f"the {listener} listener cannot have {where}: {error.strerror or error}. "
+            f"Set another with --{listener} HOST:PORT (port 0 is a free one)"
+        ) from None

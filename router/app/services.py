@@ -1,0 +1,112 @@
+"""The AWS services of this router, and the two listeners that serve them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from router.app.functions import FunctionKeys
+from router.control.code_links import PREFIX, CodeLinks
+from router.control.context import FUNCTION_CALLS, Principal
+from router.control.lambda_service.functions import Functions
+from router.control.lambda_service.invoke import Invocations, Invoker
+from router.control.lambda_service.mappings import MappingRuntime, Mappings
+from router.control.lambda_service.states import Transitions
+from router.control.model import ServiceModel, load
+from router.control.server import ControlServer
+from router.control.service import PlainHandler
+from router.control.sqs_service import SqsService
+from router.control.sts_service import StsService
+from router.embedded.queues import EmbeddedQueues
+from router.functions.packages import CodeStore
+from router.store.catalog import Catalog
+
+MODELS = ("lambda", "sqs", "sts")
+
+
+class LambdaService:
+    """All operations of Lambda on one object, as the server looks them up."""
+
+    def __init__(self, *parts: object) -> None:
+        self._parts = parts
+
+    def __getattr__(self, name: str) -> Any:
+        """The operation, from the part that has it."""
+        if not name.startswith("_"):
+            for part in self._parts:
+                if hasattr(part, name):
+                    return getattr(part, name)
+        raise AttributeError(name)
+
+
+class Services(msgspec.Struct, frozen=True):
+    """What listeners serve."""
+
+    models: Mapping[str, ServiceModel]
+    lambda_service: LambdaService
+    sqs: SqsService
+    sts: StsService
+    links: CodeLinks
+    private: Mapping[str, PlainHandler]
+
+
+async def make_services(
+    data: Path,
+    catalog: Catalog,
+    queues: EmbeddedQueues,
+    invoker: Invoker,
+    runtime: MappingRuntime,
+    private: Mapping[str, PlainHandler],
+    wall_ms: Callable[[], int],
+    *,
+    account: str,
+) -> Services:
+    """Build every service. Raises `ModelError`."""
+    models = await load(data / "cache", MODELS)
+    codes = CodeStore(data / "code")
+    links = CodeLinks(catalog, codes, wall_ms)
+    transitions = Transitions()
+    return Services(
+        models,
+        LambdaService(
+            Functions(catalog, codes, links, transitions, models["lambda"], wall_ms),
+            Invocations(catalog, invoker, transitions),
+            Mappings(catalog, runtime, wall_ms),
+        ),
+        SqsService(queues, account),
+        StsService(),
+        links,
+        private,
+    )
+
+
+def api_server(
+    services: Services, *, region: str, account: str, access_keys: Mapping[str, str], token: str
+) -> ControlServer:
+    """The listener for operators and SDKs; `token` is what the CLI of this machine shows."""
+    server = ControlServer(region=region, account=account, access_keys=access_keys, token=token)
+    _serve_all(server, services)
+    server.register("router", services.private)
+    server.mount(PREFIX, services.links.page)
+    return server
+
+
+def functions_server(
+    services: Services, keys: FunctionKeys, *, region: str, account: str
+) -> ControlServer:
+    """The listener for environments: a key names its function, an allow-list says the rest."""
+
+    def principal_of(access_key_id: str) -> Principal | None:
+        holder = keys.holder_of(access_key_id)
+        return None if holder is None else Principal(holder[0], holder[1], FUNCTION_CALLS)
+
+    server = ControlServer(region=region, account=account, principal_of=principal_of)
+    _serve_all(server, services)
+    return server
+
+
+def _serve_all(server: ControlServer, services: Services) -> None:
+    server.serve("lambda", services.models["lambda"], services.lambda_service)
+    server.serve("sqs", services.models["sqs"], services.sqs)
+    server.serve("sts", services.models["sts"], services.sts)

@@ -1,0 +1,133 @@
+"""Templates on a running router: plan, apply, and again after each save."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from router.app.admin import BadRequest
+from router.app.options import Options
+from router.config import Settings
+from router.functions.packages import CodeStore
+from router.model.errors import RouterError
+from router.store.base import Store
+from router.store.catalog import Catalog
+from router.template.apply import Applier
+from router.template.code import InPlace
+from router.template.desired import DesiredState
+from router.template.holdings import holdings_of
+from router.template.load import files_of, load_template
+from router.template.plan import Plan
+from router.template.render import plan_document
+
+log = structlog.get_logger()
+
+WATCH_DEBOUNCE_MS = 100
+"""Saves this close together are one."""
+
+WATCH_STEP_MS = 50
+
+
+class Stacks:
+    """Brings the catalog to what templates say."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        settings: Settings,
+        options: Options,
+        data: Path,
+        wall_ms: Any,
+    ) -> None:
+        self.api_url = ""
+        self.ingress_url = ""
+        self._settings = settings
+        self._options = options
+        holds = holdings_of(store, catalog, wall_ms)
+        inline = data / "inline"
+        in_place, snapshots = InPlace(), CodeStore(data / "code").snapshot
+        self._in_place = Applier(catalog, in_place, holds, inline, wall_ms)
+        self._snapshots = Applier(catalog, snapshots, holds, inline, wall_ms)
+
+    def operations(self) -> dict[str, Any]:
+        """Name → handler, for the private `router` service."""
+        return {"Plan": self._plan, "Apply": self._apply}
+
+    async def load(self, template: Path, parameters: Mapping[str, str]) -> DesiredState:
+        """Read a template. Raises `TemplateError`."""
+        return await asyncio.to_thread(
+            load_template,
+            template,
+            parameters,
+            stack_name=self._options.stack_name,
+            region=self._settings.region,
+            account=self._settings.account,
+            api_url=self.api_url,
+            ingress_url=self.ingress_url,
+        )
+
+    async def apply_file(self, template: Path, parameters: Mapping[str, str]) -> Plan:
+        """What `router run` and `router serve` do at start. Raises `RouterError`."""
+        desired = await self.load(template, parameters)
+        applier = self._in_place if self._options.mode == "run" else self._snapshots
+        plan = await applier.apply(desired)
+        for warning in plan.warnings:
+            log.warning("template_warning", text=warning)
+        counts = {
+            action: sum(1 for change in plan.changes if change.action == action)
+            for action in ("create", "update", "replace", "delete", "keep")
+        }
+        log.info("template_applied", stack=plan.stack, **{k: v for k, v in counts.items() if v})
+        return plan
+
+    async def watch(self, template: Path, parameters: Mapping[str, str]) -> None:
+        """Apply again after each save of the template or of code, for ever.
+
+        A template that is broken for a moment changes nothing; what runs goes on.
+        """
+        from watchfiles import awatch
+
+        region = self._settings.region
+        while True:
+            watched = await asyncio.to_thread(files_of, template, parameters, region=region)
+            folders = {path if path.is_dir() else path.parent for path in watched if path.exists()}
+            async for _changes in awatch(
+                *folders, debounce=WATCH_DEBOUNCE_MS, step=WATCH_STEP_MS, recursive=True
+            ):
+                try:
+                    await self.apply_file(template, parameters)
+                except (RouterError, OSError) as error:
+                    log.error("template_not_applied", error=str(error))
+                now = await asyncio.to_thread(files_of, template, parameters, region=region)
+                if now != watched:
+                    break
+
+    async def plan(self, desired: DesiredState, *, may_lose: bool) -> dict[str, Any]:
+        """What applying would do, as a document. Raises `RouterError`."""
+        return plan_document(await self._snapshots.plan(desired, allow_data_loss=may_lose))
+
+    async def apply(self, desired: DesiredState, *, may_lose: bool) -> dict[str, Any]:
+        """Apply with code in snapshots. Raises `RouterError` and changes nothing then."""
+        return plan_document(await self._snapshots.apply(desired, allow_data_loss=may_lose))
+
+    async def _plan(self, request: dict[str, Any]) -> dict[str, Any]:
+        desired, may_lose = _request(request)
+        return await self.plan(desired, may_lose=may_lose)
+
+    async def _apply(self, request: dict[str, Any]) -> dict[str, Any]:
+        desired, may_lose = _request(request)
+        return await self.apply(desired, may_lose=may_lose)
+
+
+def _request(request: dict[str, Any]) -> tuple[DesiredState, bool]:
+    """The desired state of a Plan or Apply call. Raises `BadRequest`."""
+    try:
+        return msgspec.convert(request.get("Desired"), DesiredState), bool(
+            request.get("AllowDataLoss")
+        )
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"Desired is no desired state: {error}") from None

@@ -1,0 +1,156 @@
+"""What `router doctor` looks at."""
+
+import os
+import platform
+import resource
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from router import config
+from router.cli.client import Client, NoRouter, read_address
+from router.model.errors import ConfigError, RouterError
+
+SYNC_TRIES = 5
+CLOCK_YEAR_MIN = 2024
+FILES_MIN = 1_024
+DISK_FREE_MIN = 1 << 30
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One finding."""
+
+    name: str
+    is_ok: bool
+    text: str
+
+
+def run_checks(folder: Path, data: str, endpoint: str | None, *, is_probing: bool) -> list[Check]:
+    """Everything; a check that cannot be made says why."""
+    settings, found = _settings(data)
+    about = _describe(data, endpoint)
+    found.append(_platform())
+    found.append(_router(about, data))
+    if settings is not None:
+        found += _isolation(settings, None if is_probing else about)
+    found += [_disk(folder), _sync(folder), _clock(), _files()]
+    if about is not None:
+        found += _functions(about)
+    return found
+
+
+def _settings(data: str) -> tuple[config.Settings | None, list[Check]]:
+    try:
+        settings = config.load(os.environ, {"data": data})
+    except ConfigError as error:
+        return None, [Check("settings", False, str(error))]
+    return settings, [Check("settings", True, "read from the environment, nothing unknown")]
+
+
+def _platform() -> Check:
+    is_ok = sys.platform == "linux" and platform.machine() in {"x86_64", "aarch64"}
+    text = (
+        f"{platform.system()} {platform.release()} {platform.machine()}, "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    )
+    return Check("platform", is_ok, text)
+
+
+def _describe(data: str, endpoint: str | None) -> dict[str, Any] | None:
+    if endpoint is None and read_address(data) is None:
+        return None
+    try:
+        answer: dict[str, Any] = Client(data, endpoint).json("router", "Describe")
+    except (NoRouter, RouterError):
+        return None
+    return answer
+
+
+def _router(about: dict[str, Any] | None, data: str) -> Check:
+    if about is None:
+        return Check("router", True, f"none runs on {data}")
+    reasons = about["not_ready"]
+    where = ", ".join(f"{name} {url}" for name, url in about["addresses"].items())
+    if reasons:
+        return Check("router", False, f"not ready: {'; '.join(reasons.values())} ({where})")
+    limit = about["concurrency"]
+    return Check(
+        "router",
+        True,
+        f"ready; {where}; {limit['running']} of {limit['limit']} invocations running",
+    )
+
+
+def _isolation(settings: config.Settings, about: dict[str, Any] | None) -> list[Check]:
+    if about is not None:
+        facts = about["isolation"]
+        return [Check("isolation", True, facts["text"])]
+    from router.workers.isolation.plan import IsolationSettings, probe
+
+    wanted = settings.isolation
+    try:
+        rung = None if wanted.rung == "auto" else int(wanted.rung)
+        found = probe(
+            sys.executable,
+            IsolationSettings(rung=rung, require=wanted.require, network=wanted.network),
+        )
+    except (RouterError, ValueError) as error:
+        return [Check("isolation", False, str(error))]
+    return [Check("isolation", True, found.text)]
+
+
+def _disk(folder: Path) -> Check:
+    place = folder if folder.exists() else folder.absolute().parent
+    while not place.exists():
+        place = place.parent
+    facts = os.statvfs(place)
+    free = facts.f_bavail * facts.f_frsize
+    return Check("disk", free >= DISK_FREE_MIN, f"{free / 2**30:.1f} GiB free at {place}")
+
+
+def _sync(folder: Path) -> Check:
+    """How long a durable write takes; an answer of microseconds means nothing is synced."""
+    if not folder.exists():
+        return Check("fsync", True, f"{folder} does not exist yet: not measured")
+    path = folder / ".doctor"
+    times = []
+    try:
+        with path.open("wb") as file:
+            for _ in range(SYNC_TRIES):
+                file.write(b"x" * 4096)
+                file.flush()
+                began = time.perf_counter()
+                os.fsync(file.fileno())
+                times.append((time.perf_counter() - began) * 1000)
+    except OSError as error:
+        return Check("fsync", False, f"{folder} cannot be written: {error.strerror}")
+    finally:
+        path.unlink(missing_ok=True)
+    worst, best = max(times), min(times)
+    return Check("fsync", True, f"synchronous=FULL; a sync takes {best:.2f} to {worst:.2f} ms here")
+
+
+def _clock() -> Check:
+    now = time.gmtime()
+    text = time.strftime("%Y-%m-%dT%H:%M:%SZ", now)
+    return Check("clock", now.tm_year >= CLOCK_YEAR_MIN, f"{text}, monotonic and wall clock")
+
+
+def _files() -> Check:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    text = f"{soft} open files (hard limit {hard})"
+    if soft < FILES_MIN:
+        text += "; raise it: ulimit -n 65536"
+    return Check("limits", soft >= FILES_MIN, text)
+
+
+def _functions(about: dict[str, Any]) -> list[Check]:
+    """Functions whose last invocation failed to load or raised."""
+    return [
+        Check(f"function {name}", False, f"{text} (router logs {name})")
+        for name, text in about.get("function_problems", {}).items()
+    ]
