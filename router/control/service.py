@@ -1,6 +1,6 @@
 """What a service is to the server: a model and a method per operation, or a plain table."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from router.control.context import Context
@@ -14,27 +14,32 @@ PlainHandler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class ModelledService:
-    """An AWS service: its model and the object whose methods answer its operations."""
+    """An AWS service: its model and the objects whose methods answer its operations."""
 
-    def __init__(self, name: str, model: ServiceModel, implementation: object) -> None:
+    def __init__(self, name: str, model: ServiceModel, parts: Sequence[object]) -> None:
         self.name = name
         self.model = model
-        self._implementation = implementation
+        self._parts = {
+            operation: part
+            for operation in model.operations
+            for part in parts
+            if hasattr(part, method_name(operation))
+        }
         self.routes = Routes(model) if model.protocol == "rest-json" else None
 
     def handler(self, operation: str) -> Handler:
         """The method for an operation. Raises `ApiError` 501 naming it when there is none."""
-        handler: Handler | None = getattr(self._implementation, method_name(operation), None)
-        if handler is None:
+        if operation not in self._parts:
             raise not_supported(self.name, operation)
+        handler: Handler = getattr(self._parts[operation], method_name(operation))
         return handler
 
     def check(self, operation: str, params: dict[str, Any]) -> None:
         """Check parameters against the model. Raises `ApiError`.
 
-        A service that words missing and misfit members in its own way has a `check` method.
+        A part that words missing and misfit members in its own way has a `check` method.
         """
-        own = getattr(self._implementation, "check", None)
+        own = getattr(self._parts[operation], "check", None)
         if own is not None:
             own(self.model, operation, params)
         else:

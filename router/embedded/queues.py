@@ -1,6 +1,6 @@
 """Embedded standard queues: what SQS promises, over the store's messages.
 
-Knows nothing of HTTP. A queue's messages are stored under its ARN.
+Knows nothing of HTTP. A queue's messages are stored under its name.
 """
 
 import asyncio
@@ -41,7 +41,13 @@ class EmbeddedQueues:
     """All queues of this router. Every method raises `QueueProblem` for what SQS refuses."""
 
     def __init__(
-        self, catalog: Catalog, store: QueueStore, wall_ms: WALL_MS, region: str, account: str
+        self,
+        catalog: Catalog,
+        store: QueueStore,
+        wall_ms: WALL_MS,
+        *,
+        region: str,
+        account: str,
     ) -> None:
         self._catalog = catalog
         self._store = store
@@ -64,7 +70,11 @@ class EmbeddedQueues:
 
     def is_queue(self, arn: str) -> bool:
         """Whether an ARN is one of our queues."""
-        return any(queue.arn == arn for queue in self._catalog.queues.values())
+        return self._by_arn(arn) is not None
+
+    def _by_arn(self, arn: str) -> Queue | None:
+        queue = self._catalog.queues.get(arn.rpartition(":")[2])
+        return queue if queue is not None and queue.arn == arn else None
 
     def names(self, prefix: str) -> list[str]:
         """Queue names that begin with `prefix`, sorted."""
@@ -94,7 +104,7 @@ class EmbeddedQueues:
         """Remove a queue and its messages."""
         queue = self.get(name)
         self._purged_ms.pop(name, None)
-        await self._catalog.commit([Delete("queue", name), DropQueue(queue.arn)])
+        await self._catalog.commit([Delete("queue", name), DropQueue(queue.name)])
 
     async def set_attributes(self, name: str, given: Mapping[str, Any]) -> None:
         """Change attributes; an empty text takes one away."""
@@ -140,7 +150,7 @@ class EmbeddedQueues:
         for unknown in sorted(names - settable):
             raise unknown_attribute(unknown)
         if any(item == "All" or item.startswith("Approximate") for item in names):
-            counts = await self._store.counts(queue.arn, self._wall_ms())
+            counts = await self._store.counts(queue.name, self._wall_ms())
             known["ApproximateNumberOfMessages"] = str(counts.visible)
             known["ApproximateNumberOfMessagesNotVisible"] = str(counts.in_flight)
             known["ApproximateNumberOfMessagesDelayed"] = str(counts.delayed)
@@ -156,7 +166,7 @@ class EmbeddedQueues:
                 f"Only one PurgeQueue operation on {name} is allowed every 60 seconds.",
                 status=403,
             )
-        await self._store.purge(queue.arn)
+        await self._store.purge(queue.name)
         self._purged_ms[name] = now_ms
 
     def check_size(self, name: str, message: Draft, text: str) -> None:
@@ -173,7 +183,7 @@ class EmbeddedQueues:
         delay_default_s = rules.number(queue, "DelaySeconds")
         new = [
             NewMessage(
-                queue=queue.arn,
+                queue=queue.name,
                 message_id=str(uuid.uuid4()),
                 body=item.body,
                 attributes=messages.encode_attributes(item.attributes),
@@ -199,13 +209,13 @@ class EmbeddedQueues:
             wait_s = rules.number(queue, "ReceiveMessageWaitTimeSeconds")
         until_ms = self._wall_ms() + 1000 * wait_s
         arrived = asyncio.Event()
-        unsubscribe = self._store.subscribe(queue.arn, arrived.set)
+        unsubscribe = self._store.subscribe(queue.name, arrived.set)
         try:
             while True:
                 arrived.clear()
                 now_ms = self._wall_ms()
                 found = await self._store.receive(
-                    queue.arn, now_ms, messages_max, 1000 * visibility_s, self._redrive(queue)
+                    queue.name, now_ms, messages_max, 1000 * visibility_s, self._redrive(queue)
                 )
                 if found or now_ms >= until_ms or self._stopping.is_set():
                     return [self._received(message) for message in found]
@@ -217,7 +227,7 @@ class EmbeddedQueues:
     async def _wait(self, queue: Queue, arrived: asyncio.Event, until_ms: int) -> None:
         """Until a message comes, becomes visible, or the time is over."""
         now_ms = self._wall_ms()
-        visible_ms = await self._store.next_visible_ms(queue.arn, now_ms)
+        visible_ms = await self._store.next_visible_ms(queue.name, now_ms)
         wake_ms = until_ms if visible_ms is None else min(until_ms, visible_ms)
         waits = [asyncio.ensure_future(event.wait()) for event in (arrived, self._stopping)]
         try:
@@ -233,11 +243,15 @@ class EmbeddedQueues:
     def _redrive(self, queue: Queue) -> tuple[str, int] | None:
         """Where messages received too often go; nowhere while that queue does not exist."""
         policy = rules.redrive(queue)
-        return policy if policy is not None and self.is_queue(policy[0]) else None
+        target = self._by_arn(policy[0]) if policy is not None else None
+        return (target.name, policy[1]) if policy is not None and target is not None else None
 
     def _received(self, message: StoredMessage) -> Received:
         system: dict[str, str] = orjson.loads(message.system) if message.system else {}
         system.setdefault("SenderId", self._account)
+        if (source := system.get("DeadLetterQueueSourceArn")) is not None:
+            # The store notes the name of the queue a message was moved from.
+            system["DeadLetterQueueSourceArn"] = queue_arn(self._region, self._account, source)
         system["SentTimestamp"] = str(message.sent_ms)
         system["ApproximateReceiveCount"] = str(message.receive_count)
         system["ApproximateFirstReceiveTimestamp"] = str(message.first_received_ms)
@@ -252,7 +266,7 @@ class EmbeddedQueues:
     async def delete_messages(self, name: str, receipts: Sequence[Receipt]) -> None:
         """Remove messages; an old handle does it too, one of a removed message is no error."""
         queue = self.get(name)
-        await self._store.delete(queue.arn, [receipt.id for receipt in receipts])
+        await self._store.delete(queue.name, [receipt.id for receipt in receipts])
 
     async def change_visibility(
         self, name: str, handle: str, receipt: Receipt, visibility_s: int
@@ -261,7 +275,7 @@ class EmbeddedQueues:
         queue = self.get(name)
         now_ms = self._wall_ms()
         is_changed = await self._store.change_visibility(
-            queue.arn, receipt.id, receipt.token, now_ms, now_ms + 1000 * visibility_s
+            queue.name, receipt.id, receipt.token, now_ms, now_ms + 1000 * visibility_s
         )
         if not is_changed:
             raise bad_value(

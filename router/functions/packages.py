@@ -58,6 +58,10 @@ class CodeStore:
         """The uploaded zip, or a folder's deterministic one. Raises `tree.FolderUnusable`."""
         return await asyncio.to_thread(self._zip_of, code_hash, code_path)
 
+    async def sha256_of(self, code_hash: str, code_path: str) -> str:
+        """Base64 of the SHA-256 of `zip_of`. Raises `tree.FolderUnusable`."""
+        return await asyncio.to_thread(self._sha256_of, code_hash, code_path)
+
     async def sweep(self, in_use: Collection[str]) -> int:
         """Remove packages no function uses and leftovers of a crash; how many."""
         return await asyncio.to_thread(self._sweep, frozenset(in_use))
@@ -92,6 +96,10 @@ class CodeStore:
         if _HASH.fullmatch(code_hash) and path.is_file():
             return path.read_bytes()
         return tree.deterministic_zip(Path(code_path))
+
+    def _sha256_of(self, code_hash: str, code_path: str) -> str:
+        digest = hashlib.sha256(self._zip_of(code_hash, code_path)).digest()
+        return base64.b64encode(digest).decode()
 
     def _keep(self, name: str, fill: Callable[[Path], object]) -> None:
         """Make a folder under a temporary name; rename it once it is whole and on disk."""

@@ -72,6 +72,8 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     starting_timestamp_ms: int | None = None
     last_modified_ms: int
     tags: dict[str, str] = {}
+    extra: dict[str, object] = {}
+    """Members stored and returned without effect: MetricsConfig, KMSKeyArn."""
     owner: Owner | None = None
 
 

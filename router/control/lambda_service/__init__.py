@@ -1,0 +1,1 @@
+"""Lambda: functions, their invocation, event source mappings; one class per area."""

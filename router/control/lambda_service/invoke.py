@@ -1,0 +1,162 @@
+"""Invoke: run a function now and answer with what it says (`functions-and-invocation.md` 6)."""
+
+import base64
+import binascii
+from typing import Any, Final, Protocol
+
+import orjson
+
+from router.control.context import Context
+from router.control.errors import ApiError, not_supported
+from router.control.lambda_service.names import LATEST, FunctionRef, not_found, parse_ref
+from router.control.lambda_service.states import Transitions
+from router.functions.resolve import has_qualifier
+from router.model.errors import NotFound, NotInvoked
+from router.model.function import InvokeReply
+from router.model.resources import Function
+from router.store.catalog import Catalog
+
+CLIENT_CONTEXT_BYTES_MAX: Final = 3_583
+"""Longest client context, encoded (Lambda quota)."""
+
+Params = dict[str, Any]
+
+
+class Invoker(Protocol):
+    """Runs functions for callers who wait."""
+
+    async def invoke(
+        self,
+        function: Function,
+        qualifier: str | None,
+        payload: bytes,
+        *,
+        request_id: str | None = None,
+        client_context: bytes | None = None,
+        trace_id: str | None = None,
+    ) -> InvokeReply:
+        """Run it now. Raises `NotInvoked`, `NotFound`."""
+
+
+class Invocations:
+    """The operation Invoke."""
+
+    def __init__(self, catalog: Catalog, invoker: Invoker, transitions: Transitions) -> None:
+        self._catalog = catalog
+        self._invoker = invoker
+        self._transitions = transitions
+
+    async def invoke(self, context: Context, params: Params) -> Params:
+        """Invoke. A function's own error is a success of the call."""
+        ref = parse_ref(context, params["FunctionName"], params.get("Qualifier"))
+        kind = params.get("InvocationType", "RequestResponse")
+        if kind == "Event":
+            raise not_supported("lambda", "Invoke with InvocationType Event")
+        for member in ("DurableExecutionName", "TenantId"):
+            if params.get(member):
+                raise not_supported("lambda", f"Invoke with {member}")
+        function = self._find(ref)
+        payload = check_payload(params.get("Payload") or b"")
+        client_context = read_client_context(params.get("ClientContext"))
+        if kind == "DryRun":
+            return {"StatusCode": 204}
+        await self._transitions.settled(ref.name)
+        try:
+            reply = await self._invoker.invoke(
+                function,
+                ref.qualifier,
+                payload,
+                request_id=context.request_id,
+                client_context=client_context,
+                trace_id=context.headers.get("X-Amzn-Trace-Id"),
+            )
+        except NotInvoked as error:
+            raise _not_invoked(ref, error) from None
+        except NotFound:
+            raise _missing(ref) from None
+        result: Params = {
+            "StatusCode": 200,
+            "ExecutedVersion": LATEST,
+            "Payload": reply.payload,
+        }
+        if reply.error_type is not None:
+            result["FunctionError"] = "Unhandled"
+        if params.get("LogType") == "Tail":
+            result["LogResult"] = base64.b64encode(reply.log_tail).decode()
+        return result
+
+    def _find(self, ref: FunctionRef) -> Function:
+        function = self._catalog.functions.get(ref.name)
+        if function is None or not has_qualifier(function, ref.qualifier):
+            raise _missing(ref)
+        return function
+
+
+def check_payload(payload: bytes) -> bytes:
+    """The event as it goes to the function: `{}` for nothing. Raises `ApiError` if not JSON."""
+    if not payload.strip():
+        return b"{}"
+    try:
+        orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise ApiError(
+            "InvalidRequestContentException",
+            f"Could not parse request body into json: Could not parse payload into json: {error}",
+        ) from None
+    return payload
+
+
+def read_client_context(text: str | None) -> bytes | None:
+    """The client context's JSON. Raises `ApiError`."""
+    if not text:
+        return None
+    refusal = ApiError(
+        "InvalidRequestContentException",
+        "Client context must be a valid Base64-encoded JSON object.",
+    )
+    if len(text) > CLIENT_CONTEXT_BYTES_MAX:
+        raise ApiError(
+            "InvalidRequestContentException",
+            f"Client context must be no more than {CLIENT_CONTEXT_BYTES_MAX} bytes.",
+        )
+    try:
+        decoded = base64.b64decode(text, validate=True)
+        document = orjson.loads(decoded)
+    except (binascii.Error, ValueError):
+        raise refusal from None
+    if not isinstance(document, dict):
+        raise refusal
+    return decoded
+
+
+def _missing(ref: FunctionRef) -> ApiError:
+    return not_found(f"Function not found: {ref.arn(ref.qualifier or LATEST)}")
+
+
+def _not_invoked(ref: FunctionRef, error: NotInvoked) -> ApiError:
+    match error.reason:
+        case "throttled":
+            return ApiError(
+                "TooManyRequestsException",
+                "Rate Exceeded.",
+                members={
+                    "Reason": "ConcurrentInvocationLimitExceeded",
+                    "retryAfterSeconds": "1",
+                },
+            )
+        case "function_missing":
+            return _missing(ref)
+        case "stopping":
+            return ApiError(
+                "ServiceUnavailableException",
+                "The router is stopping.",
+                status=503,
+                kind="Service",
+            )
+        case _:
+            return ApiError(
+                "ServiceException",
+                f"The function could not be started: {error}",
+                status=500,
+                kind="Service",
+            )

@@ -1,0 +1,193 @@
+"""What CreateFunction takes, beyond what the model can say (`functions-and-invocation.md` 4)."""
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from router.control.errors import ApiError, ValidationFailed
+from router.control.lambda_service.names import NAME_LENGTH_MAX, invalid, not_yet
+from router.model.limits import ENVIRONMENT_BYTES_MAX, MEMORY_MB_MAX, TIMEOUT_S_MAX
+
+EPHEMERAL_MB_MAX: Final = 10_240
+TAGS_MAX: Final = 50
+
+RUNTIMES: Final = tuple(f"python3.{minor}" for minor in range(8, 16))
+"""Runtimes this version can run."""
+
+RETIRED: Final = frozenset(
+    {
+        "dotnetcore1.0",
+        "dotnetcore2.0",
+        "dotnetcore2.1",
+        "dotnetcore3.1",
+        "go1.x",
+        "nodejs",
+        "nodejs4.3",
+        "nodejs4.3-edge",
+        "nodejs6.10",
+        "nodejs8.10",
+        "nodejs10.x",
+        "nodejs12.x",
+        "nodejs14.x",
+        "python2.7",
+        "python3.6",
+        "python3.7",
+        "ruby2.5",
+        "ruby2.7",
+    }
+)
+
+RESERVED_VARIABLES: Final = frozenset(
+    {
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+        "AWS_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_LAMBDA_MAX_CONCURRENCY",
+        "AWS_LAMBDA_METADATA_API",
+        "AWS_LAMBDA_METADATA_TOKEN",
+        "AWS_LAMBDA_RUNTIME_API",
+        "AWS_REGION",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+    }
+)
+"""Set by the environment itself (`functions-and-invocation.md` 8.4)."""
+
+KEPT: Final = (
+    "CodeSigningConfigArn",
+    "DeadLetterConfig",
+    "KMSKeyArn",
+    "LoggingConfig",
+    "SnapStart",
+    "TracingConfig",
+    "VpcConfig",
+)
+"""Stored and given back without effect (`docs/compatibility.md`)."""
+
+LATER: Final = {
+    "AcceleratorConfig": "Accelerators are",
+    "CapacityProviderConfig": "Capacity providers are",
+    "DurableConfig": "Durable executions are",
+    "FileSystemConfigs": "File systems are",
+    "ImageConfig": "Container images are",
+    "Layers": "Layers are",
+    "PublishTo": "Published versions are",
+    "RuntimeConfig": "Custom runtimes are",
+    "TenancyConfig": "Tenant isolation is",
+}
+"""Refused by name when they hold anything."""
+
+
+def check_create(params: dict[str, Any], runtimes_known: tuple[str, ...]) -> None:
+    """Raise `ApiError` for settings no function here can have."""
+    for name, what in LATER.items():
+        if params.get(name):
+            raise not_yet(what)
+    if params.get("Publish"):
+        raise not_yet("Published versions are")
+    if params.get("PackageType", "Zip") != "Zip":
+        raise not_yet("Container images are")
+    if not params.get("Runtime") or not params.get("Handler"):
+        raise invalid(
+            "Runtime and Handler are mandatory parameters for functions created with deployment "
+            "packages."
+        )
+    _check_runtime(params["Runtime"], runtimes_known)
+    _check_maximum("timeout", params.get("Timeout"), TIMEOUT_S_MAX)
+    _check_maximum("memorySize", params.get("MemorySize"), MEMORY_MB_MAX)
+    storage = params.get("EphemeralStorage") or {}
+    _check_maximum("ephemeralStorage.size", storage.get("Size"), EPHEMERAL_MB_MAX)
+    check_environment((params.get("Environment") or {}).get("Variables") or {})
+    if len(params.get("Tags") or {}) > TAGS_MAX:
+        raise invalid("Number of tags exceeds resource tag limit.")
+
+
+def check_bare_name(name: str) -> None:
+    """Raise `ApiError` for a name too long to create."""
+    if len(name) > NAME_LENGTH_MAX:
+        raise invalid(
+            f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy "
+            f"constraint: Member must have length less than or equal to {NAME_LENGTH_MAX}"
+        )
+    if not re.fullmatch(r"[a-zA-Z0-9-_]+", name, re.ASCII):
+        raise invalid(
+            f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy "
+            "constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9-_]+"
+        )
+
+
+def _check_runtime(runtime: str, known: tuple[str, ...]) -> None:
+    if runtime not in known:
+        raise invalid(
+            f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum "
+            f"value set: [{', '.join(known)}] or be a valid ARN"
+        )
+    if runtime in RETIRED:
+        raise invalid(
+            f"The runtime parameter of {runtime} is no longer supported for creating or updating "
+            "AWS Lambda functions. We recommend you use a supported runtime while creating or "
+            "updating functions."
+        )
+    if runtime not in RUNTIMES:
+        raise not_yet(f"The runtime {runtime} is")
+
+
+def _check_maximum(path: str, value: int | None, limit: int) -> None:
+    """The model allows more, for kinds of functions that do not exist here."""
+    if value is not None and value > limit:
+        problem = (
+            f"Value '{value}' at '{path}' failed to satisfy constraint: "
+            f"Member must have value less than or equal to {limit}"
+        )
+        raise ValidationFailed([problem])
+
+
+def check_environment(variables: dict[str, str]) -> None:
+    """Raise `ApiError` for reserved names and for more than 4 KB."""
+    reserved = [name for name in variables if name in RESERVED_VARIABLES]
+    start = (
+        "Lambda was unable to configure your environment variables because the environment "
+        "variables you have provided "
+    )
+    if reserved:
+        raise invalid(
+            f"{start}contains reserved keys that are currently not supported for modification. "
+            f"Reserved keys used in this request: {', '.join(reserved)}"
+        )
+    measured = orjson.dumps(variables)
+    if len(measured) > ENVIRONMENT_BYTES_MAX:
+        raise invalid(f"{start}exceeded the 4KB limit. String measured: {measured.decode()}")
+
+
+def zip_of(code: dict[str, Any]) -> bytes:
+    """The uploaded package. Raises `ApiError` for other sources of code."""
+    if code.get("S3Bucket") or code.get("S3Key"):
+        raise not_yet("Code in S3 is")
+    if code.get("ImageUri"):
+        raise not_yet("Container images are")
+    package: bytes | None = code.get("ZipFile")
+    if package is None:
+        raise invalid("Please provide a source for function code.")
+    return package
+
+
+def stale_revision() -> ApiError:
+    """412: the caller saw an older function."""
+    return ApiError(
+        "PreconditionFailedException",
+        "The Revision Id provided does not match the latest Revision Id. Call the "
+        "GetFunction/GetAlias API to retrieve the latest Revision Id",
+        status=412,
+    )
