@@ -14,7 +14,7 @@ CREATE TABLE streams (
 );
 
 -- `last_position` is the counter of the shard; it only grows, also when records are trimmed.
--- `arrival_max_ms` is the latest arrival the shard ever saw.
+-- `arrival_max_ms` is the latest arrival since the shard was empty last.
 CREATE TABLE shards (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     stream_id INTEGER NOT NULL,
@@ -27,8 +27,8 @@ CREATE TABLE shards (
 -- Records that were committed together, per shard: `id` is (shard id << 40) | last position, so
 -- the segments of a shard lie together, in order, and the first one with an id above a position
 -- holds the record after it. `body` is MessagePack: [[key, arrival, size, event id, data], ...].
--- `arrival_max_ms` is the latest arrival of this and all earlier segments of the shard: it never
--- falls, so a wall time can be searched by halving even when the clock was set back.
+-- `arrival_max_ms` is the latest arrival up to the segment's end since the shard was empty last:
+-- it never falls, so a wall time can be searched by halving even when the clock was set back.
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY,
     records INTEGER NOT NULL,

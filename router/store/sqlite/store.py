@@ -97,8 +97,7 @@ class SqliteStore:
             return
         if self._collecting is not None:
             self._collecting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._collecting
+            await asyncio.wait([self._collecting])
         await self._writer.close()
         await self._reader.close()
         await asyncio.to_thread(self._checkpointer.close)

@@ -104,7 +104,7 @@ class SqliteStreams:
         self._wakes = Wakes()
         self._tails = Tails()
         self._append_kind = Kind(self._append, self._appended, is_growth=True)
-        self._trim_kind = Kind(each(_trim))
+        self._trim_kind = Kind(each(self._trim))
         self._purge_kind = Kind(each(_purge_keys))
         # Of the storage thread alone:
         self._counters: dict[tuple[str, str], _Counter] = {}
@@ -220,6 +220,19 @@ class SqliteStreams:
         for key in by_shard:
             self._wakes.wake(key)
 
+    def _trim(self, db: sqlite3.Connection, trim: _Trim) -> tuple[int, int, bool]:
+        removed = segments.remove(db, trim.shard_id, trim.up_to, TRIM_SEGMENTS)
+        if removed[1]:
+            # In an emptied shard the latest arrival starts over: what is gone must not stand
+            # for what comes. (Else the first record left is itself later than all that went.)
+            emptied = db.execute(
+                "UPDATE shards SET arrival_max_ms = 0 WHERE id = ? AND last_position = ?",
+                (trim.shard_id, removed[1]),
+            ).rowcount
+            if emptied:
+                self.forget_counters()
+        return removed
+
     def _counter(self, db: sqlite3.Connection, stream: str, shard: str) -> _Counter:
         stream_id = self._stream_id(db, stream)
         db.execute("INSERT OR IGNORE INTO shards VALUES (NULL, ?, ?, 0, 0)", (stream_id, shard))
@@ -320,10 +333,6 @@ def _trims(db: sqlite3.Connection, stream: str, before_ms: int) -> list[tuple[st
         (shard, _Trim(shard_id, segments.position_at(db, shard_id, last, before_ms)))
         for shard_id, shard, last in shards
     ]
-
-
-def _trim(db: sqlite3.Connection, trim: _Trim) -> tuple[int, int, bool]:
-    return segments.remove(db, trim.shard_id, trim.up_to, TRIM_SEGMENTS)
 
 
 def _purge_keys(db: sqlite3.Connection, now_ms: int) -> bool:

@@ -34,6 +34,10 @@ GROUP_OPERATIONS_MAX: Final = 2_048
 GROUP_BYTES_MAX: Final = 16 << 20
 """Bytes of one transaction; a single larger operation still goes alone."""
 
+SETTLING_SHARE: Final = 1.25
+"""What does not make the store larger may still wait when as much as this share of the bounds
+waits: a flood of records must not keep finished work from being written down."""
+
 MEASURE_GROUPS: Final = 32
 """The store's size is looked at once in so many groups, or bytes, below."""
 
@@ -147,8 +151,10 @@ class Writer:
         settings = self._settings
         if self._is_closing:
             raise StoreError("the store is closed")
-        if self._operations_open >= settings.waiting_operations_max or (
-            self._bytes_open + size_bytes > settings.waiting_bytes_max and self._operations_open
+        share = 1.0 if kind.is_growth else SETTLING_SHARE
+        if self._operations_open >= settings.waiting_operations_max * share or (
+            self._bytes_open + size_bytes > settings.waiting_bytes_max * share
+            and self._operations_open
         ):
             metrics.STORE_ERRORS.labels("waiting_full").inc()
             raise StoreFull("too many writes are waiting for the disk")
@@ -208,7 +214,12 @@ class Writer:
             self._bytes_open -= operation[3]
         self._hand_over()  # the thread writes the next group while the callers are told
         metrics.STORE_WAITING.set(self._operations_open)
-        self._tell(group, results)
+        try:
+            self._tell(group, results)
+        except Exception as error:  # noqa: BLE001 - the callers must have their answers
+            self._loop.call_exception_handler(
+                {"message": "the store could not tell of a commit", "exception": error}
+            )
         for (_kind, _request, future, _size), result in zip(group, results, strict=True):
             if future.done():
                 continue  # the caller was cancelled; what it asked for is written all the same

@@ -71,6 +71,17 @@ async def test_what_was_trimmed_counts_as_read(backend):
     await store.close()
 
 
+async def test_an_arrival_that_was_trimmed_does_not_stand_for_those_that_follow(store):
+    """T1: the clock ran ahead, was set back, and the shard was empty in between."""
+    await store.streams.append(record("ahead", arrival_ms=900))
+    assert await store.streams.trim(STREAM, 901, {}) == (1, 1)
+    for n, arrival_ms in enumerate((100, 110, 200)):
+        await store.streams.append(record(f"e{n}", arrival_ms=arrival_ms))
+    assert await store.streams.position_at(STREAM, "0", 150) == 3
+    assert await store.streams.trim(STREAM, 150, {}) == (2, 2)
+    assert await ids(store, after=3) == ["e2"]
+
+
 async def test_a_trimmed_position_is_never_given_again(backend):
     """`design.md` 7a: a record below the checkpoint would be lost."""
     store = backend.make()

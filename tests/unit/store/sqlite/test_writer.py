@@ -94,6 +94,11 @@ async def test_what_waits_is_bounded_in_operations(open_store, disk):
     with pytest.raises(StoreFull, match="too many"):
         await store.streams.append(record("one too many"))
     assert time.monotonic() - started < 0.2
+    # Finished work is still written down.
+    waiting += [asyncio.ensure_future(store.progress.save("m", update(n))) for n in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(StoreFull):
+        await store.progress.save("m", update(4))
     disk.delay_s = 0
     await asyncio.gather(*waiting)
     await store.streams.append(record("again"))
