@@ -39,22 +39,24 @@ def check_references(text: str, path: Path, problems: Problems) -> None:
             problems.add(path, f"dynamic reference {reference} names no secret", _FORM)
 
 
-def refuse_references(value: object, path: Path, problems: Problems) -> None:
-    """Report each reference in a value where none is allowed."""
+def refuse_references(value: object, path: Path, problems: Problems) -> bool:
+    """Report each reference in a value where none is allowed; whether there was one."""
     if isinstance(value, str):
-        if holds_reference(value):
-            problems.add(
-                path,
-                "dynamic references are not resolved here",
-                "they are allowed in Environment.Variables of functions and in Signature.Secret "
-                "of webhooks",
-            )
-    elif isinstance(value, dict):
-        for name, member in value.items():
-            refuse_references(member, (*path, name), problems)
+        if not holds_reference(value):
+            return False
+        problems.add(
+            path,
+            "dynamic references are not resolved here",
+            "they are allowed in Environment.Variables of functions and in Signature.Secret "
+            "of webhooks",
+        )
+        return True
+    members: list[tuple[str | int, object]] = []
+    if isinstance(value, dict):
+        members = list(value.items())
     elif isinstance(value, list):
-        for index, item in enumerate(value):
-            refuse_references(item, (*path, index), problems)
+        members = list(enumerate(value))
+    return any([refuse_references(inner, (*path, name), problems) for name, inner in members])  # noqa: C419 - report all
 
 
 def _hint(reference: str) -> str:

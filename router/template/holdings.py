@@ -15,7 +15,7 @@ def holdings_of(store: Store, catalog: Catalog, wall_ms: Callable[[], int]) -> H
             shards = await store.streams.stats(catalog.webhooks[name].spec.arn)
             return sum(max(0, shard.last_position - shard.oldest_position + 1) for shard in shards)
         if kind == "queue" and name in catalog.queues:
-            counts = await store.queues.counts(catalog.queues[name].arn, wall_ms())
+            counts = await store.queues.counts(name, wall_ms())
             return counts.visible + counts.in_flight + counts.delayed
         return 0
 

@@ -213,7 +213,8 @@ class _Loading:
             elsewhere = resolved
             for allowed in _REFERENCES_ALLOWED.get(kind.name, ()):
                 elsewhere = _without(elsewhere, allowed)
-            refuse_references(elsewhere, path, self._problems)
+            if refuse_references(elsewhere, path, self._problems):
+                continue
             kind.build(graph.at(logical_id), Properties(resolved, path, self._problems), draft)
             if kind.effect and logical_id in self._written["Resources"]:
                 draft.warnings.append(f"{logical_id}: {kind.name} is accepted; {kind.effect}")
@@ -241,7 +242,8 @@ class _Loading:
         for name, output in written.items():
             path: Path = ("Outputs", name, "Value")
             value = resolver.resolve(output["Value"], path)
-            refuse_references(value, path, self._problems)
+            if refuse_references(value, path, self._problems):
+                continue
             if value is NO_VALUE or isinstance(value, dict | list) or is_open(value):
                 self._problems.add(path, "must be text")
                 continue

@@ -60,6 +60,9 @@ _NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+")
 _TRUE = frozenset({"true", "yes", "on"})
 
 _TAG_TEXT = "tag:yaml.org,2002:str"
+_PLAIN_TAGS = frozenset(
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")
+)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -202,7 +205,7 @@ class _Reader:
 
     def _function(self, event: Any, path: Path) -> str | None:
         tag = event.tag
-        if tag is None or tag == "!" or tag.startswith("tag:yaml.org,2002:"):
+        if tag is None or tag == "!" or tag in _PLAIN_TAGS:
             return None
         name = tag.removeprefix("!")
         if name not in SHORT_TAGS:

@@ -121,5 +121,5 @@ def _check_type(logical_id: str, kind: str, problems: Problems) -> None:
     if kind in TYPES:
         return
     supported = f"supported: {', '.join(SUPPORTED)}"
-    hint = f"{did_you_mean(kind, (*TYPES, FUNCTION))} {supported}".strip()
+    hint = f"{did_you_mean(kind, (*TYPES, FUNCTION), likeness=0.85)} {supported}".strip()
     problems.add(("Resources", logical_id, "Type"), f"type {kind} is not supported", hint)

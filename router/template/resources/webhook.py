@@ -144,7 +144,6 @@ def _signature(at: At, properties: Properties, draft: Draft) -> Signature:
         id_header=given.text("IdHeader", pattern=HEADER_PATTERN) or None,
     )
     _check_template(given, signature)
-    _check_secrets(given, signature)
     return signature
 
 
@@ -174,7 +173,8 @@ def _secrets(at: At, given: Properties, draft: Draft) -> tuple[str, ...]:
 
 def _check_secrets(given: Properties, signature: Signature) -> None:
     """Secrets in clear must be of the scheme's form; references are looked up when needed."""
-    if not all(signature.secrets) or any(map(holds_reference, signature.secrets)):
+    secrets = signature.secrets
+    if not secrets or not all(secrets) or any(holds_reference(secret) for secret in secrets):
         return
     try:
         scheme_for(signature, signature.secrets)

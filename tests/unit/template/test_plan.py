@@ -1,0 +1,316 @@
+"""Plans against a real catalog on a real store: what changes, what is refused, what is kept."""
+
+import json
+import textwrap
+from io import StringIO
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from router.config import StoreSettings
+from router.model.resources import Owner, Queue
+from router.store.base import NewMessage, NewRecord
+from router.store.catalog import Catalog, put
+from router.store.sqlite import SqliteStore
+from router.template.apply import Applier
+from router.template.code import InPlace
+from router.template.holdings import holdings_of
+from router.template.plan import PlanRefused
+from router.template.render import plan_document, print_plan
+
+ARN = "arn:aws:router:us-east-1:000000000000:webhook/shop-Hook"
+
+TEMPLATE = """\
+    Resources:
+      Hook:
+        Type: Router::Webhook
+        Properties:
+          Path: /h
+          Signature: {Scheme: github, Secret: a-secret-in-clear}
+          Shards: 2
+      Save:
+        Type: AWS::Lambda::Function
+        Properties:
+          FunctionName: save
+          Runtime: python3.12
+          Handler: app.handler
+          Role: arn:aws:iam::000000000000:role/x
+          Code: ./code
+          Environment: {Variables: {TOKEN: one-token}}
+      Map:
+        Type: AWS::Lambda::EventSourceMapping
+        Properties:
+          EventSourceArn: !GetAtt Hook.Arn
+          FunctionName: !Ref Save
+          DestinationConfig: {OnFailure: {Destination: !GetAtt Failed.Arn}}
+      Failed:
+        Type: AWS::SQS::Queue
+        Properties: {QueueName: failed}
+    """
+
+
+@pytest.fixture
+async def store(tmp_path):
+    store = SqliteStore(tmp_path / "data", StoreSettings())
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def catalog(store):
+    catalog = Catalog(store.metadata)
+    await catalog.load()
+    return catalog
+
+
+@pytest.fixture
+def applier(catalog, store, tmp_path):
+    clock = iter(range(1_000, 1_000_000, 1_000))
+    holds = holdings_of(store, catalog, lambda: 0)
+    return Applier(catalog, InPlace(), holds, tmp_path / "inline", lambda: next(clock))
+
+
+def actions(plan):
+    return {change.logical_id: change.action for change in plan.changes}
+
+
+def changed(plan):
+    return {it.logical_id: it.action for it in plan.changes if it.action != "keep"}
+
+
+async def post(store):
+    record = NewRecord(
+        stream=ARN, shard="0", event_id="e", key="k", arrival_ms=1, data=b"x", size_bytes=1
+    )
+    await store.streams.append(record)
+
+
+async def test_first_apply_makes_everything(applier, load, catalog, folder):
+    plan = await applier.apply(load(TEMPLATE))
+    assert actions(plan) == dict.fromkeys(["Hook", "Save", "Failed", "Map"], "create")
+    save = catalog.functions["save"]
+    assert (save.code_path, save.is_in_place) == (str(folder / "code"), True)
+    assert len(save.code_hash) == 64
+    assert save.revision_id
+    assert catalog.webhooks["shop-Hook"].owner == Owner("shop", "Hook")
+    stack = catalog.stacks["shop"]
+    assert stack.members["Failed"] == ("queue", "failed")
+    assert stack.template_path == str(folder / "template.yaml")
+
+
+async def test_second_apply_changes_nothing(applier, load, catalog):
+    await applier.apply(load(TEMPLATE))
+    before = dict(catalog.functions), dict(catalog.mappings), dict(catalog.stacks)
+    plan = await applier.apply(load(TEMPLATE))
+    assert plan.is_empty
+    assert plan.catalog_changes == ()
+    assert (catalog.functions, catalog.mappings, catalog.stacks) == before
+
+
+async def test_what_was_applied_is_there_after_a_restart(applier, load, catalog, store):
+    await applier.apply(load(TEMPLATE))
+    again = Catalog(store.metadata)
+    await again.load()
+    assert again.mappings == catalog.mappings
+    assert again.functions == catalog.functions
+
+
+async def test_code_change_is_an_update_with_a_new_revision(applier, load, catalog, folder):
+    await applier.apply(load(TEMPLATE))
+    before = catalog.functions["save"]
+    (folder / "code" / "app.py").write_text("def handler(event, context):\n    return 2\n")
+    plan = await applier.apply(load(TEMPLATE))
+    assert changed(plan) == {"Save": "update"}
+    assert [it.property for it in plan.changes[1].differences or plan.changes[0].differences] == [
+        "Code"
+    ]
+    after = catalog.functions["save"]
+    assert after.code_hash != before.code_hash
+    assert after.revision_id != before.revision_id
+
+
+async def test_mapping_keeps_its_uuid_and_its_switch(applier, load, catalog):
+    await applier.apply(load(TEMPLATE))
+    (mapping,) = catalog.mappings.values()
+    off = msgspec.structs.replace(mapping, is_enabled=False)
+    await catalog.commit([put("mapping", mapping.uuid, off)])
+    text = TEMPLATE.replace(
+        "FunctionName: !Ref Save\n", "FunctionName: !Ref Save\n          BatchSize: 5\n"
+    )
+    plan = await applier.apply(load(text))
+    assert changed(plan) == {"Map": "update"}
+    after = catalog.mappings[mapping.uuid]
+    assert (after.batch_size, after.is_enabled) == (5, False)
+    explicit = text.replace("BatchSize: 5", "Enabled: true")
+    await applier.apply(load(explicit))
+    assert catalog.mappings[mapping.uuid].is_enabled
+
+
+async def test_secret_values_are_in_no_plan(applier, load):
+    await applier.apply(load(TEMPLATE))
+    text = TEMPLATE.replace("one-token", "two-token").replace("a-secret-in-clear", "b-secret")
+    plan = await applier.plan(load(text))
+    found = {it.property: (it.before, it.after) for c in plan.changes for it in c.differences}
+    hidden = ("(not shown)", "(not shown)")
+    assert found == {"Environment.Variables.TOKEN": hidden, "Signature.Secret": hidden}
+    shown = StringIO()
+    print_plan(plan, Console(file=shown, width=200))
+    for secret in ("one-token", "two-token", "a-secret-in-clear", "b-secret"):
+        assert secret not in json.dumps(plan_document(plan))
+        assert secret not in shown.getvalue()
+
+
+async def test_empty_queue_and_stream_go_with_their_mapping(applier, load, catalog):
+    await applier.apply(load(TEMPLATE))
+    only_function = TEMPLATE.partition("      Map:")[0].replace("Hook", "Other")
+    plan = await applier.apply(load(only_function.replace("/h", "/other")))
+    assert changed(plan) == {
+        "Other": "create",
+        "Map": "delete",
+        "Hook": "delete",
+        "Failed": "delete",
+    }
+    assert not catalog.mappings
+    assert not catalog.queues
+    assert set(catalog.webhooks) == {"shop-Other"}
+
+
+async def test_queue_that_holds_messages_stays(applier, load, catalog, store):
+    await applier.apply(load(TEMPLATE))
+    message = NewMessage(
+        queue="failed", message_id="m", body="b", sent_ms=0, visible_ms=0, expires_ms=10**12
+    )
+    await store.queues.send([message])
+    without = TEMPLATE.partition("      Failed:")[0].replace(
+        "          DestinationConfig: {OnFailure: {Destination: !GetAtt Failed.Arn}}\n", ""
+    )
+    with pytest.raises(PlanRefused, match=r"queue Failed: it holds 1 records.*--allow-data-loss"):
+        await applier.apply(load(without))
+    assert "failed" in catalog.queues
+    (mapping,) = catalog.mappings.values()
+    assert mapping.destination_arn is not None, "nothing of a refused plan is done"
+    plan = await applier.apply(load(without), allow_data_loss=True)
+    assert changed(plan) == {"Map": "update", "Failed": "delete"}
+    assert (await store.queues.counts("failed", 0)).visible == 0
+
+
+async def test_stream_that_holds_records_stays(applier, load, catalog, store):
+    await applier.apply(load(TEMPLATE))
+    await post(store)
+    without = TEMPLATE.replace("Hook", "Renamed").replace("/h", "/renamed")
+    with pytest.raises(PlanRefused, match="webhook Hook: it holds 1 records"):
+        await applier.apply(load(without))
+    assert set(catalog.webhooks) == {"shop-Hook"}
+    plan = await applier.apply(load(without), allow_data_loss=True)
+    assert changed(plan) == {"Renamed": "create", "Map": "replace", "Hook": "delete"}
+
+
+async def test_shards_change_only_while_the_stream_is_empty(applier, load, catalog, store):
+    await applier.apply(load(TEMPLATE))
+    four = TEMPLATE.replace("Shards: 2", "Shards: 4")
+    await applier.apply(load(four))
+    assert catalog.webhooks["shop-Hook"].spec.shards == 4
+    await post(store)
+    with pytest.raises(PlanRefused, match=r"Shards cannot change from 4 to 2 while .* 1 records"):
+        await applier.apply(load(TEMPLATE))
+    assert catalog.webhooks["shop-Hook"].spec.shards == 4
+
+
+async def test_what_the_api_made_is_untouched(applier, load, catalog):
+    by_hand = Queue(
+        name="failed", arn="arn:aws:sqs:us-east-1:000000000000:failed", created_s=1, modified_s=1
+    )
+    other = msgspec.structs.replace(by_hand, name="other")
+    await catalog.commit([put("queue", "failed", by_hand), put("queue", "other", other)])
+    with pytest.raises(PlanRefused, match="queue failed exists and was made through the API"):
+        await applier.apply(load(TEMPLATE))
+    await applier.apply(load(TEMPLATE.replace("QueueName: failed", "QueueName: mine")))
+    assert catalog.queues["failed"] == by_hand
+    assert catalog.queues["other"] == other
+
+
+async def test_stacks_do_not_take_from_each_other(applier, load, catalog):
+    await applier.apply(load(TEMPLATE))
+    with pytest.raises(PlanRefused, match="belongs to stack shop"):
+        await applier.apply(load(TEMPLATE, stack_name="second"))
+    text = TEMPLATE.replace(": save", ": save2").replace(": failed", ": failed2")
+    with pytest.raises(PlanRefused, match="webhook shop-Hook listens on /h already"):
+        await applier.apply(load(text, stack_name="second"))
+    await applier.apply(load(text.replace("/h", "/h2"), stack_name="second"))
+    assert set(catalog.functions) == {"save", "save2"}
+
+
+async def test_references_must_lead_somewhere(applier, load):
+    text = """\
+        Resources:
+          Map:
+            Type: AWS::Lambda::EventSourceMapping
+            Properties:
+              EventSourceArn: arn:aws:router:us-east-1:000000000000:webhook/shop-Hook
+              FunctionName: FUNCTION
+        """
+    with pytest.raises(PlanRefused, match=r"stream .*shop-Hook does not exist"):
+        await applier.apply(load(text, stack_name="other"))
+    await applier.apply(load(TEMPLATE))
+    with pytest.raises(PlanRefused, match="function FUNCTION does not exist"):
+        await applier.apply(load(text, stack_name="other"))
+    with pytest.raises(PlanRefused, match="maps the same stream to the same function"):
+        await applier.apply(load(text.replace("FUNCTION", "save"), stack_name="other"))
+
+
+async def test_webhook_another_stack_reads_stays(applier, load):
+    await applier.apply(load(TEMPLATE))
+    reader = TEMPLATE.replace("!GetAtt Hook.Arn", ARN).replace(": save", ": save2")
+    reader = reader.replace(": failed", ": failed2").replace("/h", "/h2")
+    await applier.apply(load(reader, stack_name="reader"))
+    without = TEMPLATE.replace("Hook", "Renamed").replace("/h", "/renamed")
+    with pytest.raises(PlanRefused, match=r"webhook Hook: mapping Map \(.*\) needs it"):
+        await applier.apply(load(without))
+
+
+async def test_inline_code_is_written_by_what_it_holds(applier, load, catalog, tmp_path):
+    text = """\
+        Resources:
+          F:
+            Type: AWS::Lambda::Function
+            Properties:
+              FunctionName: inline
+              Runtime: python3.12
+              Handler: index.handler
+              Role: arn:aws:iam::000000000000:role/x
+              Code: {ZipFile: "x = 1"}
+        """
+    await applier.apply(load(text))
+    function = catalog.functions["inline"]
+    assert not function.is_in_place
+    assert function.code_path.startswith(str(tmp_path / "inline"))
+    assert (tmp_path / "inline").joinpath(function.code_path, "index.py").read_text() == "x = 1"
+    assert (await applier.plan(load(text))).is_empty
+
+
+async def test_plan_for_people_and_programs(applier, load):
+    plan = await applier.plan(load(TEMPLATE))
+    shown = StringIO()
+    print_plan(plan, Console(file=shown, width=300))
+    lines = shown.getvalue().splitlines()
+    assert "+ function save (Save)" in lines
+    assert "4 to create." in lines
+    document = plan_document(plan)
+    assert document["changes"][0]["action"] == "create"
+    assert (document["stack"], document["empty"], document["refused"]) == ("shop", False, 0)
+    json.dumps(document)
+    await applier.apply(load(TEMPLATE))
+    shown = StringIO()
+    print_plan(await applier.plan(load(TEMPLATE)), Console(file=shown, width=300))
+    assert shown.getvalue().splitlines()[-1] == "Nothing to change."
+
+
+async def test_folders_in_place_are_hashed_again_only_when_touched(folder):
+    in_place = InPlace()
+    first = await in_place(folder / "code")
+    assert await in_place(folder / "code") is first
+    (folder / "code" / "more.py").write_text(textwrap.dedent("x = 1"))
+    second = await in_place(folder / "code")
+    assert second.hash != first.hash

@@ -1,0 +1,551 @@
+"""Templates that must not load: each problem names resource, property, line and a way out."""
+
+import textwrap
+
+import pytest
+
+HOOK = """\
+Resources:
+  Hook:
+    Type: Router::Webhook
+    Properties:
+      Path: /h
+      Signature: {Scheme: none}
+"""
+
+FUNCTION = """\
+Resources:
+  Save:
+    Type: AWS::Lambda::Function
+    Properties:
+      Runtime: python3.12
+      Handler: app.handler
+      Role: arn:aws:iam::000000000000:role/x
+      Code: ./code
+"""
+
+SAM = """\
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Save:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: app.handler
+      CodeUri: ./code
+"""
+
+MAPPING = (
+    FUNCTION
+    + HOOK.removeprefix("Resources:\n")
+    + """\
+  Map:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties:
+      FunctionName: !Ref Save
+      EventSourceArn: !GetAtt Hook.Arn
+"""
+)
+
+QUEUE = """\
+Resources:
+  Jobs:
+    Type: AWS::SQS::Queue
+    Properties:
+"""
+
+
+def below(text: str, *lines: str) -> str:
+    return text + "".join(f"      {line}\n" for line in lines)
+
+
+CASES = {
+    # Function
+    "misspelt property": (below(FUNCTION, "Tiemout: 3"), "Save", "Tiemout", 9, "mean Timeout?"),
+    "timeout range": (below(FUNCTION, "Timeout: 901"), "Save", "Timeout", 9, "between 1 and 900"),
+    "memory range": (below(FUNCTION, "MemorySize: 64"), "Save", "MemorySize", 9, "between 128"),
+    "not a number": (below(FUNCTION, "Timeout: soon"), "Save", "Timeout", 9, "whole number"),
+    "reserved variable": (
+        below(FUNCTION, "Environment:", "  Variables:", "    AWS_REGION: x"),
+        "Save",
+        "Environment.Variables.AWS_REGION",
+        11,
+        "reserved",
+    ),
+    "variable name": (
+        below(FUNCTION, "Environment: {Variables: {1a: x}}"),
+        "Save",
+        "Environment.Variables.1a",
+        9,
+        "no name",
+    ),
+    "environment size": (
+        below(FUNCTION, "Environment:", f"  Variables: {{BIG: {'x' * 4097}}}"),
+        "Save",
+        "Environment.Variables",
+        10,
+        "more than 4096",
+    ),
+    "environment null": (
+        below(FUNCTION, "Environment:", "  Variables:", "    A1:"),
+        "Save",
+        "Environment.Variables.A1",
+        11,
+        "has no value",
+    ),
+    "runtime unknown": (
+        FUNCTION.replace("python3.12", "python4"),
+        "Save",
+        "Runtime",
+        5,
+        "unknown runtime 'python4' (supported: python3.8",
+    ),
+    "runtime later": (
+        FUNCTION.replace("python3.12", "nodejs22.x"),
+        "Save",
+        "Runtime",
+        5,
+        "not run here yet",
+    ),
+    "no handler": (
+        FUNCTION.replace("      Handler: app.handler\n", ""),
+        "Save",
+        "Handler",
+        4,
+        "is required",
+    ),
+    "missing folder": (
+        FUNCTION.replace("./code", "./nowhere"),
+        "Save",
+        "Code",
+        8,
+        "./nowhere does not exist",
+    ),
+    "missing folder in SAM": (
+        SAM.replace("./code", "./nowhere"),
+        "Save",
+        "Code",
+        8,
+        "./nowhere does not exist",
+    ),
+    "code is a file": (
+        FUNCTION.replace("./code", "./code/app.py"),
+        "Save",
+        "Code",
+        8,
+        "not a folder",
+    ),
+    "code in S3": (
+        FUNCTION.replace("./code", "{S3Bucket: b, S3Key: k}"),
+        "Save",
+        "Code",
+        8,
+        "local folder or inline",
+    ),
+    "container image": (
+        below(FUNCTION, "PackageType: Image"),
+        "Save",
+        "PackageType",
+        9,
+        "not run (use a folder)",
+    ),
+    "layers": (below(FUNCTION, "Layers: [x]"), "Save", "Layers", 9, "not supported"),
+    "inline handler": (
+        FUNCTION.replace("./code", "{ZipFile: x}"),
+        "Save",
+        "Handler",
+        6,
+        "such as index.handler",
+    ),
+    "role": (FUNCTION.replace("arn:aws:iam", "arn:aws:sts"), "Save", "Role", 7, "does not match"),
+    # SAM
+    "SAM property": (below(SAM, "Handlr: x"), "Save", "Handlr", 9, "did you mean Handler?"),
+    "SAM timeout": (below(SAM, "Timeout: 1000"), "Save", "Timeout", 9, "between 1 and 900"),
+    "SAM globals": (
+        SAM + "Globals:\n  Function:\n    MemorySize: 1\n",
+        "Save",
+        "MemorySize",
+        11,
+        "between 128",
+    ),
+    "SAM event": (
+        below(SAM, "Events:", "  Push:", "    Type: Schedule"),
+        "Save",
+        "Events.Push.Type",
+        11,
+        "events of type Schedule are not supported yet",
+    ),
+    "SAM event property": (
+        below(SAM, "Events:", "  Push:", "    Type: SQS", "    Properties: {Queu: x}"),
+        "Save",
+        "Events.Push.Properties.Queu",
+        12,
+        "not defined",
+    ),
+    "SAM event source": (
+        below(
+            SAM,
+            "Events:",
+            "  Push:",
+            "    Type: SQS",
+            "    Properties:",
+            "      BatchSize: 10",
+            "      Queue: arn:aws:sqs:us-east-1:000000000000:q",
+        ),
+        "SavePush",
+        "EventSourceArn",
+        12,
+        "SQS queues are not supported as sources yet",
+    ),
+    "SAM without transform": (
+        SAM.partition("\n")[2],
+        "Save",
+        "Type",
+        3,
+        "Transform: AWS::Serverless-2016-10-31",
+    ),
+    # Mapping
+    "mapping source": (
+        MAPPING.replace("!GetAtt Hook.Arn", "arn:aws:kinesis:us-east-1:000000000000:stream/s"),
+        "Map",
+        "EventSourceArn",
+        18,
+        "Kinesis streams are not supported as sources yet (use !GetAtt of a Router::Webhook",
+    ),
+    "no source": (
+        MAPPING.replace("      EventSourceArn: !GetAtt Hook.Arn\n", ""),
+        "Map",
+        "EventSourceArn",
+        16,
+        "is required",
+    ),
+    "other region": (
+        MAPPING.replace("!GetAtt Hook.Arn", "arn:aws:router:mars-1:000000000000:webhook/x"),
+        "Map",
+        "EventSourceArn",
+        18,
+        "not of this region",
+    ),
+    "batch size": (below(MAPPING, "BatchSize: 0"), "Map", "BatchSize", 19, "1 and 10000"),
+    "window": (
+        below(MAPPING, "MaximumBatchingWindowInSeconds: 301"),
+        "Map",
+        "MaximumBatchingWindowInSeconds",
+        19,
+        "0 and 300",
+    ),
+    "factor": (
+        below(MAPPING, "ParallelizationFactor: 11"),
+        "Map",
+        "ParallelizationFactor",
+        19,
+        "1 and 10",
+    ),
+    "record age": (
+        below(MAPPING, "MaximumRecordAgeInSeconds: 59"),
+        "Map",
+        "MaximumRecordAgeInSeconds",
+        19,
+        "neither -1 (forever) nor between 60 and 604800",
+    ),
+    "response type": (
+        below(MAPPING, "FunctionResponseTypes: [ReportBatchItemFailure]"),
+        "Map",
+        "FunctionResponseTypes[0]",
+        19,
+        "did you mean ReportBatchItemFailures?",
+    ),
+    "filters": (
+        below(MAPPING, "FilterCriteria: {Filters: []}"),
+        "Map",
+        "FilterCriteria",
+        19,
+        "filters are not supported yet",
+    ),
+    "tumbling window": (
+        below(MAPPING, "TumblingWindowInSeconds: 5"),
+        "Map",
+        "TumblingWindowInSeconds",
+        19,
+        "not supported yet",
+    ),
+    "on success": (
+        below(MAPPING, "DestinationConfig: {OnSuccess: {Destination: x}}"),
+        "Map",
+        "DestinationConfig.OnSuccess",
+        19,
+        "no OnSuccess",
+    ),
+    "destination": (
+        below(MAPPING, "DestinationConfig:", "  OnFailure: {Destination: arn:aws:s3:::bucket}"),
+        "Map",
+        "DestinationConfig.OnFailure.Destination",
+        20,
+        "s3 is not supported here yet",
+    ),
+    "starting position": (
+        below(MAPPING, "StartingPosition: NOW"),
+        "Map",
+        "StartingPosition",
+        19,
+        "'NOW' is not one of TRIM_HORIZON, LATEST, AT_TIMESTAMP",
+    ),
+    "timestamp": (
+        below(MAPPING, "StartingPosition: AT_TIMESTAMP"),
+        "Map",
+        "StartingPositionTimestamp",
+        16,
+        "is required",
+    ),
+    "qualifier": (
+        MAPPING.replace("FunctionName: !Ref Save", "FunctionName: !Sub '${Save}:live'"),
+        "Map",
+        "FunctionName",
+        17,
+        "no version or alias live",
+    ),
+    # Queue
+    "fifo": (below(QUEUE, "FifoQueue: true"), "Jobs", "FifoQueue", 5, "use a standard queue"),
+    "fifo name": (below(QUEUE, "QueueName: a.fifo"), "Jobs", "QueueName", 5, "FIFO"),
+    "visibility": (
+        below(QUEUE, "VisibilityTimeout: 50000"),
+        "Jobs",
+        "VisibilityTimeout",
+        5,
+        "0 and 43200",
+    ),
+    "redrive": (
+        below(QUEUE, "RedrivePolicy: {maxReceiveCount: 3}"),
+        "Jobs",
+        "RedrivePolicy.deadLetterTargetArn",
+        5,
+        "is required",
+    ),
+    # Webhook
+    "webhook property": (below(HOOK, "Shard: 4"), "Hook", "Shard", 7, "did you mean Shards?"),
+    "webhook path": (HOOK.replace("/h", "h?x"), "Hook", "Path", 5, "does not match"),
+    "scheme": (HOOK.replace("none", "githup"), "Hook", "Signature.Scheme", 6, "mean github?"),
+    "scheme later": (
+        HOOK.replace("none", "stripe"),
+        "Hook",
+        "Signature.Scheme",
+        6,
+        "not supported",
+    ),
+    "no secret": (
+        HOOK.replace("none", "github"),
+        "Hook",
+        "Signature.Secret",
+        6,
+        "{{resolve:secretsmanager:NAME}}",
+    ),
+    "three secrets": (
+        HOOK.replace("none", "github, Secret: [a, b, c]"),
+        "Hook",
+        "Signature.Secret",
+        6,
+        "at most 2",
+    ),
+    "partition key": (below(HOOK, "PartitionKey: body.id"), "Hook", "PartitionKey", 7, "$.a.b"),
+    "deduplicate": (
+        below(HOOK, "Deduplicate: {WindowSeconds: 5}"),
+        "Hook",
+        "Deduplicate.Key",
+        7,
+        "is required",
+    ),
+    "shards": (below(HOOK, "Shards: 0"), "Hook", "Shards", 7, "1 and 256"),
+    "retention": (below(HOOK, "RetentionSeconds: 5"), "Hook", "RetentionSeconds", 7, "60 and"),
+    "generic member": (
+        HOOK.replace("none", "github, Secret: a, Header: X"),
+        "Hook",
+        "Signature.Header",
+        6,
+        "belongs to Scheme hmac-sha256",
+    ),
+    "template field": (
+        HOOK.replace("none", "hmac-sha256, Secret: a, Header: X, Template: '{timestamp}{body}'"),
+        "Hook",
+        "Signature.TimestampHeader",
+        6,
+        "is required",
+    ),
+    # References
+    "unknown reference": (
+        below(HOOK, "PartitionKey: !Ref Key"),
+        "Hook",
+        "PartitionKey.Ref",
+        7,
+        "refers to Key, which is no resource or parameter here",
+    ),
+    "unknown attribute": (
+        MAPPING.replace("Hook.Arn", "Hook.Arm"),
+        "Map",
+        "EventSourceArn.Fn::GetAtt",
+        18,
+        "did you mean Arn?",
+    ),
+    "malformed secret": (
+        HOOK.replace("none", 'github, Secret: "{{resolve:secretsmanager}}"'),
+        "Hook",
+        "Signature.Secret",
+        6,
+        "malformed dynamic reference",
+    ),
+    "secret with a JSON key": (
+        HOOK.replace("none", 'github, Secret: "{{resolve:secretsmanager:a:SecretString:b}}"'),
+        "Hook",
+        "Signature.Secret",
+        6,
+        "only the secret's name",
+    ),
+    "secret out of the folder": (
+        HOOK.replace("none", 'github, Secret: "{{resolve:secretsmanager:../etc/passwd}}"'),
+        "Hook",
+        "Signature.Secret",
+        6,
+        "names no secret",
+    ),
+    "secret elsewhere": (
+        HOOK.replace("/h", '"/{{resolve:secretsmanager:a}}"'),
+        "Hook",
+        "Path",
+        5,
+        "not resolved here",
+    ),
+    "part of a variable": (
+        below(FUNCTION, 'Environment: {Variables: {AA: "x{{resolve:ssm-secure:a}}"}}'),
+        "Save",
+        "Environment.Variables.AA",
+        9,
+        "must be the whole value",
+    ),
+    # Shape
+    "unsupported type": (
+        HOOK.replace("Router::Webhook", "AWS::SNS::Topic"),
+        "Hook",
+        "Type",
+        3,
+        "type AWS::SNS::Topic is not supported (supported: AWS::Serverless::Function",
+    ),
+    "misspelt type": (
+        HOOK.replace("Router::Webhook", "Router::WebHook"),
+        "Hook",
+        "Type",
+        3,
+        "did you mean Router::Webhook?",
+    ),
+    "resource member": (
+        HOOK.replace("Properties", "Property"),
+        "Hook",
+        "Property",
+        4,
+        "did you mean Properties?",
+    ),
+    "logical id": (HOOK.replace("Hook", "My-Hook"), "My-Hook", "", 2, "letters and digits"),
+    "given twice": (below(HOOK, "Path: /x"), "Hook", "Path", 7, "first in line 5"),
+    "depends on nothing": (
+        HOOK + "    DependsOn: Hok\n",
+        "Hook",
+        "DependsOn",
+        7,
+        "did you mean Hook?",
+    ),
+    "unknown condition": (
+        HOOK + "    Condition: IsProd\n",
+        "Hook",
+        "Condition",
+        7,
+        "unknown condition IsProd",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_problem_names_resource_property_line_and_hint(case, refuse):
+    text, resource, prop, line, said = CASES[case]
+    found = [str(problem) for problem in refuse(text)]
+    problems = [
+        problem
+        for problem in refuse(text)
+        if (problem.resource, problem.property, problem.line) == (resource, prop, line)
+    ]
+    assert len(problems) == 1, found
+    assert said in str(problems[0]), found
+    assert len(found) == 1, found
+
+
+def test_file_and_place_lead_the_text(refuse, folder):
+    (problem,) = refuse(below(HOOK, "Shard: 4"))
+    text = f"{folder}/template.yaml:7:7: Hook.Shard: unknown property of Router::Webhook"
+    assert str(problem) == f"{text} (did you mean Shards?)"
+
+
+def test_everything_wrong_is_said_at_once(refuse):
+    text = below(MAPPING, "BatchSize: 0", "Bisect: true").replace("/h", "h")
+    text = text.replace("python3.12", "cobol")
+    assert [(problem.resource, problem.property) for problem in refuse(text)] == [
+        ("Save", "Runtime"),
+        ("Hook", "Path"),
+        ("Map", "BatchSize"),
+        ("Map", "Bisect"),
+    ]
+
+
+def test_two_webhooks_on_one_path(refuse):
+    text = HOOK + HOOK.removeprefix("Resources:\n").replace("Hook", "Other")
+    (problem,) = refuse(text)
+    assert (problem.resource, problem.property, problem.line) == ("Other", "Path", 10)
+
+
+def test_two_mappings_of_one_stream_to_one_function(refuse):
+    again = MAPPING.partition("  Map:\n")[2]
+    (problem,) = refuse(f"{MAPPING}  Again:\n{again}")
+    assert "Map maps the same stream to the same function" in problem.text
+
+
+def test_circle_of_resources(refuse):
+    problems = refuse(HOOK + "    DependsOn: Hook\n")
+    assert [problem.text for problem in problems] == ["resources depend on each other: Hook → Hook"]
+
+
+def test_name_made_of_itself(refuse):
+    problems = refuse(below(QUEUE, "QueueName: !GetAtt Jobs.QueueName"))
+    assert "depends on itself" in [problem.text for problem in problems]
+
+
+def test_unreadable_file(refuse, load, folder):
+    from router.template.load import load_template
+    from router.template.problems import TemplateRefused
+
+    with pytest.raises(TemplateRefused, match="cannot be read: No such file"):
+        load_template(folder / "nothing.yaml")
+
+
+def test_output_problems(refuse):
+    text = HOOK + textwrap.dedent(
+        """\
+        Outputs:
+          A: {Value: !GetAtt Hook.Nope}
+          B: {Valu: 1}
+          C: {Value: "{{resolve:secretsmanager:a}}"}
+          D: {Value: [1]}
+        """
+    )
+    found = {(problem.resource, problem.line): problem.text for problem in refuse(text)}
+    assert found == {("B", 9): "must be a mapping with a Value"}
+    found = refuse(text.replace("Valu:", "Value:"))
+    assert [(problem.section, problem.resource, problem.line) for problem in found] == [
+        ("Outputs", "A", 8),
+        ("Outputs", "C", 10),
+        ("Outputs", "D", 11),
+    ]
+
+
+def test_unknown_section_and_transform(refuse):
+    found = refuse("Transform: Macro\nResorces: {}\n" + HOOK)
+    assert [(problem.section, problem.line) for problem in found] == [
+        ("Transform", 1),
+        ("Resorces", 2),
+    ]
+    assert found[1].hint == "did you mean Resources?"
