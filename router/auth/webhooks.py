@@ -160,7 +160,9 @@ class GenericHmac:
             "{timestamp}": (timestamp or "").encode("latin-1"),
             "{id}": (message_id or "").encode("latin-1"),
         }
-        signed = b"".join([values.get(part) or part.encode() for part in self._parts])
+        signed = b"".join(
+            [values[part] if part in values else part.encode() for part in self._parts]
+        )
         return self._match(self._keys, signed, given[len(self._prefix) :])
 
 

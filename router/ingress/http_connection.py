@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, cast
 import structlog
 
 from router.ingress import http_values as values
-from router.ingress.http_reader import Phase, RequestReader, Turn
+from router.ingress.http_reader import HEAD, IDLE, RequestReader, Turn
 from router.ingress.http_values import Refusal, Request, Response, render
 
 if TYPE_CHECKING:
@@ -230,18 +230,16 @@ class Connection(asyncio.Protocol):
             self._server.forget(self)
         elif reader is None or self._is_closing or self._is_write_paused:
             transport.abort()
-        elif reader.phase is Phase.IDLE:
+        elif reader.phase == IDLE:
             self._close(is_lingering=False)
         else:
-            reader.refuse(values.HEAD_LATE if reader.phase is Phase.HEAD else values.BODY_LATE)
+            reader.refuse(values.HEAD_LATE if reader.phase == HEAD else values.BODY_LATE)
             self._advance()
 
     def stop(self) -> None:
         """Close when idle; else after the answer to what has begun."""
         reader = self._reader
-        if reader is None or (
-            self._task is None and reader.phase is Phase.IDLE and not reader.turns
-        ):
+        if reader is None or (self._task is None and reader.phase == IDLE and not reader.turns):
             self._close(is_lingering=False)
 
     def abort(self) -> None:

@@ -6,8 +6,6 @@ lengths); every bound is ours and is checked while bytes come in, not when a req
 
 from collections import deque
 from collections.abc import Callable
-from enum import IntEnum
-from functools import lru_cache
 from typing import Any, Final
 
 import httptools
@@ -76,21 +74,28 @@ class Turn(msgspec.Struct, frozen=True):
     """To give back to `Memory` once answered."""
 
 
-class Phase(IntEnum):
-    """Where the input stands."""
-
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
+IDLE: Final = 0
+HEAD: Final = 1
+BODY: Final = 2
+"""Where the input stands: `RequestReader.phase`. Plain numbers, looked at often."""
 
 
 class _Stop(Exception):
     """Ends parsing from inside a parser callback."""
 
 
-@lru_cache(maxsize=512)
+_LOWER: Final[dict[bytes, str]] = {}
+"""Header names seen before, in lower case. Senders use the same few again and again."""
+
+NAMES_KEPT_MAX: Final = 1024
+
+
 def _lower(name: bytes) -> str:
-    return name.lower().decode("latin-1")
+    lower = name.lower().decode("latin-1")
+    if len(_LOWER) >= NAMES_KEPT_MAX:
+        _LOWER.clear()
+    _LOWER[name] = lower
+    return lower
 
 
 class RequestReader:
@@ -111,7 +116,7 @@ class RequestReader:
         self.turns: deque[Turn] = deque()
         self.is_over = False
         self.is_cut = False
-        self.phase = Phase.IDLE
+        self.phase = IDLE
         self.stage = 0
         self._handler = handler
         self._limits = limits
@@ -124,12 +129,10 @@ class RequestReader:
         self._reset()
 
     def _reset(self) -> None:
-        self.phase = Phase.IDLE
+        self.phase = IDLE
         self._url = b""
-        self._headers: list[tuple[str, str]] = []
-        self._framing: dict[str, str] = {}
-        self._hosts = 0
-        self._head_bytes = 0
+        self._headers: dict[str, str] = {}
+        self._repeated: dict[str, list[str]] | None = None
         self._head: Head | None = None
         self._policy: BodyPolicy | None = None
         self._refusal: Response | None = None
@@ -139,6 +142,7 @@ class RequestReader:
         self._chunks: list[bytes] = []
         self._body_bytes = 0
         self._held_bytes = 0
+        self._head_bytes = 0
         self._loose_bytes = 0
         """Fed since the head began or the last body byte came, and not seen again yet."""
 
@@ -192,7 +196,7 @@ class RequestReader:
         if self._refusal is not None:
             # Refused, and more body is to come: say so now instead of waiting for it.
             self._end(self._refusal)
-        elif self.phase is not Phase.IDLE or data.isspace():
+        elif self.phase != IDLE or data.isspace():
             # Empty lines before a request are allowed, but not for ever.
             is_seen = len(self.turns) > turns or self._body_bytes > body_bytes
             self._check_loose(0 if is_seen or self.stage > stage else len(data))
@@ -204,9 +208,9 @@ class RequestReader:
             self.refuse(self._too_large())
 
     def _too_large(self) -> Refusal:
-        if self.phase is Phase.BODY:
+        if self.phase == BODY:
             return values.MALFORMED
-        return values.HEAD_TOO_LARGE if self._headers or self._url == b"" else values.URL_TOO_LONG
+        return values.HEAD_TOO_LARGE if self._headers or not self._url else values.URL_TOO_LONG
 
     def _on_parser_error(self, error: httptools.HttpParserError) -> None:
         if self.is_over:
@@ -226,9 +230,9 @@ class RequestReader:
         self._is_upgrading = False
         self._parser = httptools.HttpRequestParser(self)
         framing = "".join(
-            f"{name}: {self._framing[name]}\r\n"
+            f"{name}: {self._headers[name]}\r\n"
             for name in ("content-length", "transfer-encoding")
-            if name in self._framing
+            if name in self._headers
         )
         self._is_replaying = True
         self._feed_slice(f"POST / HTTP/1.1\r\nhost: -\r\n{framing}\r\n".encode("latin-1"))
@@ -271,7 +275,7 @@ class RequestReader:
         if self.is_over or len(self.turns) >= self._limits.pipelined_max:
             self.is_over = self.is_cut = True
             raise _Stop
-        self.phase = Phase.HEAD
+        self.phase = HEAD
         self.stage += 1
 
     def on_url(self, url: bytes) -> None:
@@ -284,40 +288,49 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
-        if self.phase is not Phase.HEAD:
+        if self.phase != HEAD:
             return  # a trailer of a chunked body, or a replayed head
-        self._head_bytes += len(name) + len(value) + 4
-        lower, text = _lower(name), value.decode("latin-1")
-        self._headers.append((lower, text))
-        if lower in _FRAMING_HEADERS:
-            self._framing[lower] = text
-            self._hosts += lower == "host"
-        limits = self._limits
-        if self._head_bytes > limits.head_bytes_max or len(self._headers) > limits.headers_max:
+        lower = _LOWER.get(name) or _lower(name)
+        if lower in self._headers:
+            self._repeat(lower, value.decode("latin-1"))
+        else:
+            self._headers[lower] = value.decode("latin-1")
+
+    def _repeat(self, name: str, value: str) -> None:
+        if name in _FRAMING_HEADERS:
+            self._stop(values.REPEATED)
+        if self._repeated is None:
+            self._repeated = {}
+        self._repeated.setdefault(name, [self._headers[name]]).append(value)
+        if len(self._repeated[name]) > self._limits.headers_max:
             self._stop(values.HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """The head is complete: ask the handler."""
         if self._is_replaying:
             return
-        self._check_head()
-        self.phase = Phase.BODY
+        self.phase = BODY
         self.stage += 1
-        parser, framing = self._parser, self._framing
+        parser, headers = self._parser, self._headers
+        if self._repeated:
+            headers.update({name: ",".join(texts) for name, texts in self._repeated.items()})
         self._is_persistent = parser.should_keep_alive()
         self._is_upgrading = parser.should_upgrade()
+        self._check_head(headers)
+        method = parser.get_method().decode()
+        if method == "CONNECT":
+            self._stop(values.NO_TUNNEL)
         path, _, query = self._target().partition("?")
-        length = framing.get("content-length")
+        length = headers.get("content-length")
         head = self._head = Head(
-            parser.get_method().decode("latin-1"),
+            method,
             path,
             query,
-            self._headers,
+            headers,
+            self._repeated,
             None if length is None else int(length),
             self._peer,
         )
-        if head.method == "CONNECT":
-            self._stop(values.NO_TUNNEL)
         answer = self._handler.on_head(head)
         if isinstance(answer, Response):
             self._refusal = answer
@@ -325,8 +338,31 @@ class RequestReader:
             self._policy = answer
             self._admit(answer, head)
 
+    def _check_head(self, headers: dict[str, str]) -> None:
+        limits = self._limits
+        self._head_bytes = sum(map(len, headers)) + sum(map(len, headers.values()))
+        if self._head_bytes > limits.head_bytes_max or len(headers) > limits.headers_max:
+            self._stop(values.HEAD_TOO_LARGE)
+        # Without a Connection header only HTTP/1.1 is persistent; asking costs more than knowing.
+        if not self._is_persistent or "connection" in headers:
+            self._check_version(headers)
+        if "host" not in headers and not self._is_legacy:
+            self._stop(values.NO_HOST)
+        coding = headers.get("transfer-encoding")
+        if coding is not None and coding.strip().lower() != "chunked":
+            self._stop(values.UNKNOWN_CODING)
+
+    def _check_version(self, headers: dict[str, str]) -> None:
+        version = self._parser.get_http_version()
+        if version == "1.0":
+            self._is_legacy = True
+            if "transfer-encoding" in headers:
+                self._stop(values.MALFORMED)
+        elif version != "1.1":
+            self._stop(values.UNKNOWN_VERSION)
+
     def _admit(self, policy: BodyPolicy, head: Head) -> None:
-        expectation = self._framing.get("expect")
+        expectation = self._headers.get("expect")
         if expectation is not None and not self._is_legacy:
             if expectation.lower() != "100-continue":
                 self._stop(values.UNKNOWN_EXPECTATION)
@@ -338,21 +374,6 @@ class RequestReader:
         if not self._memory.has(cost + length):
             self._stop(values.NO_ROOM)
         self._hold(cost)
-
-    def _check_head(self) -> None:
-        version = self._parser.get_http_version()
-        if version == "1.1":
-            if self._hosts != 1:
-                self._stop(values.NO_HOST)
-        elif version == "1.0":
-            self._is_legacy = True
-            if "transfer-encoding" in self._framing:
-                self._stop(values.MALFORMED)
-        else:
-            self._stop(values.UNKNOWN_VERSION)
-        coding = self._framing.get("transfer-encoding")
-        if coding is not None and coding.strip().lower() != "chunked":
-            self._stop(values.UNKNOWN_CODING)
 
     def _target(self) -> str:
         """Path and query; the absolute form of a proxy's request loses scheme and host."""

@@ -17,14 +17,17 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class Head(msgspec.Struct, frozen=True):
-    """A request before its body. Header names are lower-case; repeated ones stay apart."""
+    """A request before its body."""
 
     method: str
     path: str
     """As sent: percent signs are not decoded."""
     query: str
     """What follows the question mark, as sent."""
-    headers: list[tuple[str, str]]
+    headers: dict[str, str]
+    """Names are lower-case; the values of a repeated one are joined by commas."""
+    repeated: dict[str, list[str]] | None
+    """Headers that came more than once, with each value; None when there are none."""
     content_length: int | None
     """None: no body, or a chunked one."""
     peer: str
@@ -142,7 +145,8 @@ def _refusal(reason: str, status: int, message: str, headers: Pairs = JSON_HEADE
 
 
 MALFORMED: Final = _refusal("malformed", 400, "The request is not well-formed HTTP.")
-NO_HOST: Final = _refusal("malformed", 400, "Exactly one Host header is needed.")
+NO_HOST: Final = _refusal("malformed", 400, "The Host header is missing.")
+REPEATED: Final = _refusal("malformed", 400, "A header that may come once is repeated.")
 BAD_TARGET: Final = _refusal("malformed", 400, "The request target is not a path.")
 UNKNOWN_CODING: Final = _refusal("malformed", 501, "Only chunked transfer coding is understood.")
 UNKNOWN_VERSION: Final = _refusal("malformed", 505, "Only HTTP/1.1 and HTTP/1.0 are understood.")

@@ -249,7 +249,7 @@ class WebhookIngress:
     def _record(self, route: Route, request: Request, now_s: float) -> NewRecord | Response:
         """The record of a genuine request, or why it is refused."""
         head, body = request.head, request.body
-        headers = join_pairs(head.headers)
+        headers = head.headers
         scheme = route.scheme(now_s)
         if scheme is None:
             return _refuse(route, "secret_unusable", MISCONFIGURED)

@@ -1,0 +1,65 @@
+"""A client that says exactly what it is told to, byte by byte."""
+
+import asyncio
+import socket
+import struct
+
+import msgspec
+
+
+class Reply(msgspec.Struct):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Client:
+    """One raw connection."""
+
+    def __init__(self, reader, writer):
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def reply(self, *, has_body: bool = True) -> Reply:
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
+        line, *lines = head.decode().split("\r\n")[:-2]
+        headers = dict(text.split(": ", 1) for text in lines)
+        size = int(headers.get("content-length", 0)) if has_body else 0
+        return Reply(int(line.split()[1]), headers, await self.reader.readexactly(size))
+
+    async def is_closed(self, wait_s: float = 5.0) -> bool:
+        """Whether the server closes without saying another word."""
+        try:
+            return await asyncio.wait_for(self.reader.read(1), wait_s) == b""
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+    def reset(self) -> None:
+        """Leave without a goodbye: the other end is told by a reset."""
+        socket_ = self.writer.get_extra_info("socket")
+        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def close(self) -> None:
+        self.writer.close()
+        try:
+            await self.writer.wait_closed()
+        except (ConnectionError, OSError):
+            return
+
+
+async def connect(address) -> Client:
+    return Client(*await asyncio.open_connection(*address))
+
+
+def post(body: bytes = b"", path: str = "/echo", **headers: str) -> bytes:
+    """A well-formed POST; underscores in names become hyphens."""
+    lines = [f"POST {path} HTTP/1.1", "Host: test", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body

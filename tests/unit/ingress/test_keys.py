@@ -1,0 +1,159 @@
+"""Partition and deduplication keys."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.ingress.keys import BodyUnreadable, parse_key
+from router.model.errors import ConfigError
+
+BODY = json.dumps(
+    {
+        "a": {"b": "deep", "list": [{"b": "first"}, 7, {"b": "third"}]},
+        "text": 'quote " and é',
+        "number": 12,
+        "yes": True,
+        "no": False,
+        "nothing": None,
+        "empty": "",
+        "with space": 1,
+    },
+    ensure_ascii=False,
+)
+
+
+def read(path, text=BODY, headers=()):
+    return parse_key(path).read(dict(headers), text)
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("$.a.b", "deep"),
+        ("$.a.list[0].b", "first"),
+        ("$.a.list[2].b", "third"),
+        ("$.a.list[1]", "7"),
+        ("$.a.list[1].b", None),
+        ("$.a.list[3]", None),
+        ("$.a.list", None),
+        ("$.a", None),
+        ("$.text", 'quote " and é'),
+        ("$.number", "12"),
+        ("$.number.more", None),
+        ("$.number[0]", None),
+        ("$.a[0]", None),
+        ("$.yes", "true"),
+        ("$.no", "false"),
+        ("$.nothing", None),
+        ("$.nothing.more", None),
+        ("$.empty", None),
+        ("$.missing.more", None),
+        ("$.with space", "1"),
+    ],
+)
+def test_body_paths(path, key):
+    assert read(path) == key
+
+
+@pytest.mark.parametrize("number", ["123456789012345678901234567890", "0.1000", "1e400", "-0"])
+def test_numbers_keep_their_digits(number):
+    """Two large ids must not become one: the second would be dropped as a duplicate."""
+    assert read("$.id", f'{{"id": {number} }}') == number
+
+
+def test_an_item_of_a_list_at_the_top():
+    assert read("$[1].a", '[0, {"a": "x"}]') == "x"
+    assert read("$.a", "[1]") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        '{"a": 1',
+        '{"a": 1} x',
+        "{'a': 1}",
+        '{"a": NaN}',
+        '{"a": "\\ud800"}',
+        "[1, 2",
+        '"unfinished',
+        "nul",
+        "[" * 100_000,
+        '{"x":' * 100_000 + "1" + "}" * 100_000,
+        None,
+    ],
+)
+@pytest.mark.parametrize("path", ["$.a", "$.a.b", "$[0].a"])
+def test_what_is_not_json_is_said_to_be_so(path, text):
+    with pytest.raises(BodyUnreadable):
+        read(path, text)
+
+
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(st.characters(codec="utf-8"))),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("abc"), inner, max_size=3)
+    ),
+    max_leaves=20,
+)
+
+
+@given(
+    values, st.lists(st.one_of(st.sampled_from("abc"), st.integers(0, 2)), min_size=1, max_size=4)
+)
+def test_paths_find_what_walking_finds(value, steps):
+    path = "$" + "".join(f".{step}" if isinstance(step, str) else f"[{step}]" for step in steps)
+    wanted = value
+    for step in steps:
+        if isinstance(step, str):
+            wanted = wanted.get(step) if isinstance(wanted, dict) else None
+        else:
+            has = isinstance(wanted, list) and step < len(wanted)
+            wanted = wanted[step] if has else None
+    if isinstance(wanted, bool | int) and wanted is not None:
+        wanted = json.dumps(wanted)
+    if not isinstance(wanted, str) or not wanted:
+        wanted = None
+    elif len(wanted) > 256:
+        return
+    assert read(path, json.dumps(value)) == wanted
+
+
+def test_headers_need_no_body():
+    assert read("header.X-GitHub-Delivery", None, {"x-github-delivery": "d1"}) == "d1"
+    assert read("header.X-Other", None, {"x-github-delivery": "d1"}) is None
+    assert read("header.X-Empty", None, {"x-empty": ""}) is None
+
+
+def test_long_keys_are_told_apart_by_their_digest():
+    long, other = "k" * 256 + "a", "k" * 256 + "b"
+    keys = {read("header.k", None, {"k": text}) for text in (long, other)}
+    assert len(keys) == 2
+    assert all(key.startswith("sha256:") and len(key) == 71 for key in keys)
+    assert read("header.k", None, {"k": "k" * 256}) == "k" * 256
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "$",
+        "$.",
+        "a.b",
+        "$a",
+        "$.a[",
+        "$.a[x]",
+        "$.a[-1]",
+        "$..a",
+        "header.",
+        "header.a b",
+        "body",
+        "$" + ".a" * 17,
+    ],
+)
+def test_paths_that_cannot_be_understood(text):
+    with pytest.raises(ConfigError):
+        parse_key(text)
