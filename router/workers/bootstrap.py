@@ -41,8 +41,14 @@ class Fault(Exception):
         self.trace = trace or []
 
 
+def prepare() -> None:
+    """What all environments have in common: done once in a zygote, so that no fork has to."""
+    child_output.open_streams()
+    child_output.set_up_logging()
+
+
 def enter(start: "dict[str, Any]") -> None:
-    """Make this process look like a Lambda environment: variables, folder, path, streams.
+    """Make this process look like a Lambda environment: variables, folder, path.
 
     Imports nothing of the function. `start["paths"]` says where the function sees its folders.
     """
@@ -62,14 +68,12 @@ def enter(start: "dict[str, Any]") -> None:
     sys.path[:] = first + kept + last
     sys.dont_write_bytecode = True
     sys.argv = [""]
-    child_output.open_streams()
 
 
 def run(start: "dict[str, Any]", frames_fd: int) -> None:
     """Load the handler and serve frames until the router closes the socket."""
     reader = os.fdopen(frames_fd, "rb", READ_BUFFER_BYTES, closefd=False)
     facts = start["facts"]
-    request_ids = child_output.set_up_logging()
     try:
         handler = load_handler(facts["handler"])
     except Fault as fault:
@@ -83,7 +87,7 @@ def run(start: "dict[str, Any]", frames_fd: int) -> None:
     encode = result_encoder(facts["runtime"])
     while (frame := read_frame(reader)) is not None:
         header = json.loads(frame[0])
-        request_ids.request_id = header["id"]
+        child_output.REQUEST_IDS.request_id = header["id"]
         kind, error_type, reply = answer(handler, encode, facts, header, frame[1])
         child_output.flush_streams()
         rss_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

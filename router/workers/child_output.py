@@ -16,7 +16,10 @@ INDENT = "\u00a0"
 
 
 def open_streams() -> None:
-    """Make `sys.stdin`, `sys.stdout` and `sys.stderr` anew on descriptors 0, 1 and 2."""
+    """Make `sys.stdin`, `sys.stdout` and `sys.stderr` anew on descriptors 0, 1 and 2.
+
+    The zygote does it once: its forks write to what their own descriptors are by then.
+    """
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = open(  # noqa: SIM115
@@ -62,7 +65,10 @@ class LambdaHandler(logging.Handler):
             self.handleError(record)
 
 
-def set_up_logging() -> RequestIdFilter:
+REQUEST_IDS = RequestIdFilter()
+
+
+def set_up_logging() -> None:
     """Give the root logger its one handler, as the Lambda runtime does."""
     formatter = logging.Formatter(
         "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
@@ -71,10 +77,8 @@ def set_up_logging() -> RequestIdFilter:
     formatter.converter = time.gmtime
     handler = LambdaHandler()
     handler.setFormatter(formatter)
-    request_ids = RequestIdFilter()
-    handler.addFilter(request_ids)
+    handler.addFilter(REQUEST_IDS)
     logging.root.addHandler(handler)
-    return request_ids
 
 
 def write_error(document: "dict[str, Any]") -> None:

@@ -27,6 +27,7 @@ def main() -> None:
     bootstrap = importlib.import_module("_router_workers.bootstrap")
     error: BaseException | None = None
     try:
+        bootstrap.prepare()
         bootstrap.enter(start)
         bootstrap.run(start, frames_fd)
     except BaseException as caught:  # noqa: BLE001

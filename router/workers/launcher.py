@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
 
 import structlog
 
@@ -20,13 +19,27 @@ from router.model.errors import RouterError
 from router.model.function import FunctionVersion
 from router.workers import environment, wire
 from router.workers.invocation import facts_of
+from router.workers.isolation.groups import Groups
+from router.workers.isolation.plan import Planner
 from router.workers.logs import LogWriter
 from router.workers.output import Output
 from router.workers.process import Environment
 from router.workers.runtime_folder import RuntimeFolder
-from router.workers.zygote_client import FOLDER, SpawnRefused, Zygote, ZygoteDied
+from router.workers.zygote_client import (
+    FOLDER,
+    KILLED_STATUS,
+    SpawnRefused,
+    Zygote,
+    ZygoteDied,
+)
 
 log = structlog.get_logger()
+
+PROCESSES_MAX = 1_024
+"""Processes and threads of one environment (Lambda quota)."""
+
+REMEMBERED_MAX = 10_000
+"""Code hashes for which it is remembered which zygote suits them."""
 
 Variables = Callable[[FunctionVersion], Mapping[str, str]]
 """Variables of a function: its own with secrets resolved, or credentials and endpoints."""
@@ -39,18 +52,6 @@ class StartFailed(RouterError):
     retryable = True
 
 
-class Planner(Protocol):
-    """What says how an environment locks itself in: `workers.isolation.plan.Planner`."""
-
-    def host(self) -> dict[str, Any]:
-        """For the zygote, once."""
-
-    def environment(
-        self, function: FunctionVersion, *, task: str, tmp: str, runtime: str, read_only: list[str]
-    ) -> dict[str, Any]:
-        """For one environment."""
-
-
 class Launcher:
     """Makes environments and looks after the zygotes they come from."""
 
@@ -60,27 +61,37 @@ class Launcher:
         logs: LogWriter,
         *,
         planner: Planner,
+        groups: Groups | None = None,
         resolve_environment: Variables,
         extra_environment: Variables,
         runtime: RuntimeFolder,
         runtimes: Mapping[str, str],
     ) -> None:
-        """`runtimes`: runtime name → interpreter; other Python runtimes use the router's own."""
+        """`groups`: control groups limit memory; without them the pool watches it. Joining one
+        costs several ms of a cold start where the kernel waits for a grace period (v1).
+
+        `runtimes`: runtime name → interpreter; other Python runtimes use the router's own.
+        """
         self._folder = Path(data_dir).absolute() / "environments"
         self._logs = logs
         self._planner = planner
+        self._groups = groups
+        self._groups_left: set[str] = set()
         self._resolve_environment = resolve_environment
         self._extra_environment = extra_environment
         self._runtime = runtime
         self._runtimes = runtimes
         self._zygotes: dict[tuple[str, bool], Zygote] = {}
         self._lock = asyncio.Lock()
+        self._suits: dict[tuple[str, str], bool] = {}
         self._warned: set[str] = set()
 
     async def start(self) -> None:
         """Remove what a crashed router left and start the zygotes. Raises `ZygoteDied`."""
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, mode=0o711)
+        if self._groups is not None:
+            await asyncio.to_thread(self._groups.sweep)
         await self._zygote(own_interpreter(), preloads=False)
         if self._runtime.packages:
             await self._zygote(own_interpreter(), preloads=True)
@@ -89,6 +100,8 @@ class Launcher:
         """End the zygotes and everything below them."""
         zygotes, self._zygotes = list(self._zygotes.values()), {}
         await asyncio.gather(*(zygote.stop() for zygote in zygotes))
+        if self._groups is not None:
+            await asyncio.to_thread(self._groups.close)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def launch(
@@ -115,17 +128,23 @@ class Launcher:
         if environment.WRAPPER in user:
             raise StartFailed(f"{environment.WRAPPER} is not supported")
         fresh = environment.needs_fresh_exec(function, user)
-        preloads = not fresh and not self._runtime.is_shadowed_by(function.code_path)
+        preloads = not fresh and await self._preloads(function)
         zygote = await self._zygote_or_fail(interpreter, preloads=preloads)
         stream = _log_stream(function.version)
         tmp = tmp_path or self.make_tmp()
-        plan = self._planner.environment(
-            function,
-            task=function.code_path,
-            tmp=tmp,
-            runtime=self._runtime.path,
-            read_only=[str(FOLDER)] * fresh + [self._runtime.path] * preloads,
-        )
+        group = uuid.uuid4().hex if self._groups is not None else ""
+        try:
+            plan = self._planner.environment(
+                function,
+                task=function.code_path,
+                tmp=tmp,
+                runtime=self._runtime.path,
+                read_only=[str(FOLDER)] * fresh + [self._runtime.path] * preloads,
+                cgroup=self._make_group(group, function.memory_mb),
+            )
+        except (RouterError, OSError) as error:
+            await self.remove_tmp(tmp)
+            raise StartFailed(str(error)) from error
         message = {
             "start": {
                 "facts": facts_of(function, stream),
@@ -138,13 +157,39 @@ class Launcher:
         }
         output = Output(function.name, stream, self._logs)
         output.begin(first_line)
-        env = Environment(zygote, output, tmp_path=tmp, on_end=on_end)
+        env = Environment(zygote, output, tmp_path=tmp, group=group, on_end=on_end)
         on_made(env)
         try:
             frame = await env.start(message, timeout_ms)
         except (ZygoteDied, SpawnRefused) as error:
             raise StartFailed(str(error)) from error
         return env, frame
+
+    @property
+    def limits_memory(self) -> bool:
+        """Whether the kernel keeps environments to the memory of their function."""
+        return self._groups is not None
+
+    def release(self, env: Environment) -> None:
+        """After the end of an environment: learn whether memory was its end, drop its group."""
+        if self._groups is None:
+            return
+        if env.status == KILLED_STATUS and self._groups.oom_killed(env.group):
+            env.is_out_of_memory = True
+        self._groups_left.add(env.group)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove groups whose last processes took a moment to go; to be called now and then."""
+        if self._groups is not None:
+            self._groups_left = {
+                name for name in self._groups_left if not self._groups.remove(name)
+            }
+
+    def _make_group(self, name: str, memory_mb: int) -> tuple[str, ...]:
+        if self._groups is None:
+            return ()
+        return self._groups.make(name, memory_mb << 20, PROCESSES_MAX)
 
     def make_tmp(self) -> str:
         """A new private folder."""
@@ -181,6 +226,14 @@ class Launcher:
             await zygote.start(self._planner.host())
             self._zygotes[key] = zygote
             return zygote
+
+    async def _preloads(self, function: FunctionVersion) -> bool:
+        key = (function.code_path, function.code_hash)
+        if key not in self._suits:
+            while len(self._suits) >= REMEMBERED_MAX:
+                del self._suits[next(iter(self._suits))]
+            self._suits[key] = await asyncio.to_thread(self._runtime.suits, function.code_path)
+        return self._suits[key]
 
     def _interpreter(self, runtime: str) -> str:
         if runtime in self._runtimes:

@@ -42,6 +42,8 @@ class Output:
         self._partial = b""
         self._tail: collections.deque[str] = collections.deque()
         self._tail_bytes = 0
+        self._pending: Line | None = None
+        """A START line nothing has followed yet."""
         self._allowance = float(BURST_BYTES)
         self._refilled_at = time.monotonic()
         self._dropped_bytes = 0
@@ -51,17 +53,26 @@ class Output:
         """Start the tail of an invocation with its START line."""
         self._tail.clear()
         self._tail_bytes = 0
-        self.write((text,))
+        self._pending = (time.time_ns() // 1_000_000, text)
 
     def write(self, texts: tuple[str, ...]) -> None:
-        """Add platform lines (START, END, REPORT), each without its newline."""
+        """Add platform lines, each without its newline."""
         now_ms = time.time_ns() // 1_000_000
         self._keep([(now_ms, text) for text in texts])
 
     def end(self, texts: tuple[str, ...]) -> bytes:
         """Take in all output of the invocation, add its last lines; the last 4 KB of it all."""
         self.drain()
-        self.write(texts)
+        start = self._pending
+        if start is None:
+            self.write(texts)
+        else:  # a silent function, the usual case: all its lines at once
+            self._pending = None
+            now_ms = time.time_ns() // 1_000_000
+            lines = [start, *((now_ms, text) for text in texts)]
+            text = "\n".join([start[1], *texts]) + "\n"
+            self._writer.append(self._function, self._stream, lines, len(text))
+            return text.encode()[-LOG_TAIL_BYTES:]
         return ("\n".join(self._tail) + "\n").replace("\r", "\n").encode()[-LOG_TAIL_BYTES:]
 
     def drain(self) -> None:
@@ -137,6 +148,9 @@ class Output:
         self._keep([(now_ms, line.decode("utf-8", "replace")) for line in lines])
 
     def _keep(self, lines: list[Line]) -> None:
+        if self._pending is not None:
+            lines.insert(0, self._pending)
+            self._pending = None
         size = 0
         tail = self._tail
         for _, text in lines:

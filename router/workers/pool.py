@@ -9,8 +9,7 @@ import collections
 import contextlib
 import os
 import time
-from collections.abc import Coroutine, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 import structlog
@@ -47,8 +46,6 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Most processes, busy and idle."""
     idle_s: float = 600.0
     """An idle environment ends after this time."""
-    watches_memory: bool = True
-    """False where a control group limits memory."""
 
 
 class Pool:
@@ -72,7 +69,7 @@ class Pool:
     async def start(self) -> None:
         """Start the zygotes. Raises `ZygoteDied` when no interpreter comes up."""
         await self._launcher.start()
-        if self._settings.watches_memory:
+        if not self._launcher.limits_memory:
             self._memory.start()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="pool-housekeeping")
 
@@ -95,7 +92,10 @@ class Pool:
                 reply = await self._invoke_cold(request, key, meters)
             else:
                 meters.idle -= 1
-                reply = await self._run(env, key, meters, invocation.run(env, request, None))
+                try:
+                    reply = await invocation.run(env, request, None)
+                finally:
+                    self._release(env, key, meters)
         finally:
             self._busy -= 1
             meters.busy -= 1
@@ -138,22 +138,13 @@ class Pool:
         idle = self._idle.get(key)
         return idle.pop() if idle else None
 
-    async def _run(
-        self,
-        env: Environment,
-        key: Key,
-        meters: "Meters",
-        running: Coroutine[Any, Any, InvokeReply],
-    ) -> InvokeReply:
-        try:
-            return await running
-        finally:
-            if env.is_alive and not env.is_retired and not self._is_closing:
-                env.idle_since = time.monotonic()
-                self._idle.setdefault(key, collections.deque()).append(env)
-                meters.idle += 1
-            else:
-                env.kill()
+    def _release(self, env: Environment, key: Key, meters: "Meters") -> None:
+        if env.is_alive and not env.is_retired and not self._is_closing:
+            env.idle_since = time.monotonic()
+            self._idle.setdefault(key, collections.deque()).append(env)
+            meters.idle += 1
+        else:
+            env.kill()
 
     async def _invoke_cold(self, request: InvokeRequest, key: Key, meters: "Meters") -> InvokeReply:
         function = request.function
@@ -176,7 +167,10 @@ class Pool:
             return cold.failure()
         meters.cold_starts.inc()
         meters.cold_start_duration.observe(cold.init_ms / 1000)
-        return await self._run(env, key, meters, cold.invoke(env))
+        try:
+            return await cold.invoke(env)
+        finally:
+            self._release(env, key, meters)
 
     def _adopt(self, env: Environment, function: FunctionVersion) -> None:
         self._living[env] = function
@@ -184,6 +178,7 @@ class Pool:
     def _on_end(self, env: Environment) -> None:
         function = self._living.pop(env, None)
         env.output.close()
+        self._launcher.release(env)
         if function is None:
             self._remove_folder(env.tmp_path)
             return
@@ -232,6 +227,7 @@ class Pool:
     async def _keep_house(self) -> None:
         while True:
             await asyncio.sleep(min(HOUSEKEEPING_S, self._settings.idle_s / 2))
+            self._launcher.tidy()
             oldest = time.monotonic() - self._settings.idle_s
             for key in list(self._idle):
                 idle = self._idle[key]

@@ -38,11 +38,14 @@ class Environment(asyncio.Protocol):
         output: Output,
         *,
         tmp_path: str,
+        group: str = "",
         on_end: Callable[["Environment"], None],
     ) -> None:
         """`on_end` is called once when the process is gone, in or between invocations."""
         self.output = output
         self.tmp_path = tmp_path
+        self.group = group
+        """Its control group; empty without one."""
         self.pid = 0
         self.idle_since = 0.0
         self.is_retired = False
@@ -83,7 +86,7 @@ class Environment(asyncio.Protocol):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         ours.setblocking(False)
         fds = (theirs.detach(), self.output.write_fd)
-        self._expect(timeout_ms)
+        answer = self._expect(timeout_ms)
         self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=ours)
         try:
             self.pid = await self._zygote.spawn(message, fds, self._on_exit)
@@ -92,16 +95,25 @@ class Environment(asyncio.Protocol):
             self.is_retired = True
             self._end()
             raise
-        return await self._wait()
+        return await self._result(answer)
 
     async def call(self, header: bytes, payload: bytes, timeout_ms: int) -> wire.Frame | None:
         """Send one invocation and wait for its answer; None when the process ended instead."""
-        self._expect(timeout_ms)
+        answer = self._expect(timeout_ms)
         if self._transport is None or self._transport.is_closing():
             self.kill()
         else:
             self._transport.write(wire.encode(wire.INVOKE, header, payload))
-        return await self._wait()
+        return await self._result(answer)
+
+    async def _result(self, answer: "asyncio.Future[wire.Frame | None]") -> wire.Frame | None:
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.kill()
+            raise
+        finally:
+            self._answer = None
 
     def kill(self) -> None:
         """SIGKILL the process and its group. `on_end` follows."""
@@ -147,14 +159,15 @@ class Environment(asyncio.Protocol):
 
     # the rest
 
-    def _expect(self, timeout_ms: int) -> None:
+    def _expect(self, timeout_ms: int) -> "asyncio.Future[wire.Frame | None]":
         self._answer = answer = self._loop.create_future()
         if self._is_ended:
             answer.set_result(None)
-            return
+            return answer
         self._deadline = time.monotonic() + timeout_ms / 1000
         if self._timer is None or self._deadline < self._timer_at:
             self._set_timer()
+        return answer
 
     def _set_timer(self) -> None:
         # One timer serves many short calls: when it fires it looks at the current deadline.
@@ -162,17 +175,6 @@ class Environment(asyncio.Protocol):
             self._timer.cancel()
         self._timer_at = self._deadline
         self._timer = self._loop.call_later(self._deadline - time.monotonic(), self._on_timer)
-
-    async def _wait(self) -> wire.Frame | None:
-        if (answer := self._answer) is None:
-            return None
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            self.kill()
-            raise
-        finally:
-            self._answer = None
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -17,6 +17,13 @@ import msgspec
 ROOT = "boto3"
 """The package whose closure handlers may import without shipping it."""
 
+MENTION = b"boto"
+"""What a source file that uses it contains."""
+
+SCANNED_FILES_MAX = 500
+SCANNED_BYTES_MAX = 256 * 1024
+"""How much of a function is read to find that out."""
+
 PRELOAD = ("boto3", "boto3.session", "botocore.session", "botocore.client", "botocore.httpsession")
 """Modules loaded in the zygote. Modules only: a client would share sockets and credentials."""
 
@@ -29,15 +36,19 @@ class RuntimeFolder(msgspec.Struct, frozen=True):
     packages: frozenset[str]
     preload: tuple[str, ...] = PRELOAD
 
-    def is_shadowed_by(self, code_path: str) -> bool:
-        """Whether the code ships a package of the same name: then nothing may be preloaded."""
+    def suits(self, code_path: str) -> bool:
+        """Whether an environment for this code is best forked with boto3 loaded already.
+
+        Never when the code ships a package of the same name: it must get its own. And only when a
+        source file speaks of it: forking a larger process takes longer. Blocks for a few ms.
+        """
         if not self.packages:
-            return True
+            return False
         with contextlib.suppress(OSError):
             for name in os.listdir(code_path):  # noqa: PTH208
                 if name.partition(".")[0] in self.packages:
-                    return True
-        return False
+                    return False
+        return _mentions(Path(code_path), MENTION)
 
 
 NONE = RuntimeFolder("", frozenset())
@@ -69,9 +80,25 @@ def build(data_dir: str | Path) -> RuntimeFolder:
     packages = {
         item.name.removesuffix(".py")
         for item in target.iterdir()
-        if not item.name.endswith(".dist-info")
+        if not item.name.endswith(".dist-info") and item.name != "__pycache__"
     }
     return RuntimeFolder(str(target), frozenset(packages))
+
+
+def _mentions(code: Path, word: bytes) -> bool:
+    left = SCANNED_FILES_MAX
+    for folder, folders, names in os.walk(code):
+        folders.sort()
+        for name in sorted(names):
+            if not name.endswith(".py"):
+                continue
+            left -= 1
+            if left < 0:
+                return False
+            with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as file:  # noqa: PTH118, PTH123
+                if word in file.read(SCANNED_BYTES_MAX):
+                    return True
+    return False
 
 
 def _closure() -> dict[str, importlib.metadata.Distribution]:

@@ -36,40 +36,11 @@ PR_SET_CHILD_SUBREAPER = 36
 SWEEP_ROUNDS_MAX = 20
 """Killing an orphan hands its children on to the zygote; this often it looks again."""
 
-PRELOADED = [
-    "base64",
-    "collections",
-    "copy",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "email.utils",
-    "functools",
-    "hashlib",
-    "hmac",
-    "html",
-    "http.client",
-    "io",
-    "itertools",
-    "json",
-    "logging",
-    "math",
-    "operator",
-    "pathlib",
-    "random",
-    "re",
-    "secrets",
-    "string",
-    "subprocess",
-    "tempfile",
-    "threading",
-    "time",
-    "traceback",
-    "typing",
-    "urllib.parse",
-    "urllib.request",
-    "uuid",
-]
+PRELOADED = (
+    *("base64", "collections", "copy", "dataclasses", "datetime", "decimal", "functools"),
+    *("hashlib", "hmac", "itertools", "math", "operator", "pathlib", "random", "re", "string"),
+    *("time", "typing", "urllib.parse", "uuid"),
+)
 """Parts of the standard library that handlers import most, shared by all environments."""
 
 Message = dict[str, Any]
@@ -155,7 +126,8 @@ class Zygote:
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
                     preloaded.append(name)
-        gc.collect()
+        self._bootstrap.prepare()
+        # No collection first: it would leave holes all over, which forks fill page by page.
         gc.freeze()
         self._send({"op": "ready", "preloaded": preloaded})
 
