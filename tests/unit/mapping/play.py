@@ -13,15 +13,13 @@ from router.mapping.shard import RunAhead
 from router.mapping.stream_engine import StreamEngine
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, NotRun, Outcome, PartlySucceeded, Succeeded
-from router.model.progress import LaneHead, LaneProgress, ProgressUpdate, ShardProgress
+from router.model.progress import LaneHead, ProgressUpdate, ShardProgress
 from router.model.record import Record
 
 WALL_MS = 1_772_446_498_204
 """Wall time at monotonic 0."""
 
 nothing = None
-
-type_ = type
 
 
 def spec_of(**settings) -> MappingSpec:
@@ -184,7 +182,6 @@ def _update_fits(update: ProgressUpdate, position, lane, lane_position, head, fa
         and lane in (None, update.lane.lane)
         and lane_position in (None, update.lane.position)
         and factor in (None, update.factor)
-        and (update.lane.head and update.lane.head.first_failure_wall_ms) is not False
         and _headless_time(update.lane.head) == head
     )
 
@@ -275,4 +272,9 @@ class Play:
         return next(command for command in reversed(self.seen) if isinstance(command, kind))
 
 
-__all__ = ["LaneHead", "LaneProgress"]
+def running(*positions: int, **spec) -> Play:
+    """An engine that runs its first batch, of these records."""
+    play = Play(**spec)
+    play >> opened() << fetch(0)
+    play >> fetched(*positions) << fetch(positions[-1]) << invoke(*positions)
+    return play
