@@ -26,6 +26,10 @@ class _Prepared:
         self.filters = {is_open: seccomp.Filter(network_open=is_open) for is_open in (True, False)}
         prefixes = [*host["prefixes"], sys.base_prefix, sys.base_exec_prefix]
         self.view = mounts.View(prefixes)
+        if host["mounts"]:
+            self.view.build(
+                user_namespace=host["user_namespace"], private_proc=host["private_proc"]
+            )
         self.stdlib_file = os.__file__
         paths = [*files.SYSTEM_FOLDERS, *prefixes, *files.SYSTEM_FILES, *files.USER_FILES]
         self.host_grants = [
@@ -41,10 +45,15 @@ _prepared: _Prepared | None = None
 def prepare(host: dict[str, Any]) -> None:
     """Make ready what all children share. Once, in the zygote, before its first fork.
 
-    `host` is `Planner.host()`. The calling process is the one its children will die with.
+    `host` is `Planner.host()`. The calling process is the one its children will die with; for a
+    private file view it moves to a mount namespace of its own, which looks like the host's.
+    Raises `IsolationFailed`.
     """
     global _prepared  # noqa: PLW0603 - one zygote, one preparation, read by its forks
-    _prepared = _Prepared(host)
+    try:
+        _prepared = _Prepared(host)
+    except OSError as error:
+        raise IsolationFailed(f"isolation cannot be prepared: {error}") from error
 
 
 def enter(plan: dict[str, Any], keep_fds: Iterable[int] = (0, 1, 2)) -> None:

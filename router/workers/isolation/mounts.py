@@ -3,6 +3,10 @@
 A mount namespace of its own with a small read-only tmpfs as root, the listed parts of the host
 mounted into it, and the old root detached: nothing of it stays on the host, whatever happens to the
 process. Root does it directly; other users by way of a user namespace where the host allows that.
+
+`/proc` is a mount of its own that shows only processes the reader may trace: with Landlock that is
+the function's own. In a user namespace the kernel allows only the host's `/proc` as it is; names
+and command lines of other processes can be read there, their variables and memory cannot.
 """
 
 import os
@@ -14,7 +18,7 @@ from . import files, libc
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x0002_0000, 0x1000_0000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
-_MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
+_MS_REC, _MS_PRIVATE, _MS_SLAVE = 1 << 14, 1 << 18, 1 << 19
 _MNT_DETACH = 2
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
@@ -22,25 +26,29 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _OPEN_TREE_CLONE = 1
 _MOVE_FROM_FD = 4
 _READ_ONLY, _NO_SETUID, _NO_DEVICES = 1, 2, 4  # MOUNT_ATTR_*
+_CLOSED = _READ_ONLY | _NO_SETUID | _NO_DEVICES
+_TMP = "/tmp"  # noqa: S108 - of the new root
 
-_STAGE = "/proc"
-"""Where the new root is put together: the one folder that is always there. Every source is held by
-a file descriptor by then, so covering it hides nothing that is still needed."""
+_STAGE = "/proc/driver"
+"""Where roots are put together: a folder that is always there and that nobody needs below the
+zygote. Only the zygote and its children see what is mounted on it."""
 
-_ROOT_OPTIONS = b"mode=755,size=256k,nr_inodes=1k"
-"""Ample for mount points; a function cannot write here."""
+_ROOT_OPTIONS = b"mode=755,size=4m,nr_inodes=16k"
+"""Ample for mount points and one line per user; functions cannot write here."""
 
 _COVER_OPTIONS = b"mode=555,size=4k,nr_inodes=1"
+
+_PLACES = ("/proc", "/dev", "/etc", "/tmp", "/opt", "/var", "/var/task", "/var/runtime")  # noqa: S108
 
 _USER = "sbx_user1051"
 """The name Lambda gives the user a function runs as."""
 
 
 class View:
-    """What every environment's root holds besides the function's own folders.
+    """The root that all environments of a zygote start from.
 
-    Made once in the zygote: it finds out which of the listed paths exist and what they link to.
-    `prefixes` are the interpreter's folders.
+    Building it is most of the work and done once (`build`); a child copies the namespace, adds the
+    folders of its function and moves in (`enter`). `prefixes` are the interpreter's folders.
     """
 
     def __init__(self, prefixes: list[str]) -> None:
@@ -55,59 +63,85 @@ class View:
         single = files.outermost(list(files.SYSTEM_FILES))
         binds += [(os.path.realpath(path), path) for path in single]
         self._links = links
-        self._binds = [(source, target, os.path.isdir(source)) for source, target in binds]
+        self._binds = binds
         self._devices = [path for path in files.DEVICES if os.path.exists(path)]
 
-    def enter(self, plan: dict[str, Any]) -> None:
-        """Move this process into a root made for `plan`; its working directory becomes `/`.
+    def build(self, *, user_namespace: bool, private_proc: bool) -> None:
+        """In the zygote: leave the host's mount namespace and put the shared root together.
 
-        Needs CAP_SYS_ADMIN, or a single thread where user namespaces are allowed.
+        The zygote itself stays in the old root, where it finds the functions' folders. Needs
+        CAP_SYS_ADMIN, or a single thread where user namespaces are allowed.
         """
-        _leave_host(user_namespace=plan["user_namespace"])
-        binds = self._binds + [
-            (source, target, os.path.isdir(source)) for source, target in plan["binds"]
-        ]
-        trees = [_hold(source) for source, _, _ in binds]
-        devices = [_hold(path) for path in self._devices]
-        tmp = _hold(plan["tmp"])
-        proc = -1 if plan["private_proc"] else _hold("/proc")
+        _leave_host(user_namespace=user_namespace)
         libc.mount(b"tmpfs", os.fsencode(_STAGE), b"tmpfs", _MS_NOSUID | _MS_NODEV, _ROOT_OPTIONS)
-        self._furnish(plan["uid"])
-        for tree, (_, target, is_folder) in zip(trees, binds, strict=True):
-            _make_place(_STAGE + target, folder=is_folder)
+        for folder in _PLACES:
+            os.mkdir(_STAGE + folder)
+        for path, target in self._links:
+            os.symlink(target, _STAGE + path)
+        for name, text in (("passwd", "root:x:0:0:root:/:/sbin/nologin"), ("group", "root:x:0:")):
+            _append(f"{_STAGE}/etc/{name}", text)
+        for path in self._devices:
+            _make_place(_STAGE + path, folder=False)
+        for source, target in self._binds:
+            _make_place(_STAGE + target, folder=os.path.isdir(source))
+            _place(_hold(source), target)
+        if private_proc:
+            options = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+            where = os.fsencode(_STAGE + "/proc")
+            libc.mount(b"proc", where, b"proc", options, b"hidepid=ptraceable")
+        else:
+            _place(_hold("/proc"), "/proc")
+        _set(_AT_FDCWD, _STAGE, _CLOSED, _AT_RECURSIVE)
+        for path in self._devices:  # after everything else was made unable to hold devices
+            _place(_hold(path), path)
+
+    def enter(self, plan: dict[str, Any]) -> None:
+        """In a child: add what `plan` names and move in; the working directory becomes `/`."""
+        libc.unshare(_CLONE_NEWNS)
+        binds = [(_hold(source), source, target) for source, target in plan["binds"]]
+        tmp = _hold(plan["tmp"])
+        _make_places(plan)
+        _set(tmp, "", _NO_SETUID | _NO_DEVICES, _AT_EMPTY_PATH | _AT_RECURSIVE)
+        _place(tmp, _TMP)
+        for tree, _, target in binds:
+            _set(tree, "", _CLOSED, _AT_EMPTY_PATH | _AT_RECURSIVE)
             _place(tree, target)
         for path in plan["cover"]:
             _cover(_STAGE + path)
-        if proc == -1:
-            options = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-            libc.mount(b"proc", b"/proc/proc", b"proc", options, b"hidepid=ptraceable")
-        else:
-            _place(proc, "/proc")
-        _set(_AT_FDCWD, _STAGE, _READ_ONLY | _NO_SETUID | _NO_DEVICES, _AT_RECURSIVE)
-        # What may be written, or is a device, joins after everything else was made neither.
-        for tree, path in zip(devices, self._devices, strict=True):
-            _place(tree, path)
-        _set(tmp, "", _NO_SETUID | _NO_DEVICES, _AT_EMPTY_PATH | _AT_RECURSIVE)
-        _place(tmp, "/tmp")  # noqa: S108
         _change_root()
 
-    def _furnish(self, uid: int | None) -> None:
-        """Make the places to mount on, the links, and users made up of this one alone."""
-        for folder in ("/proc", "/tmp", "/dev", "/etc", "/opt", "/var", "/var/task"):  # noqa: S108
-            os.mkdir(_STAGE + folder)
-        os.mkdir(_STAGE + "/var/runtime")
-        for path in self._devices:
-            _write(path, "")
-        for path, target in self._links:
-            os.symlink(target, _STAGE + path)
-        root = "root:x:0:0:root:/:/sbin/nologin\n"
-        own = f"{_USER}:x:{uid}:{uid}::/tmp:/sbin/nologin\n" if uid else ""
-        _write("/etc/passwd", root + own)
-        _write("/etc/group", "root:x:0:\n" + (f"{_USER}:x:{uid}:\n" if uid else ""))
+
+def _make_places(plan: dict[str, Any]) -> None:
+    """Make what the shared root lacks for this function: seldom more than once.
+
+    Places below `/tmp` are made in the environment's own folder, which will lie over it.
+    """
+    missing = []
+    for source, target in plan["binds"]:
+        below_tmp = target.startswith(_TMP + "/")
+        place = plan["tmp"] + target.removeprefix(_TMP) if below_tmp else _STAGE + target
+        if not os.path.exists(place):
+            missing.append((place, os.path.isdir(source)))
+    uid = plan["uid"]
+    is_stranger = uid is not None and not _has_user(uid)
+    if not missing and not is_stranger:
+        return
+    _set(_AT_FDCWD, _STAGE, 0, 0, clear=_READ_ONLY)
+    for place, is_folder in missing:
+        _make_place(place, folder=is_folder)
+    if is_stranger:
+        _append(f"{_STAGE}/etc/passwd", f"{_USER}:x:{uid}:{uid}::{_TMP}:/sbin/nologin")
+        _append(f"{_STAGE}/etc/group", f"{_USER}:x:{uid}:")
+    _set(_AT_FDCWD, _STAGE, _READ_ONLY, 0)
+
+
+def _has_user(uid: int) -> bool:
+    with open(f"{_STAGE}/etc/passwd", "rb", buffering=0) as file:
+        return f":{uid}:".encode() in file.readall()
 
 
 def _leave_host(*, user_namespace: bool) -> None:
-    """Enter a mount namespace from which nothing spreads back to the host's."""
+    """Enter a mount namespace that hears of the host's mounts and tells it nothing."""
     if user_namespace:
         uid, gid = os.getuid(), os.getgid()
         libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNS)
@@ -120,7 +154,7 @@ def _leave_host(*, user_namespace: bool) -> None:
                 file.write(text.encode())
     else:
         libc.unshare(_CLONE_NEWNS)
-    libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, b"")
+    libc.mount(None, b"/", None, _MS_REC | _MS_SLAVE, b"")
 
 
 def _hold(path: str) -> int:
@@ -137,8 +171,9 @@ def _place(tree: int, target: str) -> None:
     os.close(tree)
 
 
-def _set(folder_fd: int, path: str, attributes: int, flags: int) -> None:
-    wanted = struct.pack("=QQQQ", attributes, 0, 0, 0)
+def _set(folder_fd: int, path: str, attributes: int, flags: int, *, clear: int = 0) -> None:
+    """Change what a mount allows and cut it off from the mounts it was copied from."""
+    wanted = struct.pack("=QQQQ", attributes, clear, _MS_PRIVATE, 0)
     arguments = (folder_fd, os.fsencode(path), flags, wanted, len(wanted))
     libc.syscall("mount_setattr", _MOUNT_SETATTR, *arguments)
 
@@ -164,9 +199,10 @@ def _cover(path: str) -> None:
         libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", options, _COVER_OPTIONS)
 
 
-def _write(path: str, text: str) -> None:
-    fd = os.open(_STAGE + path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    os.write(fd, text.encode())
+def _append(path: str, line: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o644)
+    os.write(fd, line.encode() + b"\n")
     os.close(fd)
 
 

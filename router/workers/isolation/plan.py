@@ -190,7 +190,12 @@ class Planner:
 
     def host(self) -> dict[str, Any]:
         """For `ladder.prepare`."""
-        return {"prefixes": self._prefixes}
+        return {
+            "prefixes": self._prefixes,
+            "mounts": self._has_view,
+            "user_namespace": self._facts.user_namespace,
+            "private_proc": "proc" in self._facts.mechanisms,
+        }
 
     def environment(
         self,
@@ -220,8 +225,6 @@ class Planner:
             "uid": self.uid_of(function.name),
             "file_bytes_max": function.ephemeral_mb << 20,
             "cgroup": list(cgroup),
-            "user_namespace": self._facts.user_namespace,
-            "private_proc": "proc" in self._facts.mechanisms,
             "binds": binds,
             "cover": self._covered + self._cover(binds),
             "read_only": list(read_only),

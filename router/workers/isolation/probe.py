@@ -23,6 +23,7 @@ from typing import Any
 _PACKAGE = "_router_isolation"
 _ORDER = ("plain", "seccomp", "landlock", "mounts", "proc", "uid", "cgroup")
 _ANSWER_BYTES_MAX = 4096
+_WORKED = "worked"
 _GROUP_MEMORY_BYTES = 256 * 1024 * 1024
 _GROUP_PIDS_MAX = 64
 
@@ -51,7 +52,6 @@ class _Probe:
         self.uids = (0, 0)
         self.prefixes = sorted({sys.base_prefix, sys.base_exec_prefix})
         self.interpreter = os.path.realpath(sys.executable)
-        self._ladder.prepare({"prefixes": self.prefixes})
 
     def run(self) -> dict[str, Any]:
         for mechanism in _ORDER:
@@ -121,30 +121,27 @@ class _Probe:
                         os.rmdir(path)
 
     def _attempt(self, mechanism: str) -> str | None:
+        """Be zygote and environment, in two forks; None when all went well."""
         mechanisms = [*self.mechanisms, mechanism]
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(read)
-            text = self._in_child(mechanisms, write)
-            os.write(write, text.encode()[:_ANSWER_BYTES_MAX])
-            os._exit(0)
-        os.close(write)
-        with os.fdopen(read, "rb") as file:
-            text = file.read().decode(errors="replace")
-        _, status = os.waitpid(pid, 0)
-        if text == "ok":
-            return None
-        return text or f"the trial process ended with status {status}"
+        host = {
+            "prefixes": self.prefixes,
+            "mounts": "mounts" in mechanisms,
+            "user_namespace": self.user_namespace,
+            "private_proc": "proc" in mechanisms,
+        }
 
-    def _in_child(self, mechanisms: list[str], answer_fd: int) -> str:
-        try:
-            self._ladder.enter(self._plan(mechanisms), keep_fds=(0, 1, 2, answer_fd))
-            for mechanism in mechanisms:
-                self._check(mechanism)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-            return str(error) or type(error).__name__
-        return "ok"
+        def as_zygote() -> str:
+            self._ladder.prepare(host)
+            return _in_child(lambda answer_fd: self._as_environment(mechanisms, answer_fd))
+
+        text = _in_child(lambda _: as_zygote())
+        return None if text == _WORKED else text
+
+    def _as_environment(self, mechanisms: list[str], answer_fd: int) -> str:
+        self._ladder.enter(self._plan(mechanisms), keep_fds=(0, 1, 2, answer_fd))
+        for mechanism in mechanisms:
+            self._check(mechanism)
+        return _WORKED
 
     def _plan(self, mechanisms: list[str]) -> dict[str, Any]:
         task, tmp = f"{self._scratch}/task", f"{self._scratch}/tmp"  # noqa: S108
@@ -154,8 +151,6 @@ class _Probe:
             "uid": self.uids[0] if "uid" in mechanisms else None,
             "file_bytes_max": 1 << 20,
             "cgroup": self._joins,
-            "user_namespace": self.user_namespace,
-            "private_proc": "proc" in mechanisms,
             "binds": [(task, "/var/task")],
             "cover": [],
             "read_only": [],
@@ -182,6 +177,24 @@ class _Probe:
             with open("/proc/self/cgroup") as file:
                 if self._cgroup.BASE_PREFIX + "probe" not in file.read():
                     raise OSError("did not move to the new group")
+
+
+def _in_child(act: Callable[[int], str]) -> str:
+    """What `act` answers in a fork, or the text of its error."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            text = act(write)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            text = str(error) or type(error).__name__
+        os.write(write, text.encode()[:_ANSWER_BYTES_MAX])
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as file:
+        text = file.read().decode(errors="replace")
+    _, status = os.waitpid(pid, 0)
+    return text or f"the trial process ended with status {status}"
 
 
 def _refused(what: str, act: Callable[[], object]) -> None:
