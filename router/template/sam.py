@@ -30,11 +30,15 @@ EVENT_TYPES = ("SQS", "Kinesis", "DynamoDB", "MSK", "SelfManagedKafka", "MQ", "D
 """Events of a function that become event source mappings."""
 
 _CHILD = FilePath(__file__).with_name("sam_child.py")
+_CODE = ("CodeUri", "InlineCode", "ImageUri")
 _BUCKET = "router-local-folder"
 _ROUTER_TYPE = "Router::"
 _LEAST_RESOURCE = {"Type": "AWS::IAM::Role", "Properties": {}}
 _LEAST_ID = "RouterTemplateWithoutResources"
-_PROPERTY = re.compile(r"(?i)property '?\[?'?(\w+)'?\]?'?")
+_GLOBAL = re.compile(r"'(\w+)' is not a supported property of 'Function'")
+_NOT_DEFINED = re.compile(r"property (\w+) not defined")
+_MADE_FROM = {"Url": "FunctionUrlConfig", "EventInvokeConfig": "EventInvokeConfig"}
+"""How the id of what a property of a function makes ends, and the property."""
 
 _translations: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
@@ -53,7 +57,7 @@ def translate(
     `template` is resolved as far as it can be without resources. Raises `TemplateRefused` for
     what the translator refuses, `TemplateError` when it cannot be run.
     """
-    _check_events(template, problems)
+    _check_functions(template, problems)
     problems.raise_any()
     written = template["Resources"]
     prepared = copy.deepcopy(template)
@@ -78,20 +82,28 @@ def translate(
     return translated
 
 
-def _check_events(template: dict[str, Any], problems: Problems) -> None:
-    """Refuse events of types that would make something unsupported, where they are written."""
+def _check_functions(template: dict[str, Any], problems: Problems) -> None:
+    """What the translator would refuse or make without saying it where it is written."""
+    shared = template.get("Globals", {}).get("Function", {})
     for logical_id, resource in template["Resources"].items():
         if resource.get("Type") != FUNCTION:
             continue
-        events = resource.get("Properties", {}).get("Events", {})
+        path: Path = ("Resources", logical_id, "Properties")
+        properties = resource.get("Properties", {})
+        if not any(name in {**shared, **properties} for name in _CODE):
+            problems.add((*path, "CodeUri"), "is required", "CodeUri: ./folder, or InlineCode")
+        events = properties.get("Events", {})
         for name, event in events.items() if isinstance(events, dict) else ():
-            kind = event.get("Type") if isinstance(event, dict) else None
-            if isinstance(kind, str) and kind not in EVENT_TYPES:
-                path = ("Resources", logical_id, "Properties", "Events", name, "Type")
-                hint = did_you_mean(kind, EVENT_TYPES) or (
-                    "a webhook is a Router::Webhook with an AWS::Lambda::EventSourceMapping"
-                )
-                problems.add(path, f"events of type {kind} are not supported yet", hint)
+            _check_event(event, (*path, "Events", name), problems)
+
+
+def _check_event(event: Any, path: Path, problems: Problems) -> None:
+    kind = event.get("Type") if isinstance(event, dict) else None
+    if isinstance(kind, str) and kind not in EVENT_TYPES:
+        hint = did_you_mean(kind, EVENT_TYPES) or (
+            "a webhook is a Router::Webhook with an AWS::Lambda::EventSourceMapping"
+        )
+        problems.add((*path, "Type"), f"events of type {kind} are not supported yet", hint)
 
 
 def _take_out_folders(template: dict[str, Any]) -> list[str]:
@@ -147,16 +159,31 @@ def _translated(request: str) -> dict[str, Any]:
 
 
 def _report(reply: dict[str, Any], written: dict[str, Any], problems: Problems) -> None:
+    """The translator's words, at the place they are about."""
+    known = reply["function_properties"]
     for problem in reply["problems"]:
-        text, logical_id = problem["text"], problem["logical_id"]
-        path = _written_path(logical_id, written)
-        found = _PROPERTY.search(text)
-        hint = ""
-        if found and path:
-            path = (*path, found.group(1))
-            if written[str(path[1])].get("Type") == FUNCTION and len(path) == 4:
-                hint = did_you_mean(found.group(1), reply["function_properties"])
-        problems.add(path, text.rstrip("."), hint)
+        text, path = problem["text"].rstrip("."), _written_path(problem["logical_id"], written)
+        shared = _GLOBAL.search(text)
+        if shared:
+            path = ("Globals", "Function", shared.group(1))
+            problems.add(path, "unknown property", did_you_mean(shared.group(1), known))
+            continue
+        name, hint = _property_of(text, path, written), ""
+        if _NOT_DEFINED.search(text) and len(path) == 3:
+            hint = did_you_mean(name, known)
+        problems.add((*path, name) if name and path else path, text, hint)
+
+
+def _property_of(text: str, path: Path, written: dict[str, Any]) -> str:
+    """The property a text is about: the one it says, or the first that is written there."""
+    said = _NOT_DEFINED.search(text)
+    if said:
+        return said.group(1)
+    place: Any = {"Resources": written}
+    for part in path:
+        place = place.get(part, {}) if isinstance(place, dict) else {}
+    words = re.findall(r"\w+", text)
+    return next((word for word in words if isinstance(place, dict) and word in place), "")
 
 
 def _trace_origins(resources: dict[str, Any], written: dict[str, Any], places: Places) -> None:
@@ -186,8 +213,9 @@ def _written_path(logical_id: str, written: dict[str, Any]) -> Path:
     if not parents:
         return ()
     parent = max(parents, key=len)
+    properties: Path = ("Resources", parent, "Properties")
     events = written[parent].get("Properties", {}).get("Events", {})
-    event = logical_id.removeprefix(parent)
-    if isinstance(events, dict) and event in events:
-        return ("Resources", parent, "Properties", "Events", event, "Properties")
-    return ("Resources", parent, "Properties")
+    rest = logical_id.removeprefix(parent)
+    if isinstance(events, dict) and rest in events:
+        return (*properties, "Events", rest, "Properties")
+    return (*properties, _MADE_FROM[rest]) if rest in _MADE_FROM else properties

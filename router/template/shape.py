@@ -85,6 +85,11 @@ def _check_globals(template: dict[str, Any], problems: Problems) -> None:
         problems.add(("Globals",), "must be a mapping")
     elif not isinstance(shared.get("Function", {}), dict):
         problems.add(("Globals", "Function"), "must be a mapping")
+    else:
+        for section in shared:
+            if section != "Function":
+                hint = did_you_mean(section, ("Function",)) or "supported: Function"
+                problems.add(("Globals", section), "is not supported", hint)
 
 
 def _check_resource(logical_id: str, resource: Any, problems: Problems, *, has_sam: bool) -> None:
