@@ -57,6 +57,7 @@ SHORT_TAGS = {
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)\.[0-9]+")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _TRUE = frozenset({"true", "yes", "on"})
 
 _TAG_TEXT = "tag:yaml.org,2002:str"
@@ -215,6 +216,8 @@ class _Reader:
 
     def _scalar(self, event: Any, path: Path, *, is_tagged: bool) -> Any:
         text: str = event.value
+        if _SURROGATE.search(text):
+            raise _Broken(_mark(event), "is not text: half of a surrogate pair", "", path)
         if event.tag in ("!", _TAG_TEXT) or is_tagged or not event.implicit[0]:
             return text
         kind = event.tag or self._loader.resolve(yaml.ScalarNode, text, event.implicit)
