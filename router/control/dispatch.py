@@ -13,7 +13,7 @@ import structlog
 
 from router.auth.sigv4 import Claim
 from router.control.auth import Authenticator, authorize
-from router.control.context import Context
+from router.control.context import Context, Principal
 from router.control.errors import ApiError, Malformed, not_supported, unknown_operation
 from router.control.protocol import aws_json, query, rest_json
 from router.control.protocol.wire import Parsed, Reply, Request, parse_json
@@ -40,6 +40,8 @@ class Call(msgspec.Struct, frozen=True):
     claim: Claim | None = None
     problem: ApiError | None = None
     """Why nothing can be called."""
+    refusal: ApiError | None = None
+    """Why nobody can be told from the signature."""
 
     @property
     def action(self) -> str:
@@ -74,8 +76,8 @@ class Dispatcher:
         """What the head of a request asks for. Never raises: the call carries the problem."""
         try:
             claim = self._authenticator.claim(head, raw_query)
-        except ApiError as problem:
-            return Call(None, "", problem=problem)
+        except ApiError as refusal:
+            return Call(None, "", refusal=refusal)
         target = head.headers.get("X-Amz-Target")
         if target is not None:
             prefix, _, operation = target.rpartition(".")
@@ -126,7 +128,7 @@ class Dispatcher:
     ) -> Reply:
         """Answer a call. Never raises but for cancellation."""
         try:
-            principal = self._authenticator.check(call.claim, request, raw_query)
+            principal = self._principal(call, request, raw_query)
             call, form = self._complete(call, request)
             authorize(principal, *call.action.split(":", 1))
             context = Context(
@@ -153,6 +155,11 @@ class Dispatcher:
         metrics.API_REQUESTS.labels(service, operation or "unknown", str(reply.status)).inc()
         reply.headers["x-amzn-RequestId"] = request_id
         return reply
+
+    def _principal(self, call: Call, request: Request, raw_query: str) -> Principal | None:
+        if call.refusal is not None:
+            raise call.refusal
+        return self._authenticator.check(call.claim, request, raw_query)
 
     def _complete(self, call: Call, request: Request) -> tuple[Call, dict[str, str]]:
         """The call with the operation a form names. Raises what keeps it from being made."""
