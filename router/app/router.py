@@ -159,7 +159,6 @@ class Router:
             PoolSettings(
                 environments_max=limit,
                 idle_s=settings.environment_idle_s,
-                watches_memory="cgroup" not in self.isolation.mechanisms,
             ),
         )
         await self.pool.start()

@@ -32,7 +32,10 @@ WAITING_BYTES_MAX = 16 * MIB
 """Output waiting for the disk, all functions; beyond it lines are dropped and counted."""
 
 FLUSH_S = 0.2
-"""Lines reach the file this late at most (a slow disk aside)."""
+"""Platform lines reach the file this late at most (a slow disk aside)."""
+
+DIRECT_BYTES_MAX = 64 * 1024
+"""Up to this much is written on the loop when a function has printed; more goes to the thread."""
 
 UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -94,14 +97,29 @@ class LogWriter:
         self._thread: threading.Thread | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def append(self, function: str, stream: str, lines: Iterable[Line], size_bytes: int) -> bool:
-        """Take in lines of one environment; False when they were dropped: the disk is behind."""
+    def append(
+        self,
+        function: str,
+        stream: str,
+        lines: Iterable[Line],
+        size_bytes: int,
+        *,
+        at_once: bool = False,
+    ) -> bool:
+        """Take in lines of one environment; False when they were dropped: the disk is behind.
+
+        `at_once` is for what a function printed: it is in the file when this returns, so that a
+        record never counts as handled while its handler's last words can still be lost to a
+        kill of the router. Only a flood goes through the thread all the same.
+        """
         if self._collected_bytes + self._waiting_bytes + size_bytes > WAITING_BYTES_MAX:
             metrics.LOG_DROPPED_BYTES.labels(function).inc(size_bytes)
             return False
         self._collected_bytes += size_bytes
         self._collected.setdefault((function, stream), []).extend(lines)
-        if self._timer is None:
+        if at_once:
+            self._flush_directly()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
         return True
 
@@ -119,6 +137,17 @@ class LogWriter:
         self._queue.put((self._collected, self._collected_bytes))
         self._collected, self._collected_bytes = {}, 0
 
+    def _flush_directly(self) -> None:
+        """Write what was collected here and now, unless it is much or the thread is behind."""
+        if self._waiting_bytes or self._collected_bytes > DIRECT_BYTES_MAX:
+            self.flush()
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        groups, self._collected, self._collected_bytes = self._collected, {}, 0
+        self._write_all(groups)
+
     async def close(self) -> None:
         """Write what is left and end the thread."""
         self.flush()
@@ -130,13 +159,16 @@ class LogWriter:
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
             groups, size_bytes = item
-            for (function, stream), lines in groups.items():
-                try:
-                    self._write(function, stream, lines)
-                except OSError:
-                    lost = sum(len(text) for _, text in lines)
-                    metrics.LOG_DROPPED_BYTES.labels(function).inc(lost)
+            self._write_all(groups)
             self._waiting_bytes -= size_bytes
+
+    def _write_all(self, groups: dict[tuple[str, str], list[Line]]) -> None:
+        for (function, stream), lines in groups.items():
+            try:
+                self._write(function, stream, lines)
+            except OSError:
+                lost = sum(len(text) for _, text in lines)
+                metrics.LOG_DROPPED_BYTES.labels(function).inc(lost)
 
     def _write(self, function: str, stream: str, lines: list[Line]) -> None:
         path = log_path(self._data_dir, function)

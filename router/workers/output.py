@@ -160,4 +160,4 @@ class Output:
         self._tail_bytes += size
         while self._tail_bytes - len(tail[0]) - 1 >= LOG_TAIL_BYTES:
             self._tail_bytes -= len(tail.popleft()) + 1
-        self._writer.append(self._function, self._stream, lines, size)
+        self._writer.append(self._function, self._stream, lines, size, at_once=True)

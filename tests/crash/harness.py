@@ -361,21 +361,20 @@ def _disorder(
 
     A discarded record has no moment of its own here: it is enough that it was seen before.
     """
-    first_sight: dict[Id, float] = {}
-    for at, it, _call in collector.sights:
-        first_sight.setdefault(it, at)
-    call_of: dict[Id, str] = {}
-    for _at, it, call in collector.sights:
-        call_of.setdefault(it, call)
+    first_sight: dict[Id, tuple[float, str]] = {}
+    for at, it, call in collector.sights:
+        first_sight.setdefault(it, (at, call))
     wrong = []
-    for (key, n), at in first_sight.items():
+    for (key, n), (at, call) in first_sight.items():
         if n == 0:
             continue
         before = (key, n - 1)
-        if before not in first_sight or first_sight[before] > at:
+        if before not in first_sight or first_sight[before][0] > at:
             wrong.append(f"{key}: {n} seen before {n - 1}")
             continue
-        if call_of[before] == call_of[(key, n)] or before in discards:
+        seen_here = collector.calls[call].seen
+        stands_before = before in seen_here[: seen_here.index((key, n))]
+        if stands_before or before in discards:
             continue
         if min(handled.get(before, [float("inf")])) > at:
             wrong.append(f"{key}: {n} seen before {n - 1} had succeeded")
