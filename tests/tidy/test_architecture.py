@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2] / "router"
 
 STAGES = [
-    {"model", "config", "telemetry", "__init__"},
+    {"model", "__init__"},
+    {"config", "telemetry"},
     {"patterns", "outcomes"},
     {"mapping"},
     {"store", "auth"},
@@ -18,7 +19,8 @@ STAGES = [
     {"mapping.shell", "mapping.manager", "ingress", "control", "ops"},
     {"template"},
     {"app"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 """Import only from an earlier stage, or from one's own package."""
 
