@@ -23,7 +23,6 @@ _BOOKKEEPING: Final = frozenset(
         "code_sha256",
         "code_size",
         "created_s",
-        "is_in_place",
         "last_modified_ms",
         "modified_s",
         "name",
@@ -41,6 +40,7 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
         "ephemeral_mb": "EphemeralStorage.Size",
         "architecture": "Architectures",
         "code_hash": "Code",
+        "is_in_place": "Code used in place",
         "environment": "Environment.Variables",
     },
     Mapping: {

@@ -9,12 +9,14 @@ import pytest
 from rich.console import Console
 
 from router.config import StoreSettings
+from router.functions.packages import CodeStore
 from router.model.resources import Owner, Queue
-from router.store.base import NewMessage, NewRecord
+from router.store.base import DropProgress, DropStream, NewMessage, NewRecord
 from router.store.catalog import Catalog, put
 from router.store.sqlite import SqliteStore
 from router.template.apply import Applier
 from router.template.code import InPlace
+from router.template.differences import Difference
 from router.template.holdings import holdings_of
 from router.template.plan import PlanRefused
 from router.template.render import plan_document, print_plan
@@ -123,12 +125,21 @@ async def test_code_change_is_an_update_with_a_new_revision(applier, load, catal
     (folder / "code" / "app.py").write_text("def handler(event, context):\n    return 2\n")
     plan = await applier.apply(load(TEMPLATE))
     assert changed(plan) == {"Save": "update"}
-    assert [it.property for it in plan.changes[1].differences or plan.changes[0].differences] == [
-        "Code"
-    ]
+    (difference,) = [it for change in plan.changes for it in change.differences]
+    assert difference.property == "Code"
     after = catalog.functions["save"]
     assert after.code_hash != before.code_hash
     assert after.revision_id != before.revision_id
+
+
+async def test_from_in_place_to_a_snapshot_is_said(applier, load, catalog, store, tmp_path):
+    await applier.apply(load(TEMPLATE))
+    code = CodeStore(tmp_path / "snapshots")
+    other = Applier(catalog, code.snapshot, holdings_of(store, catalog, int), tmp_path, int)
+    plan = await other.apply(load(TEMPLATE))
+    (difference,) = [it for change in plan.changes for it in change.differences]
+    assert difference == Difference("Code used in place", "true", "false")
+    assert catalog.functions["save"].code_path.startswith(str(tmp_path / "snapshots"))
 
 
 async def test_mapping_keeps_its_uuid_and_its_switch(applier, load, catalog):
@@ -216,6 +227,21 @@ async def test_shards_change_only_while_the_stream_is_empty(applier, load, catal
     with pytest.raises(PlanRefused, match=r"Shards cannot change from 4 to 2 while .* 1 records"):
         await applier.apply(load(TEMPLATE))
     assert catalog.webhooks["shop-Hook"].spec.shards == 4
+    plan = await applier.apply(load(TEMPLATE), allow_data_loss=True)
+    assert changed(plan) == {"Hook": "replace"}
+    assert DropStream(ARN) in plan.catalog_changes
+    assert catalog.webhooks["shop-Hook"].spec.shards == 2
+    assert not any(it.oldest_arrival_ms for it in await store.streams.stats(ARN))
+
+
+async def test_starting_position_counts_only_for_a_new_mapping(applier, load):
+    await applier.apply(load(TEMPLATE))
+    start = "FunctionName: !Ref Save\n          StartingPosition: LATEST\n"
+    plan = await applier.apply(load(TEMPLATE.replace("FunctionName: !Ref Save\n", start)))
+    (change,) = [change for change in plan.changes if change.action != "keep"]
+    assert (change.action, change.logical_id) == ("update", "Map")
+    assert change.reason == "a starting position counts only for a new mapping"
+    assert not any(isinstance(it, DropProgress) for it in plan.catalog_changes)
 
 
 async def test_what_the_api_made_is_untouched(applier, load, catalog):
