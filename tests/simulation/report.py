@@ -1,0 +1,84 @@
+"""What a person sees of simulated runs: a failing seed made small, and what was met."""
+
+import re
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from router.mapping.stream_engine import StreamEngine
+from tests.simulation.checker import SOMETIMES
+from tests.simulation.options import SWITCHES, Options, is_on, without
+from tests.simulation.world import MakeEngine, Result, simulate_seed
+
+
+def failure_text(result: Result, switched_off: Iterable[str] = ()) -> str:
+    """Everything needed to look into a failed run, the replay line last."""
+    options = result.options
+    lines = [
+        f"seed {options.seed} failed: {type(result.error).__name__}: {result.error}",
+        "options: " + ", ".join(_said(options)),
+        f"not needed to fail: {', '.join(switched_off) or '-'}",
+        f"the last {len(result.last_steps)} of {result.steps} steps (virtual ms):",
+        *result.last_steps,
+        f"replay: make sim SEED={options.seed}"
+        + (f" MINUTES={options.minutes}" if options.minutes != 10 else ""),
+    ]
+    return "\n".join(lines)
+
+
+def minimise(
+    result: Result, make_engine: MakeEngine = StreamEngine
+) -> tuple[Result, tuple[str, ...]]:
+    """Run a failing seed again with options switched off one at a time; keep what still fails."""
+    smallest, off = result, ()
+    seed, minutes = result.options.seed, result.options.minutes
+    for switch in SWITCHES:
+        if not is_on(smallest.options, switch):
+            continue
+        tried = (*off, switch)
+        again = simulate_seed(seed, minutes, make_engine, _switching_off(tried))
+        if again.error is not None and _kind(again.error) == _kind(result.error):
+            smallest, off = again, tried
+    return smallest, off
+
+
+def sometimes_table(results: Iterable[Result]) -> str:
+    """How many runs met what a set of runs must meet."""
+    counts = count_seen(results)
+    width = max(map(len, SOMETIMES))
+    return "\n".join(f"{name:<{width}} {counts[name]:>6}" for name in SOMETIMES)
+
+
+def count_seen(results: Iterable[Result]) -> dict[str, int]:
+    """Runs in which each of the *sometimes* properties was seen."""
+    counts = dict.fromkeys(SOMETIMES, 0)
+    for result in results:
+        for name in result.seen:
+            counts[name] += 1
+    return counts
+
+
+def _kind(error: Exception | None) -> str:
+    """What went wrong, whichever records it was about."""
+    return re.sub(r"\b[a-z]+-\d\w*|[\d(),.\s]+", "", str(error))[:40]
+
+
+def _switching_off(switches: tuple[str, ...]) -> Callable[[Options], Options]:
+    def change(options: Options) -> Options:
+        for switch in switches:
+            options = without(options, switch)
+        return options
+
+    return change
+
+
+def _said(options: Options) -> Iterable[str]:
+    """Options that are not the default, the mapping's settings among them."""
+    for struct in (options.spec, options):
+        for field in msgspec.structs.fields(struct):
+            value = getattr(struct, field.name)
+            if value != field.default and field.name not in _UNSAID:
+                yield f"{field.name}={value}"
+
+
+_UNSAID = {"uuid", "name", "function_arn", "source_arn", "destination_arn", "spec", "seed"}

@@ -1,0 +1,59 @@
+"""D1-D12, L1, L2, L3, S1: simulated runs of the stream engine hold every promise (`make sim`)."""
+
+import pytest
+
+from tests.simulation.checker import SOMETIMES
+from tests.simulation.options import SWITCHES, is_on, without
+from tests.simulation.report import count_seen, failure_text, minimise, sometimes_table
+from tests.simulation.seeds import CI_SEEDS, MINUTES, honest, regressions
+from tests.simulation.world import Result, simulate_seed
+
+
+def fail_with_replay(result: Result) -> None:
+    if result.error is not None:
+        pytest.fail(failure_text(*minimise(result)), pytrace=False)
+
+
+@pytest.mark.parametrize("seed", CI_SEEDS)
+def test_a_seed_holds_every_promise(seed: int) -> None:
+    fail_with_replay(honest(seed))
+
+
+@pytest.mark.parametrize(("seed", "minutes"), regressions())
+def test_a_seed_that_once_showed_something_holds(seed: int, minutes: int) -> None:
+    fail_with_replay(honest(seed, minutes))
+
+
+def test_the_seeds_meet_everything_they_should() -> None:
+    results = [honest(seed) for seed in CI_SEEDS]
+    missed = [name for name, count in count_seen(results).items() if not count]
+    assert not missed, f"never seen: {missed}\n{sometimes_table(results)}"
+
+
+def test_nothing_unknown_is_counted_as_seen() -> None:
+    assert {name for seed in CI_SEEDS for name in honest(seed).seen} <= set(SOMETIMES)
+
+
+def test_d12_runs_without_faults_hand_nothing_over_twice() -> None:
+    quiet = [honest(seed) for seed in CI_SEEDS if honest(seed).options.is_fault_free]
+    assert sum(result.records for result in quiet) > 1_000
+    assert [result.duplicates for result in quiet] == [0] * len(quiet)
+
+
+def test_a_seed_replays_exactly() -> None:
+    seed = max(CI_SEEDS, key=lambda seed: len(honest(seed).seen))
+    again = simulate_seed(seed, MINUTES)
+    first = honest(seed)
+    assert (again.steps, again.last_steps) == (first.steps, first.last_steps)
+    assert (again.duplicates, again.seen) == (first.duplicates, first.seen)
+
+
+def test_every_trouble_is_drawn_and_can_be_switched_off() -> None:
+    drawn = [honest(seed).options for seed in CI_SEEDS]
+    never_on = {
+        switch for switch in SWITCHES if not any(is_on(options, switch) for options in drawn)
+    }
+    assert never_on == set()
+    busiest = max(drawn, key=lambda options: sum(is_on(options, switch) for switch in SWITCHES))
+    for switch in SWITCHES:
+        assert not is_on(without(busiest, switch), switch)
