@@ -67,8 +67,9 @@ class Launcher:
         runtime: RuntimeFolder,
         runtimes: Mapping[str, str],
     ) -> None:
-        """`groups`: control groups limit memory; without them the pool watches it. Joining one
-        costs several ms of a cold start where the kernel waits for a grace period (v1).
+        """`groups`: control groups limit memory; without them the pool watches it.
+
+        Joining a group costs a cold start several ms where the kernel waits for others (v1).
 
         `runtimes`: runtime name → interpreter; other Python runtimes use the router's own.
         """
@@ -218,6 +219,7 @@ class Launcher:
                 return zygote
             if zygote is not None:
                 log.warning("zygote_restarted", interpreter=interpreter, preloaded=preloads)
+                await zygote.stop()
             zygote = Zygote(
                 interpreter,
                 runtime=self._runtime.path,

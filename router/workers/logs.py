@@ -65,7 +65,7 @@ def read_log(data_dir: str | Path, function: str, lines: int) -> list[LogEntry]:
     for index in range(FILES_KEPT + 1):
         source = path if index == 0 else path.with_name(f"{path.name}.{index}")
         try:
-            text = source.read_text("utf-8", errors="replace")
+            text = source.read_bytes().decode("utf-8", "replace")  # keeps each \r
         except FileNotFoundError:
             break
         rows = text.split("\n")[:-1]

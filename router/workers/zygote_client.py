@@ -6,7 +6,6 @@ waiting here then fails at once with `ZygoteDied`, and the pool starts another o
 
 import asyncio
 import collections
-import contextlib
 import itertools
 import os
 import socket
@@ -100,11 +99,9 @@ class Zygote:
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await self._ready
-        except TimeoutError:
-            self.give_up()
-            raise ZygoteDied(
-                f"{self._interpreter} was not ready in {READY_TIMEOUT_S:g} s"
-            ) from None
+        except (TimeoutError, ZygoteDied):
+            await self.stop()
+            raise ZygoteDied(f"{self._interpreter} did not get ready as a zygote") from None
 
     async def spawn(
         self,
@@ -142,10 +139,12 @@ class Zygote:
 
     async def stop(self) -> None:
         """End the zygote and all it forked."""
-        process = self._process
         self.give_up()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(process.wait, STOP_TIMEOUT_S)
+        try:
+            await asyncio.to_thread(self._process.wait, STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
 
     def _kill_unwanted(self, future: "asyncio.Future[int]") -> None:
         if not future.cancelled() and future.exception() is None:
