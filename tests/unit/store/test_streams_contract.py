@@ -50,6 +50,24 @@ async def test_reads_are_bounded_but_never_empty_when_there_is_a_record(backend)
     await store.close()
 
 
+async def test_a_read_starts_right_after_any_position(backend):
+    store = backend.make()
+    await store.open()
+    await asyncio.gather(*(store.streams.append(record(f"e{n}")) for n in range(1, 9)))
+    for _from in ("memory", "disk"):
+        for after in range(9):
+            assert await ids(store, after) == [f"e{n}" for n in range(after + 1, 9)]
+        await store.close()
+        await store.open()
+    await store.close()
+
+
+async def test_what_was_trimmed_is_read_no_more(store):
+    await asyncio.gather(*(store.streams.append(record(f"e{n}", arrival_ms=n)) for n in range(5)))
+    assert await store.streams.trim(STREAM, 3, {}) == (3, 3)
+    assert await ids(store) == ["e3", "e4"]
+
+
 async def test_an_empty_read_says_how_far_it_looked(store):
     assert await store.streams.read(STREAM, "0", 0, 10, MANY) == ([], 0)
     assert await store.streams.read(STREAM, "0", 7, 10, MANY) == ([], 7)

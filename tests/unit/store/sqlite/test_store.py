@@ -14,7 +14,7 @@ import pytest
 from router.config import StoreSettings
 from router.model.errors import StoreError, StoreUnusable
 from router.store.base import DropQueue, DropStream
-from router.store.sqlite import SqliteStore
+from router.store.sqlite import SqliteStore, garbage
 from router.store.sqlite.store import DATABASE_NAME
 from tests.unit.store.support import STREAM, message, record, until
 
@@ -318,7 +318,8 @@ async def test_closing_leaves_one_file_that_holds_everything(tmp_path):
     assert await stored_ids(tmp_path) == {"0": ["e1"]}
 
 
-async def test_what_was_dropped_is_removed_in_steps_also_after_a_restart(tmp_path):
+async def test_what_was_dropped_is_removed_in_steps_also_after_a_restart(tmp_path, monkeypatch):
+    monkeypatch.setattr(garbage, "GARBAGE_SEGMENTS", 10)
     store = await opened(tmp_path)
     await asyncio.gather(
         *(
