@@ -108,7 +108,7 @@ def verify(
 ) -> None:
     """Raise `SignatureRefused` unless `secret` signed exactly this request, just now.
 
-    `path` and `query` are as sent, percent-encoded.
+    `path` and `query` are as sent, percent-encoded; `headers` are found in any case.
     """
     payload_hash = hashlib.sha256(body).hexdigest()
     stated = headers.get("X-Amz-Content-SHA256")

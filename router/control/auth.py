@@ -11,7 +11,7 @@ from router.control.context import Principal
 from router.control.errors import ApiError, denied
 from router.control.protocol.wire import Request
 
-TOKEN_HEADER: Final = "X-Router-Token"
+TOKEN_HEADER: Final = "X-Router-Token"  # noqa: S105 - a header's name
 """Shown by the CLI of the user who runs the router."""
 
 PrincipalOf = Callable[[str], Principal | None]
