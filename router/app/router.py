@@ -74,9 +74,8 @@ class Router:
         settings = self.settings
         self._refuse_open_api()
         self.data = claim(settings)
-        # Functions first: their zygote must exist before this process knows any secret.
-        self.isolation = await self._probe_isolation()
         await self._open_store()
+        self.isolation = await self._probe_isolation()
         await self._start_workers()
         await self._build()
         await self._start_listeners()
@@ -306,6 +305,10 @@ class Router:
             "store": dict(self.store.describe()),
             "addresses": self.addresses,
             "concurrency": {"limit": self.dispatcher.limit, "running": self.dispatcher.running},
+            "function_problems": {
+                name: f"its last invocation failed: {error}"
+                for name, error in sorted(self.dispatcher.problems.items())
+            },
             "not_ready": self.health.reasons,
             "region": self.settings.region,
             "account": self.settings.account,
@@ -337,6 +340,10 @@ def _naming(listener: str, where: str) -> Any:
         yield
     except OSError as error:
         raise RouterError(
-            f"the {listener} listener cannot have {where}: {error.strerror or error}. "
+            f"the {listener} listener cannot have {where}: {_why(error)}. "
             f"Set another with --{listener} HOST:PORT (port 0 is a free one)"
         ) from None
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else str(error)

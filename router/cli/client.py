@@ -99,20 +99,32 @@ class Client:
             "Content-Type": "application/x-amz-json-1.0",
         }
         status, _, content = self.request("POST", "/", json.dumps(members).encode(), headers)
-        answer = json.loads(content or b"{}")
-        if status >= 400:
-            raise CallFailed(answer.get("message") or answer.get("Message") or content.decode())
-        return answer
+        return _answer(status, content)
 
     def rest(self, method: str, path: str, body: Any = None) -> Any:
         """One Lambda operation. Raises `CallFailed`."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         status, _, content = self.request(method, path, data, headers)
-        answer = json.loads(content or b"{}")
-        if status >= 400:
-            raise CallFailed(answer.get("message") or answer.get("Message") or content.decode())
-        return answer
+        return _answer(status, content)
+
+
+def _answer(status: int, content: bytes) -> Any:
+    if status >= 400:
+        raise CallFailed(refusal_text(content))
+    return json.loads(content or b"{}")
+
+
+def refusal_text(content: bytes) -> str:
+    """What a refusal says, in whichever member it says it."""
+    text = content.decode("utf-8", "replace")
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(answer, dict):
+        return text
+    return str(answer.get("message") or answer.get("Message") or answer.get("Reason") or text)
 
 
 def data_option(command: Callable[..., Any]) -> Callable[..., Any]:

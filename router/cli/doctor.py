@@ -28,12 +28,13 @@ def doctor(probe: bool, data: str, endpoint: str | None, as_json: bool) -> None:
 
 
 def _show(checks: list[Any]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from router.cli.screen import screen
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for check in checks:
         mark = "[green]ok[/]" if check.is_ok else "[bold red]attention[/]"
         table.add_row(mark, check.name, escape(check.text))
-    Console().print(table)
+    screen().print(table)

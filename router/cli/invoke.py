@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from router.cli.client import CallFailed, Client, client_options, print_json
+from router.cli.client import CallFailed, Client, client_options, print_json, refusal_text
 
 
 @click.command()
@@ -34,7 +34,7 @@ def invoke(
         "POST", path, _read(payload), {"X-Amz-Log-Type": "Tail"}
     )
     if status >= 400:
-        raise CallFailed(content.decode("utf-8", "replace"))
+        raise CallFailed(refusal_text(content))
     error = headers.get("x-amz-function-error")
     log = base64.b64decode(headers.get("x-amz-log-result", "")).decode("utf-8", "replace")
     if as_json:

@@ -22,8 +22,9 @@ def list_(data: str, endpoint: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from router.cli.screen import screen
 
     table = Table(box=None, pad_edge=False)
     for title in ("mapping", "state", "function", "source", "lag", "in flight", "last result"):
@@ -38,7 +39,7 @@ def list_(data: str, endpoint: str | None, as_json: bool) -> None:
             str(row["InFlight"]),
             row["LastProcessingResult"],
         )
-    Console().print(table if rows else "no event source mappings")
+    screen().print(table if rows else "no event source mappings")
 
 
 @mappings.command()
@@ -53,13 +54,14 @@ def describe(mapping: str, data: str, endpoint: str | None, as_json: bool) -> No
     if as_json:
         print_json(full)
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from router.cli.screen import screen
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name in ("Name", *sorted(key for key in full if key != "Name")):
         table.add_row(name, str(full[name]))
-    Console().print(table)
+    screen().print(table)
 
 
 @mappings.command()

@@ -114,7 +114,7 @@ async def _on_folder(
     from router.store.sqlite import SqliteStore
 
     settings = config.load(os.environ, {"data": data})
-    folder = Path(data).absolute()
+    folder = Path(settings.data)
     with tempfile.TemporaryDirectory() as nothing:
         if operation == "Plan" and not (folder / "router.db").exists():
             folder = Path(nothing)
@@ -135,11 +135,7 @@ async def _on_folder(
 
 
 def _show(document: dict[str, Any], *, is_applied: bool) -> None:
-    import msgspec
-    from rich.console import Console
+    from router.cli.screen import screen
+    from router.template.render import plan_of, print_plan
 
-    from router.template.plan import Plan
-    from router.template.render import print_plan
-
-    kept = {name: document[name] for name in ("stack", "changes", "outputs", "warnings")}
-    print_plan(msgspec.convert(kept, Plan), Console(), is_applied=is_applied)
+    print_plan(plan_of(document), screen(), is_applied=is_applied)

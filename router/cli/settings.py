@@ -15,12 +15,13 @@ def settings(as_json: bool) -> None:
     if as_json:
         print_json([{"variable": v, "setting": s, "default": d} for v, s, d in rows])
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from router.cli.screen import screen
 
     table = Table(box=None, pad_edge=False)
     for title in ("variable", "router.toml", "default"):
         table.add_column(title)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    screen().print(table)

@@ -39,6 +39,8 @@ class Dispatcher:
         self._free = limit
         self._running: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self.problems: dict[str, str] = {}
+        """Error type of each function whose last invocation failed."""
         metrics.CONCURRENCY_LIMIT.set(limit)
 
     @property
@@ -67,7 +69,7 @@ class Dispatcher:
             raise NotInvoked("throttled", "no concurrency is free")
         self._take(API)
         try:
-            return await self._pool.invoke(request)
+            return await self._run(request)
         finally:
             self._release(API)
 
@@ -75,9 +77,17 @@ class Dispatcher:
         """Invoke for a mapping, in its turn. Raises `NotInvoked`, after `WAIT_S_MAX` too."""
         await self._acquire(claimant, request.function.name)
         try:
-            return await self._pool.invoke(request)
+            return await self._run(request)
         finally:
             self._release(claimant)
+
+    async def _run(self, request: InvokeRequest) -> InvokeReply:
+        reply = await self._pool.invoke(request)
+        if reply.error_type is not None:
+            self.problems[request.function.name] = reply.error_type
+        elif self.problems:
+            self.problems.pop(request.function.name, None)
+        return reply
 
     async def _acquire(self, claimant: str, function: str) -> None:
         if not self._waiting and self._may_take(claimant):

@@ -131,8 +131,17 @@ class Planning:
         if isinstance(wish, Mapping) and wish.uuid in self._desired.enabled_unset:
             return msgspec.structs.replace(wish, is_enabled=before.is_enabled)
         if isinstance(wish, Function) and wish.code_hash == before.code_hash:
-            return msgspec.structs.replace(wish, code_sha256=before.code_sha256)
+            wish = msgspec.structs.replace(wish, code_sha256=before.code_sha256)
+            if not before.is_in_place or before.code_path == self._folder_of(wish):
+                # The same code, snapshot or in place where it still is: no change.
+                return msgspec.structs.replace(
+                    wish, code_path=before.code_path, is_in_place=before.is_in_place
+                )
         return wish
+
+    def _folder_of(self, function: Function) -> str:
+        """The folder that the template names for a function's code."""
+        return next(it.code_path for it in self._desired.functions if it.name == function.name)
 
     async def _weigh(
         self, before: Any, wish: Desired

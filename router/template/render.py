@@ -20,6 +20,16 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     return document | {"refused": len(plan.refused), "empty": plan.is_empty}
 
 
+def plan_of(document: dict[str, Any]) -> Plan:
+    """The plan a document shows; what would be committed is not in it."""
+    return Plan(
+        stack=document["stack"],
+        changes=msgspec.convert(document["changes"], tuple[PlannedChange, ...]),
+        outputs=document["outputs"],
+        warnings=tuple(document["warnings"]),
+    )
+
+
 def print_plan(plan: Plan, console: Console, *, is_applied: bool = False) -> None:
     """One line for each change, `+ function orders`, with what differs below it."""
     for warning in plan.warnings:

@@ -132,14 +132,29 @@ async def test_code_change_is_an_update_with_a_new_revision(applier, load, catal
     assert after.revision_id != before.revision_id
 
 
-async def test_from_in_place_to_a_snapshot_is_said(applier, load, catalog, store, tmp_path):
+async def test_the_same_code_in_place_or_in_a_snapshot_is_no_change(
+    applier, load, catalog, store, tmp_path, folder
+):
     await applier.apply(load(TEMPLATE))
     code = CodeStore(tmp_path / "snapshots")
     other = Applier(catalog, code.snapshot, holdings_of(store, catalog, int), tmp_path, int)
+    assert (await other.plan(load(TEMPLATE))).is_empty
+    (folder / "code" / "app.py").write_text("def handler(event, context):\n    return 3\n")
     plan = await other.apply(load(TEMPLATE))
-    (difference,) = [it for change in plan.changes for it in change.differences]
-    assert difference == Difference("Code used in place", "true", "false")
+    assert Difference("Code used in place", "true", "false") in [
+        it for change in plan.changes for it in change.differences
+    ]
     assert catalog.functions["save"].code_path.startswith(str(tmp_path / "snapshots"))
+    assert (await applier.plan(load(TEMPLATE))).is_empty, "a snapshot of it is as good"
+
+
+async def test_the_same_code_in_another_folder_is_a_change(applier, load, catalog, folder):
+    await applier.apply(load(TEMPLATE))
+    (folder / "moved").mkdir()
+    (folder / "moved" / "app.py").write_bytes((folder / "code" / "app.py").read_bytes())
+    plan = await applier.apply(load(TEMPLATE.replace("./code", "./moved")))
+    assert not plan.is_empty
+    assert catalog.functions["save"].code_path == str(folder / "moved")
 
 
 async def test_mapping_keeps_its_uuid_and_its_switch(applier, load, catalog):

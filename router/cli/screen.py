@@ -1,0 +1,12 @@
+"""Where tables for people go."""
+
+from rich.console import Console
+
+PLAIN_WIDTH = 200
+"""Columns when the output is no terminal: a table in a file or a pipe is not squeezed."""
+
+
+def screen() -> Console:
+    """Standard output, as wide as the terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH, highlight=False)
