@@ -5,6 +5,7 @@ Limits are counted while unpacking, never believed from headers. Entries that ov
 Only stored and deflated entries are read, which bounds the ratio at about 1,032 : 1.
 """
 
+import errno
 import io
 import os
 import re
@@ -30,6 +31,19 @@ END_BYTES: Final = 22
 COMMENT_BYTES_MAX: Final = 65_535
 ENCRYPTED: Final = 0x1
 
+ENTRY_ERRORS: Final = frozenset(
+    {
+        errno.EEXIST,
+        errno.EILSEQ,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+    }
+)
+"""What a package can cause; a full disk is not its fault."""
+
 
 class BadZip(RouterError):
     """The package is not a zip that may be unpacked here. The text says why."""
@@ -47,7 +61,8 @@ def extract(data: bytes, target: Path) -> int:
     """Unpack into `target`, an empty folder; returns the unpacked size in bytes.
 
     Folders become 0755, files 0644 or 0755, so that a function's own user can read them.
-    Raises `BadZip`; what was unpacked until then is the caller's to remove.
+    Raises `BadZip`, and `OSError` when the disk fails; what was unpacked until then is the
+    caller's to remove.
     """
     try:
         _check_entry_count(data)
@@ -58,7 +73,11 @@ def extract(data: bytes, target: Path) -> int:
             return _extract_entries(archive, entries, target)
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError) as error:
         raise BadZip(f"not a readable zip: {error}") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        if error.errno not in ENTRY_ERRORS:
+            raise
+        raise BadZip(f"an entry cannot be written: {error.strerror}") from None
+    except ValueError as error:
         raise BadZip(f"an entry cannot be written: {error}") from None
 
 
