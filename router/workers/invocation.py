@@ -36,10 +36,11 @@ async def run(
         header["trace"] = request.trace_id
     if request.client_context is not None:
         header["client"] = request.client_context.decode("utf-8", "replace")
-    if spent_ms is None:
-        env.output.begin(start_line(request))
     began = time.perf_counter()
-    frame = await env.call(orjson.dumps(header), request.payload or b"{}", timeout_ms)
+    answer = env.send(orjson.dumps(header), request.payload or b"{}", timeout_ms)
+    if spent_ms is None:  # after sending: the function's output is read when the loop turns
+        env.output.begin(start_line(request))
+    frame = await env.result(answer)
     error_type: str | None
     duration_ms = (time.perf_counter() - began) * 1000 + (spent_ms or 0.0)
     memory_mb = 0

@@ -165,6 +165,7 @@ class Pool:
             self._starting -= 1
         if env is None:
             return cold.failure()
+        env.is_starting = False
         meters.cold_starts.inc()
         meters.cold_start_duration.observe(cold.init_ms / 1000)
         try:
@@ -210,7 +211,7 @@ class Pool:
                 self._end_idle(env, other)
 
     def _make_room(self) -> None:
-        living = sum(1 for env in self._living if not env.is_retired)
+        living = sum(1 for env in self._living if not (env.is_retired or env.is_starting))
         if living + self._starting < self._settings.environments_max:
             return
         found = [(idle[0].idle_since, key) for key, idle in self._idle.items() if idle]

@@ -29,6 +29,10 @@ KILL_TIMEOUT_S = 5.0
 """After SIGKILL: how long until its end is reported; else the zygote is taken for stuck."""
 
 
+Answer = asyncio.Future[wire.Frame | None]
+"""A frame to come; None when the process ended instead."""
+
+
 class Environment(asyncio.Protocol):
     """The process, its frame socket, its output pipe and its private folder."""
 
@@ -48,6 +52,8 @@ class Environment(asyncio.Protocol):
         """Its control group; empty without one."""
         self.pid = 0
         self.idle_since = 0.0
+        self.is_starting = True
+        """Its cold start is not over: it is counted there."""
         self.is_retired = False
         """Its code or settings are no longer the current ones."""
         self.is_out_of_memory = False
@@ -61,7 +67,7 @@ class Environment(asyncio.Protocol):
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._frames = wire.FrameReader()
-        self._answer: asyncio.Future[wire.Frame | None] | None = None
+        self._answer: Answer | None = None
         self._transport: asyncio.Transport | None = None
         self._is_connected = False
         self._is_ended = False
@@ -85,6 +91,7 @@ class Environment(asyncio.Protocol):
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         ours.setblocking(False)
+        self._socket = ours
         fds = (theirs.detach(), self.output.write_fd)
         answer = self._expect(timeout_ms)
         self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=ours)
@@ -95,18 +102,28 @@ class Environment(asyncio.Protocol):
             self.is_retired = True
             self._end()
             raise
-        return await self._result(answer)
+        return await self.result(answer)
 
-    async def call(self, header: bytes, payload: bytes, timeout_ms: int) -> wire.Frame | None:
-        """Send one invocation and wait for its answer; None when the process ended instead."""
+    def send(self, header: bytes, payload: bytes, timeout_ms: int) -> Answer:
+        """Send one invocation; `result` waits for what is returned."""
         answer = self._expect(timeout_ms)
         if self._transport is None or self._transport.is_closing():
             self.kill()
-        else:
-            self._transport.write(wire.encode(wire.INVOKE, header, payload))
-        return await self._result(answer)
+            return answer
+        data = wire.encode(wire.INVOKE, header, payload)
+        try:  # at once, not at the end of the loop's turn: the process starts that much earlier
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.kill()
+            return answer
+        if sent < len(data):
+            self._transport.write(memoryview(data)[sent:])
+        return answer
 
-    async def _result(self, answer: "asyncio.Future[wire.Frame | None]") -> wire.Frame | None:
+    async def result(self, answer: Answer) -> wire.Frame | None:
+        """The answer; None when the process ended instead."""
         try:
             return await answer
         except asyncio.CancelledError:
@@ -159,7 +176,7 @@ class Environment(asyncio.Protocol):
 
     # the rest
 
-    def _expect(self, timeout_ms: int) -> "asyncio.Future[wire.Frame | None]":
+    def _expect(self, timeout_ms: int) -> Answer:
         self._answer = answer = self._loop.create_future()
         if self._is_ended:
             answer.set_result(None)

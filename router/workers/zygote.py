@@ -127,6 +127,7 @@ class Zygote:
                     importlib.import_module(name)
                     preloaded.append(name)
         self._bootstrap.prepare()
+        self._bootstrap.warm_up()
         # No collection first: it would leave holes all over, which forks fill page by page.
         gc.freeze()
         self._send({"op": "ready", "preloaded": preloaded})

@@ -155,6 +155,18 @@ async def test_a_full_pool_ends_the_longest_idle_of_another_function(data, facts
         await bed.pool.close(0)
 
 
+async def test_as_many_cold_starts_at_a_time_as_the_pool_may_hold(data, facts):
+    bed = Bed(data, facts)
+    await bed.open(PoolSettings(environments_max=4))
+    try:
+        function = bed.function(SLEEP)
+        replies = await asyncio.gather(*(bed.invoke(function, b"0.2") for _ in range(4)))
+        assert [reply.payload for reply in replies] == [b"0.2"] * 4
+        assert len(bed.pids) == 4
+    finally:
+        await bed.pool.close(0)
+
+
 async def test_a_pool_that_is_busy_throttles(data, facts):
     bed = Bed(data, facts)
     await bed.open(PoolSettings(environments_max=1))
