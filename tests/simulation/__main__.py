@@ -9,8 +9,8 @@ import sys
 import time
 
 from tests.simulation.report import failure_text, minimise, sometimes_table
+from tests.simulation.run import Result, simulate_seed
 from tests.simulation.seeds import CI_SEEDS, MINUTES
-from tests.simulation.world import Result, simulate_seed
 
 
 def main() -> int:

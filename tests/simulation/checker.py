@@ -8,12 +8,12 @@ runs must have met, so that a quiet simulation fails as well.
 from collections.abc import Mapping, Sequence
 
 from router.mapping import engine as e
-from router.model.errors import RouterError
 from router.model.mapping_spec import MappingSpec
-from router.model.progress import ProgressUpdate, ShardProgress
+from router.model.progress import ShardProgress
 from router.model.record import Record
-from tests.simulation.heads import Kind, Verdict
-from tests.simulation.shard_book import ShardBook, Violation
+from tests.simulation.heads import Verdict
+from tests.simulation.shard_book import ShardBook
+from tests.simulation.shard_state import Violation
 
 SOMETIMES = (
     "window_fired_short",
@@ -47,6 +47,7 @@ SOMETIMES = (
     "drained_and_restarted",
     "paused_and_resumed",
     "wall_jump",
+    "age_on_edge",
     "trimmed_unread",
     "child_shard_waited",
     "fault_free",
@@ -221,12 +222,3 @@ class Checker:
             book = self.books.get(parent)
             if book is not None and (book.undone or not book.is_end_read):
                 raise Violation("D5", f"{shard} is read before its parent {parent} is finished")
-
-
-def describe(error: Exception) -> str:
-    """One line about what went wrong."""
-    kind = "engine error" if isinstance(error, RouterError) else type(error).__name__
-    return f"{kind}: {error}"
-
-
-__all__ = ["SOMETIMES", "Checker", "Kind", "ProgressUpdate", "Verdict", "Violation", "describe"]

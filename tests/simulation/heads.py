@@ -95,7 +95,6 @@ class Head:
 
     def extend(self, told: Sequence[tuple[int, ...]]) -> None:
         """The engine says what was gathered behind this batch when it was cut."""
-        self.is_open_ended = False
         self.plans = [
             msgspec.structs.replace(plan, parts=tuple(told))
             if plan.parts == tuple(told[: len(plan.parts)])
@@ -123,11 +122,11 @@ class Head:
         gone = tuple(record.position for record in command.records)
         if self.condemned is not None and self.condemned[:2] == (gone, command.condition):
             return self.condemned[2]
-        return [
-            fitting
+        return _distinct(
+            following
             for plan in self.plans
-            if (fitting := _discarded(plan, gone, command, current, age, at, self.is_recovered))
-        ]
+            for following in _discarded(plan, gone, command, current, age, at, self.is_recovered)
+        )
 
     def begin_discard(self, command: e.Discard, plans: list[Plan]) -> None:
         """On its way to the store."""
@@ -204,7 +203,12 @@ def _invoked(
 
 def _is_cut(part: Sequence[int], size: int, spec: MappingSpec, age: Age, at: RecordAt) -> bool:
     """A part may be cut before an expired record, or where new settings allow no more."""
-    if is_expired(age(part[size]), spec) or size >= spec.batch_size:
+    return is_expired(age(part[size]), spec) or _is_full(part, size, spec, at)
+
+
+def _is_full(part: Sequence[int], size: int, spec: MappingSpec, at: RecordAt) -> bool:
+    """The settings, which may be new, allow no more of this part in one batch."""
+    if size >= spec.batch_size:
         return True
     size_bytes = sum(at(position).size_bytes for position in part[: size + 1])
     return ENVELOPE_BYTES + size_bytes > spec.event_bytes_max
@@ -218,9 +222,10 @@ def _discarded(
     age: Age,
     at: RecordAt,
     is_recovered: bool,
-) -> Plan | None:
+) -> Iterable[Plan]:
+    """Where a discard leads; nowhere when it is wrong."""
     if not plan.parts or plan.parts[0][: len(gone)] != gone:
-        return None
+        return
     part = plan.parts[0]
     rest = part[len(gone) :]
     for spec in _specs(plan, current):
@@ -229,7 +234,8 @@ def _discarded(
                 is_right = command.invoke_count == plan.attempts + 1 and all(
                     is_expired(age(position), spec) for position in gone
                 )
-                is_right = is_right and not (rest and is_expired(age(rest[0]), spec))
+                is_all = not rest or not is_expired(age(rest[0]), spec)
+                is_right = is_right and (is_all or _is_full(part, len(gone), spec, at))
             case "RetryAttemptsExhausted":
                 is_right = (
                     (not rest or _is_cut(part, len(gone), spec, age, at))
@@ -245,11 +251,28 @@ def _discarded(
             case _:
                 is_right = False
         if is_right:
-            if rest and command.condition == "RecordAgeExceeded":
-                return msgspec.structs.replace(plan, parts=(rest, *plan.parts[1:]))
-            following = (rest, *plan.parts[1:]) if rest else plan.parts[1:]
-            return msgspec.structs.replace(plan, parts=following, attempts=0)
-    return None
+            is_aged = command.condition == "RecordAgeExceeded"
+            yield from _after_discard(plan, len(gone), spec, age, at, is_aged=is_aged)
+            return
+
+
+def _after_discard(
+    plan: Plan, size: int, spec: MappingSpec, age: Age, at: RecordAt, *, is_aged: bool
+) -> Iterable[Plan]:
+    """The rest of the part goes on, cut before the next expired record; or the next part does."""
+    replace = msgspec.structs.replace
+    part, behind = plan.parts[0], plan.parts[1:]
+    rest = part[size:]
+    if not rest:
+        yield replace(plan, parts=behind, attempts=0)
+        return
+    if not is_aged or _is_full(part, size, spec, at):
+        yield replace(plan, parts=(rest, *behind), attempts=0)
+    if is_aged:
+        yield replace(plan, parts=(rest, *behind))
+        cuts = (n for n in range(1, len(rest)) if _is_cut(part, size + n, spec, age, at))
+        if cut := next(cuts, None):
+            yield replace(plan, parts=(rest[:cut], rest[cut:], *behind))
 
 
 def _after(

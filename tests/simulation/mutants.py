@@ -148,10 +148,11 @@ def _swap(_: Bent, command: e.Command) -> Sequence[e.Command] | None:
 
 def _repeat(bent: Bent, command: e.Command) -> Sequence[e.Command] | None:
     last = bent.last_invoke
-    is_next = isinstance(command, e.Invoke) and command.attempt == 1
-    if is_next and last is not None and last.shard == command.shard and last.lane == command.lane:
-        return [msgspec.structs.replace(command, records=(last.records[-1], *command.records))]
-    return None
+    if not isinstance(command, e.Invoke) or command.attempt > 1 or last is None:
+        return None
+    if (last.shard, last.lane) != (command.shard, command.lane):
+        return None
+    return [msgspec.structs.replace(command, records=(last.records[-1], *command.records))]
 
 
 def _claim_more(_: Bent, command: e.Command) -> Sequence[e.Command] | None:
@@ -243,16 +244,16 @@ EDITS = (
         "return 0 <= spec.retries_max < attempts - 1",
     ),
     Edit(
-        "age 1 s late",
+        "age 1 ms late",
         "retry",
         "oldest_ms = wall_ms - age_ms_max",
-        "oldest_ms = wall_ms - age_ms_max - 1_000",
+        "oldest_ms = wall_ms - age_ms_max - 1",
     ),
     Edit(
-        "age 1 s early",
+        "age 1 ms early",
         "retry",
         "oldest_ms = wall_ms - age_ms_max",
-        "oldest_ms = wall_ms - age_ms_max + 1_000",
+        "oldest_ms = wall_ms - age_ms_max + 1",
     ),
     Edit("bisect one off", "bisect", "return size // 2", "return (size + 1) // 2"),
     Edit("second half first", "bisect", "return (*new_ends, *ends)", "return (*ends, *new_ends)"),

@@ -6,6 +6,7 @@ must then show no duplicate at all (D12).
 """
 
 import random
+from collections.abc import Callable
 
 import msgspec
 
@@ -56,6 +57,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     pauses: int = 0
     settings_changes: int = 0
     wall_jumps: int = 0
+    age_edge_percent: int = 0
+    """Per tick: the wall clock moves to where a record is just too old, or just not yet."""
     tick_late_ms_max: int = 0
     run_ahead_records: int = limits.RUN_AHEAD_RECORDS_MAX
     run_ahead_bytes: int = limits.RUN_AHEAD_BYTES_MAX
@@ -91,6 +94,7 @@ SWITCHES: dict[str, dict[str, object]] = {
     "pauses": {"pauses": 0},
     "settings": {"settings_changes": 0},
     "wall_jumps": {"wall_jumps": 0},
+    "age_edges": {"age_edge_percent": 0},
     "late_ticks": {"tick_late_ms_max": 0},
     "big_records": {"big_percent": 0},
     "oversize": {"oversize_percent": 0},
@@ -147,6 +151,8 @@ def draw(seed: int, rng: random.Random, minutes: int = 10) -> Options:
         spec = msgspec.structs.replace(
             spec, is_bisecting=rng.random() < 0.8, retries_max=rng.choice((0, 1, 2, 3))
         )
+    if chosen.get("age_edge_percent"):
+        spec = msgspec.structs.replace(spec, record_age_ms_max=60_000)
     return Options(
         seed=seed,
         minutes=minutes,
@@ -180,7 +186,7 @@ def draw_spec(rng: random.Random) -> MappingSpec:
 
 _FAILURES = ("error_percent", "partial_percent", "malformed_percent", "invalid_partial_percent")
 
-_TROUBLES = {
+_TROUBLES: dict[str, Callable[[random.Random], dict[str, object]]] = {
     "fetch_faults": lambda rng: {
         "fetch_error_percent": rng.choice((0, 5, 30)),
         "fetch_empty_percent": rng.choice((5, 30)),
@@ -206,11 +212,12 @@ _TROUBLES = {
     "pauses": lambda rng: {"pauses": rng.choice((1, 4))},
     "settings": lambda rng: {"settings_changes": rng.choice((2, 8, 20))},
     "wall_jumps": lambda rng: {"wall_jumps": rng.choice((1, 4))},
+    "age_edges": lambda rng: {"age_edge_percent": rng.choice((2, 20))},
     "retention": lambda rng: {"retention_ms": rng.choice((20_000, 90_000))},
 }
 """Each draws the options of one kind of trouble."""
 
-_SHAPES = (
+_SHAPES: tuple[Callable[[random.Random], dict[str, object]], ...] = (
     lambda rng: {"fetch_short_percent": rng.choice((20, 90))},
     lambda rng: {"fetch_ms_max": rng.choice((200, 3_000))},
     lambda rng: {"store_ms_max": rng.choice((0, 100, 1_500))},

@@ -8,7 +8,8 @@ import msgspec
 from router.mapping.stream_engine import StreamEngine
 from tests.simulation.checker import SOMETIMES
 from tests.simulation.options import SWITCHES, Options, is_on, without
-from tests.simulation.world import MakeEngine, Result, simulate_seed
+from tests.simulation.run import Result, simulate_seed
+from tests.simulation.world import MakeEngine
 
 
 def failure_text(result: Result, switched_off: Iterable[str] = ()) -> str:
@@ -30,7 +31,8 @@ def minimise(
     result: Result, make_engine: MakeEngine = StreamEngine
 ) -> tuple[Result, tuple[str, ...]]:
     """Run a failing seed again with options switched off one at a time; keep what still fails."""
-    smallest, off = result, ()
+    smallest = result
+    off: tuple[str, ...] = ()
     seed, minutes = result.options.seed, result.options.minutes
     for switch in SWITCHES:
         if not is_on(smallest.options, switch):

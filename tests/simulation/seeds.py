@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from tests.simulation.world import Result, simulate_seed
+from tests.simulation.run import Result, simulate_seed
 
 CI_SEEDS = range(1, 51)
 """Run by `make check`."""

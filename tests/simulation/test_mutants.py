@@ -6,11 +6,12 @@ import pytest
 
 from router.mapping.stream_engine import StreamEngine
 from router.model.errors import EngineError
-from tests.simulation.checker import Violation
 from tests.simulation.mutants import mutants
 from tests.simulation.report import failure_text, minimise
+from tests.simulation.run import Result, simulate_seed
 from tests.simulation.seeds import CI_SEEDS, MINUTES, honest
-from tests.simulation.world import MakeEngine, Result, simulate_seed
+from tests.simulation.shard_state import Violation
+from tests.simulation.world import MakeEngine
 
 MUTANTS = mutants()
 

@@ -5,8 +5,8 @@ import pytest
 from tests.simulation.checker import SOMETIMES
 from tests.simulation.options import SWITCHES, is_on, without
 from tests.simulation.report import count_seen, failure_text, minimise, sometimes_table
+from tests.simulation.run import Result, simulate_seed
 from tests.simulation.seeds import CI_SEEDS, MINUTES, honest, regressions
-from tests.simulation.world import Result, simulate_seed
 
 
 def fail_with_replay(result: Result) -> None:

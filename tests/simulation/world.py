@@ -16,15 +16,15 @@ import msgspec
 
 from router.mapping import engine as e
 from router.mapping.shard import RunAhead
-from router.mapping.stream_engine import StreamEngine
 from router.model import limits
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import NotRun
 from router.model.progress import ShardProgress
-from tests.simulation.checker import Checker, Violation
+from tests.simulation.checker import Checker
 from tests.simulation.fakes import FakeFunction, FakeShard, FakeStore, Reply
 from tests.simulation.heads import Kind, Verdict
-from tests.simulation.options import Options, draw, draw_spec
+from tests.simulation.options import Options, draw_spec
+from tests.simulation.shard_state import Violation
 
 EPOCH_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
@@ -46,63 +46,6 @@ CRASH_POINTS = (
     "discard stored, not answered",
 )
 """Where a crash may fall; the rarest is wished for twice."""
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """How one run went."""
-
-    options: Options
-    error: Exception | None
-    steps: int
-    last_steps: tuple[str, ...]
-    records: int
-    duplicates: int
-    seen: frozenset[str]
-
-
-def simulate(
-    options: Options, rng: random.Random, make_engine: MakeEngine = StreamEngine
-) -> Result:
-    """Run one world to its end; whatever goes wrong is in the result."""
-    world = World(options, rng, make_engine)
-    error: Exception | None = None
-    try:
-        world.run()
-    except Exception as problem:
-        error = problem
-    return Result(
-        options=options,
-        error=error,
-        steps=world.steps,
-        last_steps=tuple(f"{now:>9} {shorten(what)}" for now, what in world.trace),
-        records=sum(len(book.records) for book in world.checker.books.values()),
-        duplicates=world.checker.duplicates,
-        seen=frozenset(world.checker.seen),
-    )
-
-
-def simulate_seed(
-    seed: int,
-    minutes: int = 10,
-    make_engine: MakeEngine = StreamEngine,
-    change: Callable[[Options], Options] | None = None,
-) -> Result:
-    """Draw a seed's options, change them if wanted, and run."""
-    rng = random.Random(seed)
-    options = draw(seed, rng, minutes)
-    return simulate(change(options) if change else options, rng, make_engine)
-
-
-def shorten(step: object) -> str:
-    """One step on one line: records as their positions."""
-    records = getattr(step, "records", None)
-    if records is None:
-        return str(step)
-    fields = {name: getattr(step, name) for name in step.__struct_fields__ if name != "records"}  # type: ignore[attr-defined]
-    places = [f"{record.position}:{record.key}" for record in records]
-    shown = places if len(places) < 20 else [*places[:9], "…", *places[-9:]]
-    values = ", ".join(f"{name}={value}" for name, value in fields.items())
-    return f"{type(step).__name__}({values}, {len(places)} records [{' '.join(shown)}])"
 
 
 class World:
@@ -401,6 +344,18 @@ class World:
         self.trace.append((self.now_ms, f"wall clock jumps to {self.wall_ms}"))
         self.checker.seen.add("wall_jump")
 
+    def _aim_at_age(self) -> None:
+        """Let a record reach exactly the age limit now, or a millisecond later."""
+        age_ms_max = self.spec.record_age_ms_max
+        if age_ms_max < 0 or not self._chance(self.options.age_edge_percent):
+            return
+        book = self.checker.books[self.rng.choice(list(self.shards))]
+        position = next(iter(book.undone), None)
+        if position is not None:
+            limit_ms = book.records[position].arrival_ms + age_ms_max
+            self.wall_skew_ms += limit_ms - self.wall_ms - self.rng.choice((0, 1))
+            self.checker.seen.add("age_on_edge")
+
     # The shell
 
     def _feed(self, event: e.Event) -> None:
@@ -436,6 +391,7 @@ class World:
                 self._busy_ticks += 1
                 if self._busy_ticks > BUSY_TICKS_MAX:
                     raise Violation("L3", "the engine asks for ticks and does nothing")
+                self._aim_at_age()
                 self._feed(e.Tick())
 
         self._later(max(0, wakeup_ms + late_ms - self.now_ms), act)
@@ -506,7 +462,10 @@ class World:
             self._is_change_due = False
             self._later(reply.after_ms // 2, self._change_settings)
         if self._armed == "invocation open":
-            self._later(reply.after_ms // 2, lambda: self._crash_at("invocation open") and None)
+            self._later(reply.after_ms // 2, self._crash_in_invocation)
+
+    def _crash_in_invocation(self) -> None:
+        self._crash_at("invocation open")
 
     def _invoked(self, command: e.Invoke, reply: Reply) -> None:
         self._running -= 1
