@@ -28,13 +28,14 @@ _GROUP_MEMORY_BYTES = 256 * 1024 * 1024
 _GROUP_PIDS_MAX = 64
 
 _NEEDS = {
-    "uid": "needs CAP_SETUID, CAP_SETGID and CAP_CHOWN",
-    "mounts": "needs CAP_SYS_ADMIN or user namespaces, and Linux 5.12",
-    "proc": "needs CAP_SYS_ADMIN outside of a user namespace, and Linux 5.8",
-    "landlock": "needs Linux 5.13 with landlock in lsm=",
-    "seccomp": "needs CONFIG_SECCOMP_FILTER",
-    "cgroup": "needs a writable control group",
+    "uid": " (needs CAP_SETUID, CAP_SETGID and CAP_CHOWN)",
+    "mounts": " (needs CAP_SYS_ADMIN or user namespaces, and Linux 5.12)",
+    "proc": " (needs CAP_SYS_ADMIN outside of a user namespace, and Linux 5.8)",
+    "landlock": " (needs Linux 5.13 with landlock in lsm=)",
+    "seccomp": " (needs CONFIG_SECCOMP_FILTER)",
 }
+_OWN_FILES = "read own files"
+_UNREADABLE = " (other users must be able to read the interpreter and the functions' folders)"
 
 
 class _Probe:
@@ -59,8 +60,7 @@ class _Probe:
             if text is None:
                 self.mechanisms.append(mechanism)
             else:
-                needs = _NEEDS.get(mechanism)
-                self.missing[mechanism] = f"{text} ({needs})" if needs else text
+                self.missing[mechanism] = text
         return {
             "mechanisms": self.mechanisms,
             "missing": self.missing,
@@ -135,7 +135,9 @@ class _Probe:
             return _in_child(lambda answer_fd: self._as_environment(mechanisms, answer_fd))
 
         text = _in_child(lambda _: as_zygote())
-        return None if text == _WORKED else text
+        if text == _WORKED:
+            return None
+        return text + (_UNREADABLE if _OWN_FILES in text else _NEEDS.get(mechanism, ""))
 
     def _as_environment(self, mechanisms: list[str], answer_fd: int) -> str:
         self._ladder.enter(self._plan(mechanisms), keep_fds=(0, 1, 2, answer_fd))
@@ -144,7 +146,7 @@ class _Probe:
         return _WORKED
 
     def _plan(self, mechanisms: list[str]) -> dict[str, Any]:
-        task, tmp = f"{self._scratch}/task", f"{self._scratch}/tmp"  # noqa: S108
+        task, tmp = f"{self._scratch}/task", tempfile.mkdtemp(dir=self._scratch)
         is_private = "mounts" in mechanisms
         return {
             "mechanisms": mechanisms,
@@ -227,8 +229,7 @@ def main() -> None:
     scratch = tempfile.mkdtemp(prefix="router-probe-")
     try:
         os.chmod(scratch, 0o755)  # noqa: S103 - the trial users walk through it
-        for name in ("task", "tmp"):
-            os.mkdir(f"{scratch}/{name}", 0o755)
+        os.mkdir(f"{scratch}/task", 0o755)
         with open(f"{scratch}/secret", "w") as file:
             file.write("a file no function may read")
         found = _Probe(json.loads(sys.argv[1]), scratch).run()

@@ -52,9 +52,9 @@ def test_version_2_moves_the_router_to_a_leaf_of_its_own(tmp_path):
     (tmp_path / "cgroup.type").write_text("domain")
     (tmp_path / "cgroup.procs").write_text(f"{os.getpid()}\n")
     roots = {"memory": str(tmp_path), "pids": str(tmp_path)}
-    assert cgroup.make_base(roots, "event-router-1") == {
-        name: f"{tmp_path}/event-router-1" for name in roots
-    }
+    assert cgroup.make_base(roots, "event-router-1") == dict.fromkeys(
+        roots, f"{tmp_path}/event-router-1"
+    )
     assert (tmp_path / "event-router/cgroup.procs").read_text() == "0"
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids"
 

@@ -79,3 +79,24 @@ def test_a_step_that_fails_stops_the_start_and_is_named(tmp_path, mechanisms, ch
     assert "ran" not in result
     assert result["error"].startswith("IsolationFailed: isolation step")
     assert step in result["error"] or os.getuid() != 0
+
+
+def test_a_process_can_hide_from_others_of_its_user_and_come_back(tmp_path):
+    code = """
+import ctypes, sys
+plain = sys.modules["_router_isolation.plain"]
+dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
+result["at_first"] = dumpable()
+plain.hide_from_peers()
+result["hidden"] = dumpable()
+plain.be_inspectable()
+result["again"] = dumpable()
+"""
+    assert run(code, plan_for(tmp_path, "plain")) == {"at_first": 1, "hidden": 0, "again": 1}
+
+
+def test_a_zygote_that_is_gone_stops_the_start(tmp_path):
+    """The parent is checked after the death signal is set, so no moment is left open."""
+    code = 'import sys; sys.modules["_router_isolation.plain"].die_with(os.getpid())'
+    result = run(code, plan_for(tmp_path))
+    assert result == {"error": "OSError: the parent process has ended"}

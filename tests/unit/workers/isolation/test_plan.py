@@ -5,6 +5,7 @@ from router.model.function import FunctionVersion
 from router.workers.isolation import plan as planning
 from router.workers.isolation.plan import IsolationSettings, Planner, rung_of, settle
 
+DEFAULTS = IsolationSettings()
 ALL = ["plain", "seccomp", "landlock", "mounts", "proc", "uid", "cgroup"]
 
 
@@ -33,7 +34,7 @@ def function(name="orders"):
     )
 
 
-def planner(*mechanisms, hidden=(), settings=IsolationSettings(), **more):
+def planner(*mechanisms, hidden=(), settings=DEFAULTS, **more):
     facts = settle(found(*mechanisms, **more), settings)
     return Planner(facts, settings, "/usr/bin/python3", hidden)
 

@@ -1,0 +1,11 @@
+"""A function with something to protect: a secret variable and a file in its `/tmp`."""
+
+import os
+import pathlib
+import tempfile
+
+
+def handler(event, context):
+    path = pathlib.Path(tempfile.gettempdir()) / "events.json"
+    path.write_text("an event of this function alone")
+    return {"pid": os.getpid(), "tmp": str(path)}
