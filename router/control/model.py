@@ -10,7 +10,6 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -95,7 +94,11 @@ def source() -> tuple[Path, str]:
     spec = importlib.util.find_spec("botocore")
     if spec is None or spec.origin is None:
         raise ModelError("botocore is not installed; reinstall the router")
-    return Path(spec.origin).parent / "data", metadata.version("botocore")
+    origin = Path(spec.origin)
+    match = re.search(r"^__version__ = '([^']+)'", origin.read_text("utf-8"), re.MULTILINE)
+    if match is None:
+        raise ModelError(f"{origin} does not say its version")
+    return origin.parent / "data", match[1]
 
 
 def _cache_folder(cache: Path, version: str) -> Path:

@@ -1,6 +1,7 @@
 """The API listener: aiohttp around the dispatcher, with limits and deadlines of our own."""
 
 import asyncio
+import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -35,8 +36,11 @@ BODY_DEADLINE_S: Final = 60.0
 HEAD_BYTES_MAX: Final = 16 * 1024
 """Longest request line and longest header field."""
 
-IDLE_S_MAX: Final = 75.0
-"""How long a connection may wait between requests."""
+IDLE_S_MAX: Final = 30.0
+"""From a connection's start, or its last answer, to the complete head of its next request."""
+
+LINGER_S: Final = 5.0
+"""How long the rest of a refused body is read and dropped, so that the refusal is read too."""
 
 DRAIN_S: Final = 5.0
 """How long running calls may finish at close."""
@@ -49,6 +53,9 @@ LIMITS: Final = {
 """Body limits that differ from `BODY_BYTES_MAX`."""
 
 NAMES_IN_LIMIT_TEXTS: Final = {"Invoke": "InvokeFunction"}
+
+_QUIET: Final = logging.Logger("router.control.http", level=logging.CRITICAL)
+"""aiohttp would log the bytes of requests it cannot read."""
 
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}", re.ASCII)
 
@@ -100,7 +107,9 @@ class ControlServer:
         server = web.Server(
             self._handle,
             access_log=None,
+            logger=_QUIET,
             keepalive_timeout=IDLE_S_MAX,
+            lingering_time=LINGER_S,
             max_line_size=HEAD_BYTES_MAX,
             max_field_size=HEAD_BYTES_MAX,
             handler_cancellation=True,

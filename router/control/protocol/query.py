@@ -3,9 +3,9 @@
 Lists and maps in requests are not read: no operation we serve over it takes one.
 """
 
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl
-from xml.sax.saxutils import escape
 
 from router.control.errors import ApiError, Malformed
 from router.control.model import Operation, ServiceModel, Shape

@@ -1,0 +1,131 @@
+"""The listener's limits and deadlines, over real sockets."""
+
+import asyncio
+
+import pytest
+
+from router.control import server
+from router.control.server import ControlServer
+
+
+@pytest.fixture
+async def make(monkeypatch):
+    monkeypatch.setattr(server, "LINGER_S", 0.2)
+    servers = []
+
+    async def start(**operations):
+        control = ControlServer(region="us-east-1", account="000000000000")
+        control.register("router", operations)
+        await control.start("127.0.0.1", 0)
+        servers.append(control)
+        return control
+
+    yield start
+    for control in servers:
+        await control.close()
+
+
+async def echo(request):
+    return request
+
+
+async def talk(control, *parts, pause_s=0.0):
+    reader, writer = await asyncio.open_connection("127.0.0.1", control.port)
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+        await asyncio.sleep(pause_s)
+    try:
+        return await asyncio.wait_for(reader.read(), 5)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+def head(length, *more, operation="Echo"):
+    lines = ["POST / HTTP/1.1", "Host: h", f"X-Amz-Target: Router.{operation}", *more]
+    if length is not None:
+        lines.append(f"Content-Length: {length}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+async def test_a_body_too_long_is_refused_before_it_is_sent(make, monkeypatch):
+    monkeypatch.setattr(server, "BODY_BYTES_MAX", 100)
+    control = await make(Echo=echo)
+    answer = await talk(control, head(101))
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"Request must be smaller than 100 bytes for the Echo operation" in answer
+
+
+async def test_a_body_without_a_length_is_counted_while_it_comes(make, monkeypatch):
+    monkeypatch.setattr(server, "BODY_BYTES_MAX", 100)
+    control = await make(Echo=echo)
+    chunk = b"40\r\n" + b" " * 64 + b"\r\n"
+    answer = await talk(control, head(None, "Transfer-Encoding: chunked"), chunk, chunk)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_body_that_trickles_is_given_up(make, monkeypatch):
+    monkeypatch.setattr(server, "BODY_DEADLINE_S", 0.3)
+    control = await make(Echo=echo)
+    answer = await talk(control, head(100), b"{", b" ", b" ", pause_s=0.15)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST / HT", b"POST / HTTP/1.1\r\nHost: h\r\n"])
+async def test_a_connection_without_a_whole_head_is_closed(make, monkeypatch, sent):
+    monkeypatch.setattr(server, "IDLE_S_MAX", 0.3)
+    control = await make(Echo=echo)
+    assert await talk(control, sent) == b""
+
+
+async def test_a_head_too_long_is_refused(make, caplog):
+    control = await make(Echo=echo)
+    answer = await talk(control, head(2, "X-Long: " + "x" * 20_000), b"{}")
+    assert b" 400 " in answer.partition(b"\r\n")[0]
+    assert "xxx" not in caplog.text
+
+
+async def test_clients_that_ask_before_sending_are_told_to_go_on(make):
+    control = await make(Echo=echo)
+    more = ("Expect: 100-continue", "Connection: close")
+    answer = await talk(control, head(7, *more), b'{"a":1}')
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b'{"a":1}')
+
+
+async def test_a_call_is_finished_though_its_caller_hangs_up(make):
+    done = asyncio.Event()
+    began = asyncio.Event()
+
+    async def slow(request):
+        began.set()
+        await asyncio.sleep(0.2)
+        done.set()
+        return request
+
+    control = await make(Slow=slow)
+    reader, writer = await asyncio.open_connection("127.0.0.1", control.port)
+    writer.write(head(2, operation="Slow") + b"{}")
+    await began.wait()
+    writer.close()
+    await asyncio.wait_for(done.wait(), 2)
+    assert reader.at_eof() or not await reader.read()
+
+
+async def test_what_breaks_inside_is_not_told(make):
+    async def broken(_request):
+        raise ZeroDivisionError("secret detail")
+
+    control = await make(Broken=broken)
+    answer = await talk(control, head(2, "Connection: close", operation="Broken"), b"{}")
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"secret detail" not in answer
+    assert b"x-amzn-RequestId" in answer
+
+
+async def test_a_port_that_is_taken(make):
+    control = await make(Echo=echo)
+    other = ControlServer(region="us-east-1", account="000000000000")
+    with pytest.raises(OSError, match="in use"):
+        await other.start("127.0.0.1", control.port)
