@@ -54,9 +54,6 @@ LIMITS: Final = {
 
 NAMES_IN_LIMIT_TEXTS: Final = {"Invoke": "InvokeFunction"}
 
-_QUIET: Final = logging.Logger("router.control.http", level=logging.CRITICAL)
-"""aiohttp would log the bytes of requests it cannot read."""
-
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}", re.ASCII)
 
 Page = Callable[[Request], Awaitable[Reply]]
@@ -104,10 +101,12 @@ class ControlServer:
 
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 is a free one, then in `port`. Raises `OSError` when it is taken."""
+        quiet = logging.getLogger("router.control.http")
+        quiet.setLevel(logging.CRITICAL)  # aiohttp would log the bytes of broken requests
         server = web.Server(
             self._handle,
             access_log=None,
-            logger=_QUIET,
+            logger=quiet,
             keepalive_timeout=IDLE_S_MAX,
             lingering_time=LINGER_S,
             max_line_size=HEAD_BYTES_MAX,
