@@ -106,11 +106,11 @@ class Head:
         self, batch: tuple[int, ...], attempt: int, current: MappingSpec, age: Age, at: RecordAt
     ) -> list[Plan]:
         """Plans in which this attempt is right, as they stand during it."""
-        return [
+        return _distinct(
             fitting
             for plan in self.plans
-            if (fitting := _invoked(plan, batch, attempt, current, age, at)) is not None
-        ]
+            for fitting in _invoked(plan, batch, attempt, current, age, at)
+        )
 
     def try_discard(
         self, command: e.Discard, current: MappingSpec, age: Age, at: RecordAt
@@ -184,21 +184,24 @@ def is_expired(age_ms: int, spec: MappingSpec) -> bool:
 
 def _invoked(
     plan: Plan, batch: tuple[int, ...], attempt: int, current: MappingSpec, age: Age, at: RecordAt
-) -> Plan | None:
-    if not plan.parts or attempt != plan.attempts + 1:
-        return None
-    part = plan.parts[0]
-    if part[: len(batch)] != batch:
-        return None
+) -> Iterable[Plan]:
+    """How the part may be cut so that this is its attempt; no way when the attempt is wrong."""
+    if not plan.parts or attempt != plan.attempts + 1 or plan.parts[0][: len(batch)] != batch:
+        return
+    part, behind = plan.parts[0], plan.parts[1:]
+    size, replace = len(batch), msgspec.structs.replace
     for spec in _specs(plan, current):
         is_spent = plan.attempts > spec.retries_max >= 0 and plan.attempts > 0
         if is_spent or any(is_expired(age(position), spec) for position in batch):
             continue
-        if len(batch) < len(part) and not _is_cut(part, len(batch), spec, age, at):
-            continue
-        rest = (part[len(batch) :],) if len(batch) < len(part) else ()
-        return msgspec.structs.replace(plan, parts=(batch, *rest, *plan.parts[1:]))
-    return None
+        if size == len(part):
+            yield plan
+        elif _is_cut(part, size, spec, age, at):
+            yield replace(plan, parts=(batch, part[size:], *behind))
+            # Cut twice: where new settings allow no more, and then before an expired record.
+            fulls = (n for n in range(size + 1, len(part)) if _is_full(part, n, spec, at))
+            if full := next(fulls, None):
+                yield replace(plan, parts=(batch, part[size:full], part[full:], *behind))
 
 
 def _is_cut(part: Sequence[int], size: int, spec: MappingSpec, age: Age, at: RecordAt) -> bool:
@@ -253,7 +256,6 @@ def _discarded(
         if is_right:
             is_aged = command.condition == "RecordAgeExceeded"
             yield from _after_discard(plan, len(gone), spec, age, at, is_aged=is_aged)
-            return
 
 
 def _after_discard(

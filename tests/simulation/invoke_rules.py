@@ -34,6 +34,7 @@ class InvokeRules(ShardState):
         head.invoked = batch
         self.open_lanes[command.lane] = command
         lane.is_blurred = False
+        lane.gathered_max = 0
         if command.attempt > 1:
             self._seen.add("retry")
 
@@ -93,7 +94,7 @@ class InvokeRules(ShardState):
             if is_expired(wall_ms - record.arrival_ms, spec):
                 raise Violation("D10", f"{self.shard}: {record.position} is too old")
         size_bytes = ENVELOPE_BYTES + sum(record.size_bytes for record in command.records)
-        if len(batch) > spec.batch_size:
+        if len(batch) > max(spec.batch_size, lane.gathered_max):
             raise Violation("D11", f"{self.shard}: {len(batch)} records in a batch")
         if size_bytes > spec.event_bytes_max:
             raise Violation("D11", f"{self.shard}: an event of {size_bytes} bytes")
@@ -110,9 +111,10 @@ class InvokeRules(ShardState):
         size_bytes: int,
     ) -> None:
         """A batch closes on size, bytes or window, whichever comes first, and then at once."""
-        is_full = len(batch) == spec.batch_size
+        is_full = len(batch) >= spec.batch_size
         factor = self._lane_map(command)
         if factor is None:
+            lane.is_cut = spec.record_age_ms_max >= 0  # perhaps: it does not show
             return
         following = None if is_full else self._next_in_lane(command, batch, factor)
         if is_full:
@@ -138,7 +140,8 @@ class InvokeRules(ShardState):
         if now_ms > due_ms + self._tick_ms:
             raise Violation("D11", f"{self.shard}: {batch} waited until {now_ms}, due {due_ms}")
         # While nothing more is read for want of room, waiting could not fill the batch.
-        is_reading = self.open_fetch is not None or self.is_fetch_failing
+        is_switching = len(self.factors) > 1
+        is_reading = self.open_fetch is not None or (self.is_fetch_failing and not is_switching)
         is_early_allowed = is_full or not is_reading or size_bytes >= spec.event_bytes_max
         if spec.window_ms and not is_early_allowed and not lane.is_discarding:
             from_ms = lane.window_from_ms

@@ -38,7 +38,9 @@ class ShardBook(InvokeRules):
         head = self.owner.get(gone[0])
         if head is None:
             # What was gathered with it goes on as a batch (P10): it shows with the next attempt.
-            self.lanes.setdefault(lane, LaneBook(self.opened_ms)).is_blurred = True
+            times = self.lanes.setdefault(lane, LaneBook(self.opened_ms))
+            times.is_blurred = True
+            times.gathered_max = max(times.gathered_max, spec.batch_size)
             parts = (gone, *self._told_parts(update))
             head = self._begin_head(Head(lane, [Plan(parts, 0, spec)]), 0)
         plans = head.try_discard(command, spec, age, self.records.__getitem__)

@@ -29,6 +29,8 @@ class LaneBook:
         """When its last invocation ended; None before the first one of this life."""
         self.is_discarding = False
         """It gave up records before its first invocation: its window may have begun with them."""
+        self.gathered_max = 0
+        """Size of a batch that was gathered, and lost its front, before settings changed."""
         self.is_cut = False
         """Its new batch ends before an expired record."""
         self.is_blurred = False
