@@ -13,7 +13,9 @@ import structlog
 
 from router.mapping import engine as e
 from router.mapping.shell import Clock, Mailbox, Runner, Shell, Source, SourceFormat
+from router.mapping.shard import RunAhead
 from router.mapping.stream_engine import StreamEngine
+from router.model import limits
 from router.model.arn import function_arn
 from router.model.errors import RouterError
 from router.model.function import FunctionVersion
@@ -285,7 +287,7 @@ class MappingManager:
             run.numbers = MappingMetrics(
                 spec.name, spec.uuid, _name_of(spec.function_arn), spec.source_arn
             )
-        engine = StreamEngine(spec)
+        engine = StreamEngine(spec, _run_ahead(len(shards)))
         shell = Shell(
             spec,
             engine,
@@ -371,3 +373,12 @@ def spec_of(mapping: Mapping, region: str, account: str, backoff_ms_max: int) ->
 
 def _name_of(arn: str) -> str:
     return arn.split(":function:", 1)[-1].split(":", 1)[0]
+
+
+def _run_ahead(shards: int) -> RunAhead:
+    """A shard's part of what a mapping may hold; never less than a whole event (L2)."""
+    share = limits.BUFFER_BYTES_MAX // max(1, shards)
+    return RunAhead(
+        limits.RUN_AHEAD_RECORDS_MAX,
+        min(limits.RUN_AHEAD_BYTES_MAX, max(limits.FETCH_BYTES_MAX, share)),
+    )

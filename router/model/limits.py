@@ -34,6 +34,9 @@ RUN_AHEAD_RECORDS_MAX = 20_000
 RUN_AHEAD_BYTES_MAX = 32 * MIB
 """Bytes of one shard an engine holds while a lane of it is not finished."""
 
+BUFFER_BYTES_MAX = 128 * MIB
+"""Bytes one mapping holds over all its shards; each shard has its part, at least 8 MiB."""
+
 FETCH_RECORDS_MAX = 2_000
 """Most records one Fetch asks for."""
 

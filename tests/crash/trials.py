@@ -31,7 +31,7 @@ class Size:
     """How much a trial sends."""
 
     keys: int = 12
-    posts: int = 360
+    posts: int = 240
     poison: int = 4
     pause_s: float = 0.01
 
@@ -117,7 +117,7 @@ async def killed_at_point(folder: Path, point: str, seed: int) -> Report:
         # A first life makes the store, so that the point is passed under load, not while starting.
         router.start()
         assert router.stop() == 0
-        nth = rng.randint(1, 4) if "discard" in point else rng.randint(5, 60)
+        nth = rng.randint(1, 3) if "discard" in point else rng.randint(2, 14)
         await asyncio.to_thread(router.start, {"ROUTER_CHAOS": f"{point}:{nth}"})
         sending = asyncio.create_task(sender.run())
         async with asyncio.timeout(SETTLE_S):
