@@ -52,7 +52,7 @@ class Maintenance:
         now_ms = self._wall_ms()
         for webhook in list(self._catalog.webhooks.values()):
             spec = webhook.spec
-            finished = self._mappings.finished_positions(spec.arn)
+            finished = await self._mappings.finished_positions(spec.arn)
             removed, unhandled = await self._store.streams.trim(
                 spec.arn, now_ms - spec.retention_s * 1000, finished
             )

@@ -12,8 +12,8 @@ import msgspec
 import structlog
 
 from router.mapping import engine as e
-from router.mapping.shell import Clock, Mailbox, Runner, Shell, Source, SourceFormat
 from router.mapping.shard import RunAhead
+from router.mapping.shell import Clock, Mailbox, Runner, Shell, Source, SourceFormat
 from router.mapping.stream_engine import StreamEngine
 from router.model import limits
 from router.model.arn import function_arn
@@ -22,7 +22,7 @@ from router.model.function import FunctionVersion
 from router.model.mapping_spec import MappingSpec
 from router.model.progress import ShardProgress
 from router.model.resources import Mapping
-from router.store.base import Change, Delete, DropProgress, Put, Store
+from router.store.base import Change, Delete, DropProgress, DropStream, Put, Store
 from router.store.catalog import Catalog
 from router.telemetry.mapping_metrics import MappingMetrics
 
@@ -87,6 +87,10 @@ class _Run:
         self.last_result = "No records processed"
         self.lag = 0
         """Records of the source that are not finished, as measured last."""
+        self.is_forgotten = False
+        """Its progress was dropped: what its shell still holds is about an earlier life."""
+        self.is_source_new = False
+        """Its stream was dropped and begins again, so that LATEST has nothing to skip."""
 
 
 class MappingManager:
@@ -158,20 +162,27 @@ class MappingManager:
             task.cancel()
         return all(ended)
 
-    def finished_positions(self, arn: str) -> dict[str, int]:
+    async def finished_positions(self, arn: str) -> dict[str, int]:
         """Per shard of a stream, the position every mapping on it has finished.
 
-        A stream without a mapping is finished nowhere.
+        A stream without a mapping is finished nowhere. Raises `StoreError`.
         """
+        shards = self._connector.shards(arn)
         lowest: dict[str, int] = {}
-        for shard in self._connector.shards(arn):
-            positions = [
-                run.engine.position(shard) if run.engine is not None else 0
-                for uuid, run in self._runs.items()
-                if self._reads(uuid, arn)
-            ]
-            lowest[shard] = min(positions, default=0)
-        return lowest
+        for mapping in list(self._catalog.mappings.values()):
+            if mapping.event_source_arn != arn:
+                continue
+            for shard, position in (await self._positions(mapping, shards)).items():
+                lowest[shard] = min(position, lowest.get(shard, position))
+        return {shard: lowest.get(shard, 0) for shard in shards}
+
+    async def _positions(self, mapping: Mapping, shards: Sequence[str]) -> dict[str, int]:
+        """How far a mapping has finished each shard, also while it does not run."""
+        run = self._runs.get(mapping.uuid)
+        if run is not None and run.engine is not None and not run.is_forgotten:
+            return {shard: run.engine.position(shard) for shard in shards}
+        stored = await self._store.progress.load(mapping.uuid)
+        return {shard: stored[shard].position if shard in stored else 0 for shard in shards}
 
     async def measure(self) -> None:
         """Refresh lag and buffer gauges."""
@@ -191,13 +202,11 @@ class MappingManager:
 
     # Following the catalog
 
-    def _reads(self, uuid: str, arn: str) -> bool:
-        mapping = self._catalog.mappings.get(uuid)
-        return mapping is not None and mapping.event_source_arn == arn
-
     def _hear(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            if isinstance(change, Put) and change.resource.kind == "mapping":
+            if isinstance(change, DropProgress | DropStream):
+                self._mark_forgotten(change)
+            elif isinstance(change, Put) and change.resource.kind == "mapping":
                 self._announce(change.resource.name)
                 self._spawn(change.resource.name)
             elif isinstance(change, Put) and change.resource.kind == "webhook":
@@ -207,6 +216,18 @@ class MappingManager:
                 if change.name in self._runs:
                     self._runs[change.name].state = "Deleting"
                 self._spawn(change.name)
+
+    def _mark_forgotten(self, change: DropProgress | DropStream) -> None:
+        """Whoever reads by what was dropped must end before it may start anew."""
+        for uuid, run in self._runs.items():
+            if isinstance(change, DropProgress):
+                is_meant = uuid == change.mapping
+            else:
+                is_meant = run.spec is not None and run.spec.source_arn == change.stream
+                run.is_source_new = run.is_source_new or is_meant
+            if is_meant:
+                run.is_forgotten = True
+                self._spawn(uuid)
 
     def _announce(self, uuid: str) -> None:
         """The state the API answers at once, before anything has happened."""
@@ -251,6 +272,11 @@ class MappingManager:
             if uuid not in self._catalog.mappings:
                 self._runs.pop(uuid, None)
             return
+        if run.is_forgotten:
+            await self._end(run)
+            # What was still running has stored progress of its earlier life.
+            await self._store.metadata.apply([DropProgress(uuid)])
+            run.is_forgotten = False
         spec = self._spec(mapping)
         if not mapping.is_enabled:
             await self._end(run)
@@ -279,9 +305,16 @@ class MappingManager:
         shards = run.shards = tuple(self._connector.shards(spec.source_arn))
         missing = [shard for shard in shards if shard not in stored]
         if missing:
-            positions = await self._starting_positions(spec, missing)
+            # A shard that comes later holds nothing the mapping was meant to skip.
+            is_first = not stored and not run.is_source_new
+            positions = (
+                await self._starting_positions(spec, missing)
+                if is_first
+                else dict.fromkeys(missing, 0)
+            )
             await self._store.progress.start(spec.uuid, positions)
             stored = await self._store.progress.load(spec.uuid)
+        run.is_source_new = False
         self._dispatcher.register(spec.uuid)
         if run.numbers is None:
             run.numbers = MappingMetrics(

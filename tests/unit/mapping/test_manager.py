@@ -1,0 +1,245 @@
+"""Mappings that come, go and change while records are under way: none is lost (D1).
+
+The store, the catalog, the dispatcher and the shells are the real ones; only functions are played.
+"""
+
+import asyncio
+import time
+
+import msgspec
+import pytest
+
+from router.app.connect import EmbeddedConnector, QueueMailbox
+from router.dispatch.dispatcher import Dispatcher
+from router.mapping.manager import MappingManager
+from router.mapping.shell import SystemClock
+from router.model.function import FunctionVersion, InvokeReply
+from router.model.resources import Mapping, Webhook
+from router.model.webhook import Signature, WebhookSpec
+from router.store.base import Delete, DropProgress, DropStream, NewRecord
+from router.store.catalog import Catalog, put
+from router.store.sqlite import SqliteStore
+
+UUID = "00000000-0000-0000-0000-000000000001"
+FUNCTION = FunctionVersion(
+    name="f",
+    arn="arn:aws:lambda:us-east-1:000000000000:function:f",
+    runtime="python3.11",
+    handler="app.handler",
+    code_path="/code",
+    code_hash="0",
+)
+
+
+def arn(name):
+    return f"arn:aws:router:us-east-1:000000000000:webhook/{name}"
+
+
+def webhook(name, shards=1):
+    spec = WebhookSpec(
+        name=name,
+        arn=arn(name),
+        path=f"/{name}",
+        signature=Signature(scheme="none"),
+        shards=shards,
+    )
+    return put("webhook", name, Webhook(spec=spec))
+
+
+def mapping(source="a", **settings):
+    value = Mapping(
+        uuid=UUID,
+        name="m",
+        function="f",
+        event_source_arn=arn(source),
+        last_modified_ms=int(time.time() * 1000),
+        **settings,
+    )
+    return put("mapping", UUID, value)
+
+
+class Functions:
+    """Every function: notes the bodies it is given, and waits while the gate is shut."""
+
+    def __init__(self):
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.seen = []
+        self.running = self.running_max = 0
+
+    async def invoke(self, request):
+        event = msgspec.json.decode(request.payload)
+        self.seen += [record["body"] for record in event["Records"]]
+        self.running += 1
+        self.running_max = max(self.running_max, self.running)
+        try:
+            await self.gate.wait()
+        finally:
+            self.running -= 1
+        return InvokeReply(payload=b"null")
+
+    def get_for_mapping(self, name, qualifier):
+        assert (name, qualifier) == ("f", None)
+        return FUNCTION
+
+
+class House:
+    """A manager on a store."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.functions = Functions()
+
+    async def open(self):
+        self.store = SqliteStore(self.folder)
+        await self.store.open()
+        self.catalog = Catalog(self.store.metadata)
+        await self.catalog.load()
+        self.manager = MappingManager(
+            self.catalog,
+            self.store,
+            Dispatcher(self.functions, 8),
+            EmbeddedConnector(self.catalog, self.store.streams),
+            self.functions,
+            QueueMailbox(self.catalog),
+            SystemClock(),
+            region="us-east-1",
+            account="000000000000",
+            backoff_ms_max=60_000,
+        )
+        await self.manager.start()
+
+    async def close(self):
+        self.functions.gate.set()
+        await self.manager.drain(5)
+        await self.store.close()
+
+    async def append(self, source, *bodies, shard=0):
+        for body in bodies:
+            await self.store.streams.append(
+                NewRecord(
+                    stream=arn(source),
+                    shard=f"shardId-{shard:012d}",
+                    event_id=body,
+                    key="k",
+                    arrival_ms=int(time.time() * 1000),
+                    data=b'"body":"%b"}' % body.encode(),
+                    size_bytes=200,
+                )
+            )
+
+    async def sees(self, *bodies):
+        """Wait until all of them reached the function since it was asked last; in this order."""
+        async with asyncio.timeout(5):
+            while set(bodies) - set(self.functions.seen):
+                await asyncio.sleep(0.005)
+        assert [body for body in self.functions.seen if body in bodies] == list(bodies)
+
+    async def settles(self, is_true):
+        async with asyncio.timeout(5):
+            while not await is_true():
+                await asyncio.sleep(0.005)
+
+    async def position(self, shard=0):
+        progress = await self.store.progress.load(UUID)
+        found = progress.get(f"shardId-{shard:012d}")
+        return None if found is None else found.position
+
+
+@pytest.fixture
+async def house(tmp_path):
+    house = House(tmp_path / "data")
+    await house.open()
+    yield house
+    await house.close()
+
+
+async def holding(house, *bodies, source="a"):
+    """A mapping on `source` whose function holds these records."""
+    house.functions.gate.clear()
+    await house.catalog.commit([webhook(source), mapping(source)])
+    await house.append(source, *bodies)
+    await house.sees(bodies[0])
+
+
+async def test_d1_a_new_source_is_read_from_its_own_start(house):
+    """What still runs when the source is replaced says nothing about the new one."""
+    await house.catalog.commit([webhook("b")])
+    await house.append("b", "b1", "b2", "b3")
+    await holding(house, "a1")
+    await house.catalog.commit([DropProgress(UUID), mapping("b")])
+    await asyncio.sleep(0.05)
+    house.functions.gate.set()
+    await house.sees("b1", "b2", "b3")
+
+
+async def test_d1_a_mapping_made_again_under_its_uuid_starts_anew(house):
+    """Deleted and made again before anybody looked: nothing of its first life counts."""
+    await holding(house, "a1")
+    house.functions.gate.set()
+
+    async def is_stored():
+        return await house.position() == 1
+
+    await house.settles(is_stored)
+    house.functions.seen.clear()
+    await house.catalog.commit([Delete("mapping", UUID), DropProgress(UUID)])
+    await house.catalog.commit([mapping("a")])
+    await house.sees("a1")
+
+
+@pytest.mark.parametrize("start", ["TRIM_HORIZON", "LATEST"])
+async def test_d1_a_stream_that_was_dropped_is_read_from_its_first_record(house, start):
+    """Its positions begin at 1 again, also while records of its first life are being handled."""
+    house.functions.gate.clear()
+    await house.catalog.commit([webhook("a"), mapping("a", starting_position=start)])
+
+    async def is_started():
+        return await house.position() is not None
+
+    await house.settles(is_started)
+    await house.append("a", "old1", "old2", "old3")
+    await house.sees("old1")
+    await house.catalog.commit([DropStream(arn("a")), webhook("a", shards=2)])
+    await house.append("a", "new1", "new2")
+    await house.append("a", "other1", shard=1)
+    await asyncio.sleep(0.05)
+    house.functions.gate.set()
+    await house.sees("new1", "new2")
+    await house.sees("other1")
+
+
+async def test_d1_a_shard_that_comes_later_is_read_from_its_first_record(house):
+    """LATEST was about the moment the mapping was made."""
+    await house.catalog.commit([webhook("a"), mapping("a", starting_position="LATEST")])
+
+    async def is_started():
+        return await house.position() is not None
+
+    await house.settles(is_started)
+    await house.append("a", "n1", shard=1)  # taken in before the mapping hears of the shard
+    await house.catalog.commit([webhook("a", shards=2)])
+    await house.sees("n1")
+
+
+async def test_finished_records_of_a_mapping_at_rest_are_finished(house):
+    """What ages out unhandled is counted; a disabled mapping has handled what it has handled."""
+    await holding(house, "a1", "a2")
+    house.functions.gate.set()
+
+    async def is_stored():
+        return await house.position() == 2
+
+    await house.settles(is_stored)
+    await house.catalog.commit([mapping("a", is_enabled=False)])
+
+    async def is_disabled():
+        return house.manager.status(UUID).state == "Disabled"
+
+    await house.settles(is_disabled)
+    assert await house.manager.finished_positions(arn("a")) == {"shardId-000000000000": 2}
+
+
+async def test_a_stream_without_a_mapping_is_finished_nowhere(house):
+    await house.catalog.commit([webhook("a")])
+    assert await house.manager.finished_positions(arn("a")) == {"shardId-000000000000": 0}
