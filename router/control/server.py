@@ -24,7 +24,7 @@ log = structlog.get_logger()
 UPLOAD_BYTES_MAX: Final = 70_167_211
 """Largest body of CreateFunction and UpdateFunctionCode (Lambda quota)."""
 
-UPLOADS_MAX: Final = 4
+UPLOADS_MAX: Final = 2
 """Uploads held at a time; more wait."""
 
 BODY_BYTES_MAX: Final = 8 * MIB

@@ -1,0 +1,153 @@
+"""The whole router as one process, and unmodified clients: what no part can show alone."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.contract.support import Agent
+
+TEMPLATE = """
+AWSTemplateFormatVersion: "2010-09-09"
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Hook:
+    Type: Router::Webhook
+    Properties:
+      Path: /hook
+      Signature: {Scheme: none}
+"""
+
+CODE = """
+import json
+import os
+import boto3
+
+sqs = boto3.client("sqs")
+
+
+def handler(event, context):
+    if "Records" in event:
+        for record in event["Records"]:
+            sqs.send_message(QueueUrl=os.environ["QUEUE"], MessageBody=record["body"])
+        return None
+    if event.get("deny"):
+        try:
+            boto3.client("sqs").create_queue(QueueName="mine")
+        except Exception as error:
+            return error.response["Error"]["Code"]
+    return {"event": event, "id": context.aws_request_id, "arn": context.invoked_function_arn}
+"""
+
+
+@pytest.fixture(scope="module")
+def router(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("running")
+    (folder / "template.yaml").write_text(TEMPLATE)
+    ready = folder / "ready.json"
+    command = [
+        str(Path(sys.executable).with_name("router")), "run", str(folder / "template.yaml"),
+        "--data", str(folder / "data"), "--api", "127.0.0.1:0", "--ingress", "127.0.0.1:0",
+        "--ops", "127.0.0.1:0", "--ready-file", str(ready), "--stack-name", "demo",
+    ]  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ})
+    deadline = time.monotonic() + 30
+    while not ready.exists():
+        assert process.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < deadline, (folder / "log").read_text()
+        time.sleep(0.05)
+    yield json.loads(ready.read_text())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0, (folder / "log").read_text()
+
+
+@pytest.fixture(scope="module")
+def aws(router):
+    agent = Agent(router["api"])
+    yield agent
+    agent.close()
+
+
+@pytest.fixture(scope="module")
+def function(aws):
+    queue = aws("sqs", "create_queue", QueueName="out")["QueueUrl"]
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("app.py", CODE)
+    aws(
+        "lambda",
+        "create_function",
+        FunctionName="relay",
+        Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/any",
+        Handler="app.handler",
+        Timeout=20,
+        Code={"ZipFile": out.getvalue()},
+        Environment={"Variables": {"QUEUE": queue}},
+    )
+    return "relay"
+
+
+def test_an_uploaded_function_runs_and_carries_one_id(aws, function):
+    answer = aws("lambda", "invoke", FunctionName=function, Payload=b'{"a": [1]}', LogType="Tail")
+    assert json.loads(answer["Payload"]) == {
+        "event": {"a": [1]},
+        "id": answer["ResponseMetadata"]["RequestId"],
+        "arn": "arn:aws:lambda:us-east-1:000000000000:function:relay",
+    }
+    assert answer["LogResult"]
+
+
+def test_a_function_may_not_make_queues(aws, function):
+    answer = aws("lambda", "invoke", FunctionName=function, Payload=b'{"deny": true}')
+    assert json.loads(answer["Payload"]) == "AccessDeniedException"
+
+
+def test_a_mapping_made_through_the_api_delivers(aws, router, function):
+    created = aws(
+        "lambda",
+        "create_event_source_mapping",
+        FunctionName=function,
+        EventSourceArn="arn:aws:router:us-east-1:000000000000:webhook/demo-Hook",
+    )
+    wait_for(aws, created["UUID"], "Enabled")
+    for number in range(3):
+        request = urllib.request.Request(f"{router['ingress']}/hook", f"hello {number}".encode())
+        with urllib.request.urlopen(request) as answer:
+            assert answer.status == 202
+    queue = aws("sqs", "get_queue_url", QueueName="out")["QueueUrl"]
+    got = []
+    deadline = time.monotonic() + 20
+    while len(got) < 3 and time.monotonic() < deadline:
+        answer = aws("sqs", "receive_message", QueueUrl=queue, WaitTimeSeconds=2)
+        for message in answer.get("Messages", []):
+            got.append(message["Body"])
+            handle = message["ReceiptHandle"]
+            aws("sqs", "delete_message", QueueUrl=queue, ReceiptHandle=handle)
+    assert sorted(got) == ["hello 0", "hello 1", "hello 2"]
+    shown = aws("lambda", "get_event_source_mapping", UUID=created["UUID"])
+    assert shown["LastProcessingResult"] == "OK"
+    changed = aws("lambda", "update_event_source_mapping", UUID=created["UUID"], Enabled=False)
+    assert changed["State"] == "Disabling"
+    wait_for(aws, created["UUID"], "Disabled")
+    gone = aws("lambda", "delete_event_source_mapping", UUID=created["UUID"])
+    assert gone["State"] == "Deleting"
+    assert created["UUID"] not in {
+        item["UUID"] for item in aws("lambda", "list_event_source_mappings")["EventSourceMappings"]
+    }
+
+
+def wait_for(aws, uuid, state):
+    deadline = time.monotonic() + 10
+    while (found := aws("lambda", "get_event_source_mapping", UUID=uuid)["State"]) != state:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
