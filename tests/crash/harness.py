@@ -114,6 +114,7 @@ class Call:
 
     records: list[dict]
     began: float
+    pid: int
     ended: float | None = None
     seen: list[Id] = field(default_factory=list)
 
@@ -152,7 +153,7 @@ class Collector:
         now, call = time.monotonic(), facts["call"]
         self.pids.add(facts["pid"])
         if facts["what"] == "begin":
-            self.calls[call] = Call(facts["records"], now)
+            self.calls[call] = Call(facts["records"], now, facts["pid"])
         elif facts["what"] == "record":
             it = (facts["key"], facts["n"])
             self.calls[call].seen.append(it)
@@ -249,6 +250,22 @@ class Snapshot:
     at: float
     in_flight: set[Id]
     running_calls: int
+
+
+def last_calls(collector: Collector, pids: list[int]) -> Snapshot:
+    """What environments had in hand when they were killed: at most the last call of each.
+
+    A call may have said that it ended and have died before its reply was out.
+    """
+    in_flight: set[Id] = set()
+    running = 0
+    for pid in pids:
+        mine = [call for call in collector.calls.values() if call.pid == pid]
+        if mine:
+            last = max(mine, key=lambda call: call.began)
+            running += last.ended is None
+            in_flight |= {(record["key"], record["n"]) for record in last.records}
+    return Snapshot(time.monotonic(), in_flight, running)
 
 
 def snapshot(router: RouterProcess, collector: Collector) -> Snapshot:

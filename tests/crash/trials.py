@@ -17,6 +17,7 @@ from tests.crash.harness import (
     Snapshot,
     Verdict,
     judge,
+    last_calls,
     positions_of,
     settled,
     snapshot,
@@ -138,16 +139,20 @@ async def killed_workers(folder: Path, seed: int, how: str) -> Report:
         router.start()
         sending = asyncio.create_task(sender.run())
         await busy(collector)
+        kills = []
         for _ in range(3):
             await asyncio.sleep(rng.uniform(0.05, 0.3))
             if how == "kill":
-                for pid in _environments(router):
+                pids = _environments(router)
+                for pid in pids:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
+                await asyncio.sleep(0.05)
+                kills.append(last_calls(collector, pids))
             else:
                 collector.orders.append(f"{how}\n".encode())
         await asyncio.wait_for(sending, SETTLE_S)
-        return await conclude(router, plan, sender, collector, [])
+        return await conclude(router, plan, sender, collector, kills)
 
 
 def _environments(router: RouterProcess) -> list[int]:
