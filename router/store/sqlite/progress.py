@@ -10,6 +10,7 @@ from router.store.base import EnqueuedMessage, OutboxRow
 from router.store.sqlite import outbox, queues
 from router.store.sqlite.queues import SqliteQueues
 from router.store.sqlite.reader import Reader
+from router.store.sqlite.sql import insert_rows
 from router.store.sqlite.writer import Kind, Writer, each
 
 _encode_head = msgspec.json.Encoder().encode
@@ -17,13 +18,13 @@ _decode_head = msgspec.json.Decoder(LaneHead).decode
 
 # A position never goes back while its lane map stays (D4).
 _SAVE_SHARD = """
-INSERT INTO progress (mapping, shard, position, factor) VALUES (?, ?, ?, ?)
+INSERT INTO progress (mapping, shard, position, factor) VALUES (:row)
 ON CONFLICT DO UPDATE
 SET position = max(position, excluded.position), factor = excluded.factor
 """
 
 _SAVE_LANE = """
-INSERT INTO lanes (mapping, shard, lane, position, head) VALUES (?, ?, ?, ?, ?)
+INSERT INTO lanes (mapping, shard, lane, position, head) VALUES (:row)
 ON CONFLICT DO UPDATE SET position = max(position, excluded.position), head = excluded.head
 """
 
@@ -55,9 +56,12 @@ class SqliteProgress:
         self._reader = reader
         self._queues = queues
         self._wall_ms = wall_ms
-        self._save_kind = Kind(each(_save))
-        self._discard_kind = Kind(each(_discard), self._discarded)
+        self._save_kind = Kind(self._save, rank=1)
+        self._discard_kind = Kind(each(self._discard), self._discarded)
         self._start_kind = Kind(each(_start))
+        # Of the storage thread alone: the lane map of what each shard stored last.
+        self._factors: dict[tuple[str, str], int] = {}
+        writer.on_rollback(self._factors.clear)
 
     async def load(self, mapping: str) -> Mapping[str, ShardProgress]:
         """See `ProgressStore.load`."""
@@ -91,22 +95,42 @@ class SqliteProgress:
             if step.message is not None:
                 self._queues.wake(step.message.queue)
 
+    def _save(self, db: sqlite3.Connection, steps: Sequence[_Step]) -> Sequence[None]:
+        """All steps of a group in two statements; of several for one lane the last one counts."""
+        shards: dict[tuple[str, str], int] = {}
+        lanes: dict[tuple[str, str, int], tuple[int, bytes | None]] = {}
+        for step in steps:
+            update, lane = step.update, step.update.lane
+            shard = (step.mapping, update.shard)
+            if self._factors.get(shard) != update.factor:
+                _write(db, shards, self._factors, lanes)
+                shards, lanes = {}, {}
+                db.execute(_DROP_OLD_LANES, (*shard, update.factor))
+                self._factors[shard] = update.factor
+            shards[shard] = max(update.position, shards.get(shard, 0))
+            head = None if lane.head is None else _encode_head(lane.head)
+            before, _ = lanes.get((*shard, lane.lane), (0, None))
+            lanes[(*shard, lane.lane)] = (max(lane.position, before), head)
+        _write(db, shards, self._factors, lanes)
+        return [None] * len(steps)
 
-def _save(db: sqlite3.Connection, step: _Step) -> None:
-    update = step.update
-    lane = update.lane
-    db.execute(_DROP_OLD_LANES, (step.mapping, update.shard, update.factor))
-    db.execute(_SAVE_SHARD, (step.mapping, update.shard, update.position, update.factor))
-    head = None if lane.head is None else _encode_head(lane.head)
-    db.execute(_SAVE_LANE, (step.mapping, update.shard, lane.lane, lane.position, head))
+    def _discard(self, db: sqlite3.Connection, step: _Step) -> None:
+        self._save(db, (step,))
+        if step.outbox is not None:
+            outbox.insert(db, step.outbox, step.now_ms)
+        if step.message is not None:
+            queues.enqueue(db, step.message, step.now_ms)
 
 
-def _discard(db: sqlite3.Connection, step: _Step) -> None:
-    _save(db, step)
-    if step.outbox is not None:
-        outbox.insert(db, step.outbox, step.now_ms)
-    if step.message is not None:
-        queues.enqueue(db, step.message, step.now_ms)
+def _write(
+    db: sqlite3.Connection,
+    shards: Mapping[tuple[str, str], int],
+    factors: Mapping[tuple[str, str], int],
+    lanes: Mapping[tuple[str, str, int], tuple[int, bytes | None]],
+) -> None:
+    rows = [(*shard, position, factors[shard]) for shard, position in shards.items()]
+    insert_rows(db, _SAVE_SHARD, rows)
+    insert_rows(db, _SAVE_LANE, [(*lane, *progress) for lane, progress in lanes.items()])
 
 
 def _start(db: sqlite3.Connection, start: tuple[str, dict[str, int]]) -> None:

@@ -103,7 +103,7 @@ class SqliteStreams:
         self._wall_ms = wall_ms
         self._wakes = Wakes()
         self._tails = Tails()
-        self._append_kind = Kind(self._append, self._appended, is_growth=True)
+        self._append_kind = Kind(self._append, self._appended, is_growth=True, rank=0)
         self._trim_kind = Kind(each(self._trim))
         self._purge_kind = Kind(each(_purge_keys))
         # Of the storage thread alone:

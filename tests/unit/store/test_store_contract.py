@@ -177,6 +177,34 @@ async def test_lanes_of_another_map_are_dropped_with_the_first_step_of_the_new_o
     assert (await store.progress.load("m"))["0"] == ShardProgress(6, 2, (LaneProgress(1, 6),))
 
 
+async def test_steps_that_share_a_commit_mean_what_they_mean_one_by_one(store):
+    """Steps of several shards and lanes, two for one lane, and a new lane map among them."""
+    head = LaneHead(8, 9, 1)
+    steps = [
+        update(5, factor=4, lane=0, lane_position=7, head=head),
+        update(5, factor=4, lane=3, lane_position=6),
+        update(1, shard="1", factor=2, lane=1),
+        update(7, factor=4, lane=0, lane_position=9),
+        update(6, factor=4, lane=3, lane_position=5, head=head),
+        update(9, factor=2, lane=1, lane_position=9),
+        update(9, factor=2, lane=0, lane_position=10),
+        update(2, shard="1", factor=2, lane=0),
+    ]
+    for step in steps:
+        await store.progress.save("one by one", step)
+    await asyncio.gather(
+        *(store.progress.save("together", step) for step in steps),
+        *(store.streams.append(record(f"e{n}")) for n in range(3)),
+    )
+    expected = await store.progress.load("one by one")
+    assert expected["0"] == ShardProgress(9, 2, (LaneProgress(0, 10), LaneProgress(1, 9)))
+    assert await store.progress.load("together") == expected
+    await store.progress.save("together", update(11, factor=4, lane=2))
+    assert (await store.progress.load("together"))["0"] == ShardProgress(
+        11, 4, (LaneProgress(2, 11),)
+    )
+
+
 async def test_start_fixes_where_a_mapping_begins(store):
     await store.progress.start("m", {"0": 5, "1": 0})
     await store.progress.save("m", update(8))

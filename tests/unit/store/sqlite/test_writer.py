@@ -69,6 +69,41 @@ async def test_writes_of_all_kinds_share_a_commit(open_store, disk):
     assert await event_ids(store) == ["e1", "e2"]
 
 
+async def test_records_and_progress_run_in_one_call_each_however_they_came(open_store):
+    store = await open_store()
+    calls = []
+    for kind in (store.streams._append_kind, store.progress._save_kind):
+
+        def run(db, requests, run=kind.run):
+            calls.append(len(requests))
+            return run(db, requests)
+
+        kind.run = run
+    writes = []
+    for n in range(4):
+        writes += [
+            store.streams.append(record(f"e{n}", shard=str(n % 2))),
+            store.progress.save("m", update(n, shard=str(n % 2))),
+        ]
+    appended = await asyncio.gather(*writes)
+    assert calls == [4, 4]
+    assert [found.event_id for found in appended[::2]] == ["e0", "e1", "e2", "e3"]
+    assert await event_ids(store, "0") == ["e0", "e2"]
+
+
+async def test_a_lane_map_that_was_not_stored_is_not_taken_for_known(open_store, disk):
+    store = await open_store()
+    for lane in range(4):
+        await store.progress.save("m", update(5, factor=4, lane=lane))
+    disk.error_code = sqlite3.SQLITE_FULL
+    with pytest.raises(StoreError, match="disk"):
+        await store.progress.save("m", update(6, factor=2, lane=1))
+    disk.repair()
+    await store.progress.save("m", update(6, factor=2, lane=1))
+    progress = (await store.progress.load("m"))["0"]
+    assert [lane.lane for lane in progress.lanes] == [1]
+
+
 async def test_no_group_is_larger_than_its_bound(open_store, disk, monkeypatch):
     monkeypatch.setattr(writer, "GROUP_OPERATIONS_MAX", 10)
     store = await open_store()
