@@ -17,8 +17,8 @@ from msgspec import Meta
 
 from router.model.errors import ConfigError
 
-Port = Annotated[str, Meta(pattern=r"^[^\s:]*(:[^\s:]+)*:\d{1,5}$")]
-"""`HOST:PORT`; port 0 is a free one."""
+Port = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]]*):\d{1,5}$")]
+"""`HOST:PORT`, `[IPV6]:PORT`, `:PORT` for all addresses; port 0 is a free one."""
 
 
 class IsolationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,6 +135,8 @@ def load(
 
 
 def _explain(text: str, file: Path | None) -> str:
+    if match := re.search(r"matching regex .* at `\$\.(api|ingress|ops)`", text):
+        text = f"{match[1]} must be HOST:PORT, such as 127.0.0.1:9470 or [::1]:9470"
     where = f" (settings from {file}, the environment and the command line)" if file else ""
     return f"settings: {text}{where}"
 

@@ -22,22 +22,39 @@ def claim(settings: Settings) -> Path:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"the data folder {data} cannot be made: {error.strerror}") from None
-    wanted = {"region": settings.region, "account": settings.account}
+    if not (data / IDENTITY_FILE).exists():
+        write_private(data / IDENTITY_FILE, _wanted(settings))
+        return data
+    return read(settings)
+
+
+def read(settings: Settings) -> Path:
+    """Check a data folder without making one. Raises `ConfigError` when it is another's."""
+    data = Path(settings.data).absolute()
     path = data / IDENTITY_FILE
     if not path.exists():
-        write_private(path, wanted)
         return data
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    if found != wanted:
+        is_whole = isinstance(found, dict)
+    except (OSError, ValueError):
+        is_whole = False
+    if not is_whole:
+        raise ConfigError(
+            f"{path} cannot be read: it says which region and account the folder belongs to, "
+            f"such as {json.dumps(_wanted(settings))}"
+        )
+    if found != _wanted(settings):
         raise ConfigError(
             f"{data} belongs to region {found.get('region')}, account {found.get('account')}; "
             f"settings say region {settings.region}, account {settings.account}. Use another "
             "data folder, or set ROUTER_REGION and ROUTER_ACCOUNT back"
         )
     return data
+
+
+def _wanted(settings: Settings) -> dict[str, str]:
+    return {"region": settings.region, "account": settings.account}
 
 
 def write_private(path: Path, value: object) -> None:

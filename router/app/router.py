@@ -22,6 +22,8 @@ from router.app.maintenance import Maintenance
 from router.app.options import Options
 from router.app.services import api_server, functions_server, make_services
 from router.app.stacks import Stacks
+from router.app.template_file import TemplateFile
+from router.app.watch import Watch
 from router.config import Settings, resolve_secret
 from router.destinations.outbox import Courier
 from router.dispatch.dispatcher import Dispatcher
@@ -37,6 +39,7 @@ from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog
 from router.store.sqlite import SqliteStore
 from router.telemetry import metrics
+from router.template.desired import DesiredState
 from router.workers import runtime_folder
 from router.workers.isolation.plan import Facts, IsolationSettings, Planner, probe
 from router.workers.launcher import Launcher
@@ -57,6 +60,9 @@ class Router:
         self.addresses: dict[str, str] = {}
         self.token = secrets.token_urlsafe(32)
         self._started = time.monotonic()
+        self._template: TemplateFile | None = None
+        self._desired: DesiredState | None = None
+        self._saves: Watch | None = None
         self._undo = contextlib.AsyncExitStack()
 
     # Life
@@ -73,6 +79,7 @@ class Router:
     async def _start(self) -> None:
         settings = self.settings
         self._refuse_open_api()
+        await self._read_template()
         self.data = claim(settings)
         await self._open_store()
         self.isolation = await self._probe_isolation()
@@ -84,8 +91,8 @@ class Router:
         self._spawn(Courier(self.store.outbox, self.mailbox.route, self.clock.wall_ms).run())
         self._spawn(self.maintenance.run_retention())
         self._spawn(self.maintenance.run_health())
-        if self.options.is_watching and self.options.template is not None:
-            self._spawn(self.stacks.watch(self.options.template, self.options.parameters))
+        if self._saves is not None:
+            self._spawn(self._saves.run())
         self._announce()
 
     async def drain(self) -> bool:
@@ -205,9 +212,7 @@ class Router:
         # Before anybody can ask: a webhook that exists is never answered 404.
         self._set_webhooks()
         self.catalog.listen(self._hear)
-        self.stacks = Stacks(
-            self.catalog, self.store, settings, self.options, self.data, self.clock.wall_ms
-        )
+        self.stacks = Stacks(self.catalog, self.store, self.options, self.data, self.clock.wall_ms)
         self.admin = Admin(self.catalog, self.store, self.mappings, self._facts, self.clock.wall_ms)
         self.invoker = ApiInvoker(self.dispatcher, self.functions)
 
@@ -243,8 +248,6 @@ class Router:
             bound_host, bound_port = await self.ingress.start(host, port)
         self._undo.push_async_callback(self.ingress.stop, 1.0)
         self.addresses["ingress"] = f"http://{_shown(bound_host)}:{bound_port}"
-        self.stacks.ingress_url = self.addresses["ingress"]
-        self.stacks.api_url = self.addresses["api"]
 
     async def _start_ops(self) -> None:
         app = make_app(self.health, self.watch, self.maintenance.refresh)
@@ -259,9 +262,41 @@ class Router:
 
     # What exists changes
 
+    async def _read_template(self) -> None:
+        """Before anything is touched: a broken template changes nothing. Raises `TemplateError`."""
+        path, options, settings = self.options.template, self.options, self.settings
+        if path is None:
+            return
+        self._template = TemplateFile(path, options.parameters, settings, options.stack_name)
+        if options.is_watching:
+            # What is saved from here on is new, however long the start takes.
+            self._saves = Watch(self._template.files, self._apply_saved)
+            await self._saves.look()
+        self._desired = await self._template.read(
+            f"http://{settings.api}", f"http://{settings.ingress}"
+        )
+
     async def _apply_template(self) -> None:
-        if self.options.template is not None:
-            await self.stacks.apply_file(self.options.template, self.options.parameters)
+        if self._template is None or self._desired is None:
+            return
+        if any(_split(where)[1] == 0 for where in (self.settings.api, self.settings.ingress)):
+            # Only now is it known which free ports the addresses in it have.
+            self._desired = await self._template.read(
+                self.addresses["api"], self.addresses["ingress"]
+            )
+        await self.stacks.apply_own(self._desired)
+
+    async def _apply_saved(self) -> None:
+        """After a save. What is broken for a moment changes nothing; what runs goes on."""
+        if self._template is None:
+            return
+        try:
+            desired = await self._template.read(self.addresses["api"], self.addresses["ingress"])
+            await self.stacks.apply_own(desired)
+        except (RouterError, OSError) as error:
+            log.error("template_not_applied", error=str(error))
+        except Exception as error:
+            log.error("template_not_applied", error=repr(error), exc_info=error)
 
     def _set_webhooks(self) -> None:
         self.ingress.set_webhooks([webhook.spec for webhook in self.catalog.webhooks.values()])
@@ -316,12 +351,20 @@ class Router:
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.create_task(coroutine)
+        task.add_done_callback(self._see_end)
 
         async def end() -> None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
         self._undo.push_async_callback(end)
+
+    def _see_end(self, task: "asyncio.Task[None]") -> None:
+        """What should run for ever and ends is a bug that must be seen."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            name = getattr(task.get_coro(), "__qualname__", "task")
+            log.error("task_died", task=name, error=repr(error), exc_info=error)
+            self.health.block("task", f"{name} died: {error!r}; restart the router")
 
 
 def _split(where: str) -> tuple[str, int]:

@@ -1,7 +1,5 @@
-"""Templates on a running router: plan, apply, and again after each save."""
+"""Templates on a running router: plan and apply."""
 
-import asyncio
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +8,17 @@ import structlog
 
 from router.app.admin import BadRequest
 from router.app.options import Options
-from router.config import Settings
 from router.functions.packages import CodeStore
-from router.model.errors import RouterError
 from router.store.base import Store
 from router.store.catalog import Catalog
 from router.template.apply import Applier
 from router.template.code import InPlace
 from router.template.desired import DesiredState
 from router.template.holdings import holdings_of
-from router.template.load import files_of, load_template
 from router.template.plan import Plan
 from router.template.render import plan_document
 
 log = structlog.get_logger()
-
-WATCH_DEBOUNCE_MS = 100
-"""Saves this close together are one."""
-
-WATCH_STEP_MS = 50
 
 
 class Stacks:
@@ -38,14 +28,10 @@ class Stacks:
         self,
         catalog: Catalog,
         store: Store,
-        settings: Settings,
         options: Options,
         data: Path,
         wall_ms: Any,
     ) -> None:
-        self.api_url = ""
-        self.ingress_url = ""
-        self._settings = settings
         self._options = options
         holds = holdings_of(store, catalog, wall_ms)
         inline = data / "inline"
@@ -57,22 +43,8 @@ class Stacks:
         """Name → handler, for the private `router` service."""
         return {"Plan": self._plan, "Apply": self._apply}
 
-    async def load(self, template: Path, parameters: Mapping[str, str]) -> DesiredState:
-        """Read a template. Raises `TemplateError`."""
-        return await asyncio.to_thread(
-            load_template,
-            template,
-            parameters,
-            stack_name=self._options.stack_name,
-            region=self._settings.region,
-            account=self._settings.account,
-            api_url=self.api_url,
-            ingress_url=self.ingress_url,
-        )
-
-    async def apply_file(self, template: Path, parameters: Mapping[str, str]) -> Plan:
-        """What `router run` and `router serve` do at start. Raises `RouterError`."""
-        desired = await self.load(template, parameters)
+    async def apply_own(self, desired: DesiredState) -> Plan:
+        """Bring about what the template of this router says. Raises `RouterError`."""
         applier = self._in_place if self._options.mode == "run" else self._snapshots
         plan = await applier.apply(desired)
         for warning in plan.warnings:
@@ -83,28 +55,6 @@ class Stacks:
         }
         log.info("template_applied", stack=plan.stack, **{k: v for k, v in counts.items() if v})
         return plan
-
-    async def watch(self, template: Path, parameters: Mapping[str, str]) -> None:
-        """Apply again after each save of the template or of code, for ever.
-
-        A template that is broken for a moment changes nothing; what runs goes on.
-        """
-        from watchfiles import awatch
-
-        region = self._settings.region
-        while True:
-            watched = await asyncio.to_thread(files_of, template, parameters, region=region)
-            folders = {path if path.is_dir() else path.parent for path in watched if path.exists()}
-            async for _changes in awatch(
-                *folders, debounce=WATCH_DEBOUNCE_MS, step=WATCH_STEP_MS, recursive=True
-            ):
-                try:
-                    await self.apply_file(template, parameters)
-                except (RouterError, OSError) as error:
-                    log.error("template_not_applied", error=str(error))
-                now = await asyncio.to_thread(files_of, template, parameters, region=region)
-                if now != watched:
-                    break
 
     async def plan(self, desired: DesiredState, *, may_lose: bool) -> dict[str, Any]:
         """What applying would do, as a document. Raises `RouterError`."""

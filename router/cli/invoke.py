@@ -60,5 +60,8 @@ def _read(payload: str | None) -> bytes:
     if payload == "-":
         return sys.stdin.buffer.read()
     if payload.startswith("@"):
-        return Path(payload[1:]).read_bytes()
+        try:
+            return Path(payload[1:]).read_bytes()
+        except OSError as error:
+            raise click.ClickException(f"{payload[1:]}: {error.strerror}") from None
     return payload.encode()

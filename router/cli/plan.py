@@ -108,13 +108,19 @@ async def _on_folder(
 
     from router import config
     from router.app import Options
+    from router.app.identity import claim, read
     from router.app.stacks import Stacks
+    from router.app.template_file import TemplateFile
+    from router.cli.run import settings_path
     from router.mapping.shell import SystemClock
     from router.store.catalog import Catalog
     from router.store.sqlite import SqliteStore
 
-    settings = config.load(os.environ, {"data": data})
-    folder = Path(settings.data)
+    settings = config.load(os.environ, {"data": data}, settings_path(None))
+    desired = await TemplateFile(template, parameters, settings, stack_name).read(
+        f"http://{settings.api}", f"http://{settings.ingress}"
+    )
+    folder = claim(settings) if operation == "Apply" else read(settings)
     with tempfile.TemporaryDirectory() as nothing:
         if operation == "Plan" and not (folder / "router.db").exists():
             folder = Path(nothing)
@@ -123,11 +129,7 @@ async def _on_folder(
         try:
             catalog = Catalog(store.metadata)
             await catalog.load()
-            options = Options(template=template, stack_name=stack_name)
-            stacks = Stacks(catalog, store, settings, options, folder, SystemClock().wall_ms)
-            stacks.api_url = f"http://{settings.api}"
-            stacks.ingress_url = f"http://{settings.ingress}"
-            desired = await stacks.load(template, parameters)
+            stacks = Stacks(catalog, store, Options(), folder, SystemClock().wall_ms)
             operate: Callable[..., Awaitable[dict[str, Any]]] = getattr(stacks, operation.lower())
             return await operate(desired, may_lose=may_lose)
         finally:

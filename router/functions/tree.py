@@ -18,6 +18,9 @@ SKIPPED_FOLDERS: Final = frozenset({"__pycache__", ".git"})
 SKIPPED_SUFFIXES: Final = frozenset({".pyc"})
 """What running or versioning code leaves behind is not code."""
 
+STORE_FILE: Final = "router.db"
+"""A folder below the code that holds a store is a router's data folder, and no code either."""
+
 
 class FolderUnusable(RouterError):
     """A code folder cannot be read, or is larger than Lambda allows."""
@@ -35,7 +38,7 @@ def files(folder: Path) -> Iterator[tuple[str, Path]]:
     root = folder.resolve()
     found = []
     for parent, folders, names in os.walk(folder, onerror=_raise):
-        folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS)
+        folders[:] = sorted(name for name in folders if _is_code(parent, name))
         for name in names:
             path = Path(parent, name)
             if path.suffix in SKIPPED_SUFFIXES or not path.is_file():
@@ -46,6 +49,10 @@ def files(folder: Path) -> Iterator[tuple[str, Path]]:
     if len(found) > CODE_ENTRIES_MAX:
         raise FolderUnusable(f"{folder} has more than {CODE_ENTRIES_MAX} files")
     yield from sorted(found)
+
+
+def _is_code(parent: str, name: str) -> bool:
+    return name not in SKIPPED_FOLDERS and not Path(parent, name, STORE_FILE).exists()
 
 
 def _raise(error: OSError) -> None:

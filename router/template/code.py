@@ -30,7 +30,7 @@ class InPlace:
         return await asyncio.to_thread(self._package, folder)
 
     def _package(self, folder: Path) -> Package:
-        seen = _stamp(folder)
+        seen = folder_stamp(folder)
         known = self._known.get(folder)
         if known is not None and known[0] == seen:
             return known[1]
@@ -42,7 +42,8 @@ class InPlace:
         return package
 
 
-def _stamp(folder: Path) -> bytes:
+def folder_stamp(folder: Path) -> bytes:
+    """Names, sizes, times and modes of all files. Raises `FolderUnusable`."""
     digest = hashlib.sha256()
     for name, path in files(folder):
         facts = path.stat()

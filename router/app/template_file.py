@@ -1,0 +1,51 @@
+"""The template a router was started with: read, read again after a save."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from router.config import Settings
+from router.template.desired import DesiredState
+from router.template.load import files_of, load_template
+
+
+class TemplateFile:
+    """One template with its parameters."""
+
+    def __init__(
+        self,
+        path: Path,
+        parameters: Mapping[str, str],
+        settings: Settings,
+        stack_name: str | None = None,
+    ) -> None:
+        self._path = path
+        self._parameters = parameters
+        self._settings = settings
+        self._stack_name = stack_name
+        self._known: tuple[tuple[int, int, int], set[Path]] | None = None
+
+    async def read(self, api_url: str, ingress_url: str) -> DesiredState:
+        """What it says. Raises `TemplateError`."""
+        return await asyncio.to_thread(
+            load_template,
+            self._path,
+            self._parameters,
+            stack_name=self._stack_name,
+            region=self._settings.region,
+            account=self._settings.account,
+            api_url=api_url,
+            ingress_url=ingress_url,
+        )
+
+    def files(self) -> set[Path]:
+        """Itself and the code folders it names; looked up again only when it was written."""
+        try:
+            facts = self._path.stat()
+            written = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
+        except OSError:
+            written = (0, 0, 0)
+        if self._known is None or self._known[0] != written:
+            found = files_of(self._path, self._parameters, region=self._settings.region)
+            self._known = written, found
+        return self._known[1]
