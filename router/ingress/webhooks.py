@@ -63,6 +63,7 @@ NOT_ALLOWED: Final = message_response(405, "Method Not Allowed", (*JSON_HEADERS,
 DRAINING: Final = message_response(503, "The router is stopping, try again.", RETRY_HEADERS)
 OVERLOADED: Final = message_response(503, "Too much is waiting, try again later.", RETRY_HEADERS)
 STORE_FULL: Final = message_response(503, "The store is full, try again later.", RETRY_HEADERS)
+CHANGED: Final = message_response(503, "The webhook has changed, try again.", RETRY_HEADERS)
 STORE_FAILED: Final = message_response(503, "The store failed, try again later.", RETRY_HEADERS)
 UNREADABLE: Final = message_response(400, "The body is not JSON, so it has no partition key.")
 BAD_QUERY: Final = message_response(400, "The query has too many parameters.")
@@ -185,6 +186,7 @@ class WebhookIngress:
             is_same = known is not None and known.spec == spec
             routes[spec.path] = known if known and is_same else Route(spec, self._resolve_secret)
         self._routes = routes
+        self._layouts = {route.spec.arn: route.spec.shards for route in routes.values()}
 
     def drain(self) -> None:
         """Refuse new requests from now on; those under way are finished."""
@@ -233,6 +235,9 @@ class WebhookIngress:
             return _refuse(route, "store_failed", STORE_FAILED)
         finally:
             self._waiting -= 1
+        if self._layouts.get(route.spec.arn) != route.spec.shards:
+            # The stream was dropped or cut anew meanwhile: maybe nobody reads where this went.
+            return _refuse(route, "changed", CHANGED)
         return self._accepted(route, request, appended, started_s)
 
     def _accepted(

@@ -50,6 +50,12 @@ class StoreFull(StoreError):
     code = "store_full"
 
 
+class NotEmpty(StoreError):
+    """What was to be removed or cut anew as empty holds something by now."""
+
+    code = "not_empty"
+
+
 class NotInvoked(RouterError):
     """The function was not run: no free environment, a missing function, a failed start.
 

@@ -56,7 +56,24 @@ class DropProgress(msgspec.Struct, frozen=True):
     mapping: str
 
 
-Change = Put | Delete | DropStream | DropQueue | DropProgress
+class RequireEmptyStream(msgspec.Struct, frozen=True):
+    """Make no change at all when the stream holds a record.
+
+    Whoever looked before found it empty; only inside the transaction is it still known.
+    """
+
+    stream: str
+
+
+class RequireEmptyQueue(msgspec.Struct, frozen=True):
+    """As `RequireEmptyStream`, for the messages of a queue."""
+
+    queue: str
+
+
+Change = (
+    Put | Delete | DropStream | DropQueue | DropProgress | RequireEmptyStream | RequireEmptyQueue
+)
 
 
 class MetadataStore(Protocol):
@@ -66,7 +83,7 @@ class MetadataStore(Protocol):
         """Everything that exists."""
 
     async def apply(self, changes: Sequence[Change]) -> None:
-        """Make all changes in one transaction, in order."""
+        """Make all changes in one transaction, in order. Raises `NotEmpty`."""
 
 
 # Streams: webhook records.

@@ -11,7 +11,15 @@ from typing import Any, Final
 import msgspec
 
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
-from router.store.base import Change, Delete, DropProgress, DropQueue, DropStream
+from router.store.base import (
+    Change,
+    Delete,
+    DropProgress,
+    DropQueue,
+    DropStream,
+    RequireEmptyQueue,
+    RequireEmptyStream,
+)
 from router.store.catalog import Catalog, put
 from router.template.after import After
 from router.template.desired import Desired, DesiredState
@@ -162,7 +170,7 @@ class Planning:
     ) -> tuple[Action, str, list[Change], str | None]:
         records = await self._holds("webhook", wish.spec.name)
         if not records:
-            return "update", "", [], None
+            return "update", "", [RequireEmptyStream(before.spec.arn)], None
         if self._may_lose:
             return "replace", f"{records} records are lost", [DropStream(before.spec.arn)], None
         refusal = (
@@ -187,9 +195,14 @@ class Planning:
             case "mapping":
                 self._changes.append(DropProgress(name))
             case "webhook":
-                self._changes.append(DropStream(self._catalog.webhooks[name].spec.arn))
+                arn = self._catalog.webhooks[name].spec.arn
+                self._changes += [*self._unless_told(RequireEmptyStream(arn)), DropStream(arn)]
             case "queue":
-                self._changes.append(DropQueue(name))
+                self._changes += [*self._unless_told(RequireEmptyQueue(name)), DropQueue(name)]
+
+    def _unless_told(self, guard: Change) -> tuple[Change, ...]:
+        """What may not be lost may not come between the look and the commit either."""
+        return () if self._may_lose else (guard,)
 
     def _stamped(self, wish: Desired, before: Any) -> Desired:
         """With times and a revision of now."""

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 
+from router.model.errors import NotEmpty
 from router.store.base import (
     Change,
     Delete,
@@ -10,6 +11,8 @@ from router.store.base import (
     DropQueue,
     DropStream,
     Put,
+    RequireEmptyQueue,
+    RequireEmptyStream,
     Resource,
 )
 from router.store.sqlite import queues
@@ -22,6 +25,16 @@ _MAPPINGS_OF_STREAM = """
 SELECT name FROM resources WHERE kind = 'mapping'
 AND CASE WHEN json_valid(CAST(body AS TEXT))
     THEN json_extract(CAST(body AS TEXT), '$.event_source_arn') = ? END
+"""
+
+_STREAM_HOLDS = """
+SELECT EXISTS (SELECT 1 FROM shards JOIN streams ON streams.id = stream_id
+JOIN segments ON segments.id > shards.id << 40 AND segments.id < (shards.id + 1) << 40
+WHERE arn = ?)
+"""
+
+_QUEUE_HOLDS = """
+SELECT EXISTS (SELECT 1 FROM messages JOIN queues ON queues.id = queue_id WHERE name = ?)
 """
 
 
@@ -74,6 +87,10 @@ class SqliteMetadata:
                     queues.purge(db, queue)
                 case DropProgress(mapping):
                     _drop_progress(db, mapping)
+                case RequireEmptyStream(stream):
+                    _require_empty(db, _STREAM_HOLDS, f"stream {stream}", stream)
+                case RequireEmptyQueue(queue):
+                    _require_empty(db, _QUEUE_HOLDS, f"queue {queue}", queue)
 
     def _applied(self, requests: Sequence[tuple[Change, ...]], _results: object) -> None:
         is_garbage = False
@@ -84,6 +101,11 @@ class SqliteMetadata:
                 is_garbage = is_garbage or isinstance(change, DropStream | DropQueue)
         if is_garbage:
             self._collect()
+
+
+def _require_empty(db: sqlite3.Connection, holds: str, what: str, name: str) -> None:
+    if db.execute(holds, (name,)).fetchone() != (0,):
+        raise NotEmpty(f"{what} has taken something in meanwhile: look at it again")
 
 
 def _drop_progress(db: sqlite3.Connection, mapping: str) -> None:

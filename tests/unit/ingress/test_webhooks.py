@@ -303,6 +303,26 @@ async def test_routes_are_swapped_at_once(site):
     assert (await site.post(post(BODY, "/github"))).status == 202
 
 
+@pytest.mark.parametrize("after", [[], [spec("github", shards=2)]])
+async def test_d1_nothing_is_accepted_into_a_stream_that_is_gone_meanwhile(site, after):
+    """The webhook is removed, or its stream cut anew, while a record waits for its commit."""
+    waiting = asyncio.create_task(site.post(signed(BODY)))
+    while not site.store._writer.operations_open:
+        await asyncio.sleep(0)
+    site.ingress.set_webhooks(after)
+    reply = await waiting
+    assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+    assert counted("github", "changed") == 1
+
+
+async def test_a_record_under_way_is_accepted_when_its_stream_stays(site):
+    waiting = asyncio.create_task(site.post(signed(BODY)))
+    while not site.store._writer.operations_open:
+        await asyncio.sleep(0)
+    site.ingress.set_webhooks([spec("github", path="/moved", signature=OPEN, shards=4)])
+    assert (await waiting).status == 202
+
+
 async def test_draining_refuses_new_requests(site):
     """S1: 503 with Retry-After once the router stops."""
     site.ingress.drain()

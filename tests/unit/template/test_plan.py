@@ -1,6 +1,7 @@
 """Plans against a real catalog on a real store: what changes, what is refused, what is kept."""
 
 import json
+import re
 import textwrap
 from io import StringIO
 
@@ -10,8 +11,10 @@ from rich.console import Console
 
 from router.config import StoreSettings
 from router.functions.packages import CodeStore
+from router.model.errors import NotEmpty
+from router.model.progress import LaneProgress, ProgressUpdate
 from router.model.resources import Owner, Queue
-from router.store.base import DropProgress, DropStream, NewMessage, NewRecord
+from router.store.base import DropProgress, DropStream, EnqueuedMessage, NewMessage, NewRecord
 from router.store.catalog import Catalog, put
 from router.store.sqlite import SqliteStore
 from router.template.apply import Applier
@@ -50,6 +53,16 @@ TEMPLATE = """\
         Type: AWS::SQS::Queue
         Properties: {QueueName: failed}
     """
+
+
+STEP = ProgressUpdate(shard="0", position=1, factor=1, lane=LaneProgress(0, 1))
+
+
+def template_less(*names):
+    """The template less some resources."""
+    head, *parts = re.split(r"(?m)^      (?=\w+:$)", TEMPLATE)
+    kept = [part for part in parts if part.split(":")[0] not in names]
+    return "      ".join([head, *kept])
 
 
 @pytest.fixture
@@ -247,6 +260,39 @@ async def test_shards_change_only_while_the_stream_is_empty(applier, load, catal
     assert DropStream(ARN) in plan.catalog_changes
     assert catalog.webhooks["shop-Hook"].spec.shards == 2
     assert not any(it.oldest_arrival_ms for it in await store.streams.stats(ARN))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("webhook", TEMPLATE.replace("Shards: 2", "Shards: 4")),
+        ("webhook", template_less("Hook", "Map")),
+        ("queue", template_less("Failed", "Map")),
+    ],
+    ids=["other shards", "no webhook", "no queue"],
+)
+async def test_d1_what_comes_between_the_look_and_the_commit_is_not_lost(
+    load, catalog, store, tmp_path, kind, text
+):
+    """A plan finds a stream or queue empty; it takes something in before all is committed."""
+    look = holdings_of(store, catalog, lambda: 0)
+
+    async def look_then_take_in(looked_at, name):
+        found = await look(looked_at, name)
+        if looked_at == kind == "webhook":
+            await post(store)
+        elif looked_at == kind:
+            delivery = EnqueuedMessage(queue=name, body="a record given up")
+            await store.progress.discard("m", STEP, None, delivery)
+        return found
+
+    applier = Applier(catalog, InPlace(), look_then_take_in, tmp_path / "inline", lambda: 1)
+    await applier.apply(load(TEMPLATE))
+    with pytest.raises(NotEmpty, match="has taken something in"):
+        await applier.apply(load(text))
+    assert catalog.webhooks["shop-Hook"].spec.shards == 2
+    assert "failed" in catalog.queues
+    assert await store.streams.stats(ARN) or await store.queues.peek("failed", 9)
 
 
 async def test_starting_position_counts_only_for_a_new_mapping(applier, load):
