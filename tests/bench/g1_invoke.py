@@ -21,17 +21,18 @@ GOAL_TIME = 2.0
 GOAL_CPU = 3.0
 
 
-def run() -> dict:
+def run(*, is_quick: bool = False) -> dict:
     """Both goals, measured in one run."""
+    sizes = (1, 20) if is_quick else (ROUNDS, CALLS)
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(measure())
+        return asyncio.run(measure(*sizes))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(measure())
+        return runner.run(measure(*sizes))
 
 
-async def measure() -> dict:
+async def measure(rounds: int, calls: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         code = bed.write_code(Path(folder))
         version = bed.function(code)
@@ -42,9 +43,9 @@ async def measure() -> dict:
         ours: list[tuple[float, float]] = []
         base: list[tuple[float, float]] = []
         try:
-            for _ in range(ROUNDS + 1):
-                base.append(ping_pong(fresh, version))
-                ours.append(await invokes(dispatcher, version))
+            for _ in range(rounds + 1):
+                base.append(ping_pong(fresh, version, calls))
+                ours.append(await invokes(dispatcher, version, calls))
         finally:
             fresh.close()
             await pool.close(0)
@@ -58,6 +59,8 @@ async def measure() -> dict:
         "cpu_us": round(min(c for _, c in ours), 1),
         "baseline_cpu_us": round(min(c for _, c in base), 1),
         "median_ratio": round(median, 2),
+        "is_steady": max(t for t, _ in base) <= 2 * min(t for t, _ in base),
+        "calls": rounds * calls,
         "isolation": isolation,
         **bed.machine(),
     }
@@ -68,26 +71,30 @@ async def measure() -> dict:
     }
 
 
-def ping_pong(fresh: bed.FreshWorker, version: bed.FunctionVersion) -> tuple[float, float]:
+def ping_pong(
+    fresh: bed.FreshWorker, version: bed.FunctionVersion, calls: int
+) -> tuple[float, float]:
     """µs and parent CPU µs per round trip."""
     began, cpu = time.perf_counter(), time.process_time()
-    for _ in range(CALLS):
+    for _ in range(calls):
         assert fresh.call(version, bed.PAYLOAD)
     return (
-        (time.perf_counter() - began) / CALLS * 1e6,
-        (time.process_time() - cpu) / CALLS * 1e6,
+        (time.perf_counter() - began) / calls * 1e6,
+        (time.process_time() - cpu) / calls * 1e6,
     )
 
 
-async def invokes(dispatcher: Dispatcher, version: bed.FunctionVersion) -> tuple[float, float]:
+async def invokes(
+    dispatcher: Dispatcher, version: bed.FunctionVersion, calls: int
+) -> tuple[float, float]:
     """µs and router CPU µs per invocation."""
     began, cpu = time.perf_counter(), time.process_time()
-    for _ in range(CALLS):
+    for _ in range(calls):
         reply = await dispatcher.invoke_for("mapping", bed.request(version))
         assert reply.error_type is None
     return (
-        (time.perf_counter() - began) / CALLS * 1e6,
-        (time.process_time() - cpu) / CALLS * 1e6,
+        (time.perf_counter() - began) / calls * 1e6,
+        (time.process_time() - cpu) / calls * 1e6,
     )
 
 

@@ -20,23 +20,24 @@ GOAL = 0.2
 GOAL_BOTO3 = 0.10
 
 
-def run() -> dict:
+def run(*, is_quick: bool = False) -> dict:
     """The goal for a plain handler and for one with boto3."""
+    sizes = (1, 1) if is_quick else (ROUNDS, ROUNDS_BOTO3)
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(measure())
+        return asyncio.run(measure(*sizes))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(measure())
+        return runner.run(measure(*sizes))
 
 
-async def measure() -> dict:
+async def measure(rounds: int, rounds_boto3: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         code = bed.write_code(Path(folder))
         pool, runtime, isolation = await bed.open_pool(Path(folder), boto3=True)
         try:
-            plain = await compare(pool, code, runtime.path, ROUNDS)
-            boto3 = await compare(pool, code.with_name("boto3_code"), runtime.path, ROUNDS_BOTO3)
+            plain = await compare(pool, code, runtime.path, rounds)
+            boto3 = await compare(pool, code.with_name("boto3_code"), runtime.path, rounds_boto3)
         finally:
             await pool.close(0)
     return {
@@ -54,6 +55,8 @@ def result(times: tuple[list[float], list[float]], goal: float) -> dict:
         "goal": goal,
         "ok": ratio <= goal or least <= goal,  # fails only when median and minimum are worse
         "min_ratio": round(least, 3),
+        "is_steady": max(times[1]) <= 2 * min(times[1]),
+        "starts": len(times[0]),
         "ms": round(ours, 2),
         "baseline_ms": round(base, 2),
     }

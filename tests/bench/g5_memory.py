@@ -18,29 +18,29 @@ GOAL = 0.45
 GOAL_BOTO3 = 0.3
 
 
-def run() -> dict:
+def run(*, is_quick: bool = False) -> dict:
     """Both goals."""
-    return asyncio.run(measure())
+    return asyncio.run(measure(*((3, 1) if is_quick else (ENVIRONMENTS, FRESH))))
 
 
-async def measure() -> dict:
+async def measure(environments: int, fresh: int) -> dict:
     results = {}
     for name, code, goal in (
         ("G5", "code", GOAL),
         ("G5_boto3", "boto3_code", GOAL_BOTO3),
     ):
         with tempfile.TemporaryDirectory() as folder:
-            results[name] = await one(Path(folder), code, goal)
+            results[name] = await one(Path(folder), code, goal, environments, fresh)
     return results
 
 
-async def one(folder: Path, name: str, goal: float) -> dict:
+async def one(folder: Path, name: str, goal: float, environments: int, fresh_count: int) -> dict:
     code = bed.write_code(folder).with_name(name)
     pool, runtime, isolation = await bed.open_pool(folder, boto3=True)
     version = bed.function(code)
     fresh = []
     try:
-        for _ in range(FRESH):
+        for _ in range(fresh_count):
             worker = bed.FreshWorker(version, runtime.path)
             fresh.append(worker)
             worker.call(version, bed.PAYLOAD)
@@ -48,9 +48,9 @@ async def one(folder: Path, name: str, goal: float) -> dict:
         for worker in fresh:
             worker.close()
         fresh.clear()
-        await asyncio.gather(*(pool.invoke(bed.request(version)) for _ in range(ENVIRONMENTS)))
+        await asyncio.gather(*(pool.invoke(bed.request(version)) for _ in range(environments)))
         pids = [env.pid for env in pool._living]
-        assert len(pids) == ENVIRONMENTS
+        assert len(pids) == environments
         ours = statistics.median(pss_kb(pid) for pid in pids)
     finally:
         for worker in fresh:
@@ -60,6 +60,7 @@ async def one(folder: Path, name: str, goal: float) -> dict:
         "ratio": round(ours / base, 3),
         "goal": goal,
         "ok": ours / base <= goal,
+        "environments": environments,
         "pss_kb": ours,
         "baseline_pss_kb": base,
         "isolation": isolation,

@@ -1,0 +1,206 @@
+// Posts signed webhooks over keep-alive connections, one in flight on each.
+//
+// Every request is built and signed before the clock starts, so that the generator takes as
+// little as possible of the machine it shares with what it drives. Each has its own delivery id
+// and a partition key drawn from -keys names. Prints one JSON line.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"runtime/debug"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+type settings struct {
+	address, path, secret, tag string
+	requests, connections      int
+	keys, bytes                int
+}
+
+type report struct {
+	Sent       int            `json:"sent"`
+	Accepted   int            `json:"accepted"`
+	Other      map[string]int `json:"other"`
+	StartedNs  int64          `json:"started_ns"`
+	AnsweredNs int64          `json:"answered_ns"`
+	P50Ms      float64        `json:"p50_ms"`
+	P99Ms      float64        `json:"p99_ms"`
+	CPUSeconds float64        `json:"cpu_s"`
+}
+
+// One request as it goes over the wire. The filler is plain text: a body of about s.bytes.
+func build(s settings, number int) []byte {
+	head := fmt.Sprintf(
+		`{"action":"opened","number":%d,"repository":{"id":%d,"full_name":"bench/repository-%03d"},"text":"`,
+		number, number%s.keys, number%s.keys,
+	)
+	filler := s.bytes - len(head) - 2
+	if filler < 0 {
+		filler = 0
+	}
+	body := head + strings.Repeat("x", filler) + `"}`
+	mac := hmac.New(sha256.New, []byte(s.secret))
+	mac.Write([]byte(body))
+	return []byte(fmt.Sprintf(
+		"POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: GitHub-Hookshot/bench\r\n"+
+			"Content-Type: application/json\r\nX-GitHub-Event: issues\r\n"+
+			"X-GitHub-Delivery: %s-%d\r\nX-Hub-Signature-256: sha256=%s\r\n"+
+			"Content-Length: %d\r\n\r\n%s",
+		s.path, s.address, s.tag, number, hex.EncodeToString(mac.Sum(nil)), len(body), body,
+	))
+}
+
+// Status of the next answer; its body is read over.
+func answer(reader *bufio.Reader) (string, error) {
+	line, err := reader.ReadSlice('\n')
+	if err != nil {
+		return "", err
+	}
+	if len(line) < 12 {
+		return "", fmt.Errorf("not an answer: %q", line)
+	}
+	status, length := string(line[9:12]), 0
+	for {
+		line, err = reader.ReadSlice('\n')
+		if err != nil {
+			return "", err
+		}
+		if len(line) <= 2 {
+			break
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(name, []byte("content-length")) {
+			length, err = strconv.Atoi(string(bytes.TrimSpace(value)))
+			if err != nil {
+				return "", err
+			}
+		}
+	}
+	_, err = reader.Discard(length)
+	return status, err
+}
+
+type outcome struct {
+	statuses map[string]int
+	waits    []time.Duration
+	err      error
+}
+
+// Takes one request after the other until none is left.
+func post(connection net.Conn, requests [][]byte, next *atomic.Int64) outcome {
+	found := outcome{statuses: map[string]int{}}
+	reader := bufio.NewReaderSize(connection, 4096)
+	for {
+		number := int(next.Add(1)) - 1
+		if number >= len(requests) {
+			return found
+		}
+		began := time.Now()
+		if _, found.err = connection.Write(requests[number]); found.err != nil {
+			return found
+		}
+		status, err := answer(reader)
+		if err != nil {
+			found.err = err
+			return found
+		}
+		found.waits = append(found.waits, time.Since(began))
+		found.statuses[status]++
+	}
+}
+
+func run(s settings) (report, error) {
+	requests := make([][]byte, s.requests)
+	for number := range requests {
+		requests[number] = build(s, number)
+	}
+	connections := make([]net.Conn, s.connections)
+	for index := range connections {
+		connection, err := net.Dial("tcp", s.address)
+		if err != nil {
+			return report{}, err
+		}
+		defer connection.Close()
+		connections[index] = connection
+	}
+	var next atomic.Int64
+	var group sync.WaitGroup
+	outcomes := make([]outcome, s.connections)
+	cpu := cpuSeconds()
+	result := report{Sent: s.requests, Other: map[string]int{}, StartedNs: time.Now().UnixNano()}
+	for index := range connections {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			outcomes[index] = post(connections[index], requests, &next)
+		}()
+	}
+	group.Wait()
+	result.AnsweredNs = time.Now().UnixNano()
+	result.CPUSeconds = cpuSeconds() - cpu
+	var waits []time.Duration
+	for _, found := range outcomes {
+		if found.err != nil {
+			return result, found.err
+		}
+		waits = append(waits, found.waits...)
+		for status, count := range found.statuses {
+			if status == "202" {
+				result.Accepted += count
+			} else {
+				result.Other[status] += count
+			}
+		}
+	}
+	sort.Slice(waits, func(a, b int) bool { return waits[a] < waits[b] })
+	if len(waits) > 0 {
+		result.P50Ms = float64(waits[len(waits)/2].Microseconds()) / 1000
+		result.P99Ms = float64(waits[len(waits)*99/100].Microseconds()) / 1000
+	}
+	return result, nil
+}
+
+func cpuSeconds() float64 {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
+}
+
+func main() {
+	debug.SetGCPercent(-1) // what it holds is small and known
+	var s settings
+	flag.StringVar(&s.address, "address", "", "host:port")
+	flag.StringVar(&s.path, "path", "/", "path to post to")
+	flag.StringVar(&s.secret, "secret", "", "secret of the signature")
+	flag.StringVar(&s.tag, "tag", "bench", "how delivery ids begin")
+	flag.IntVar(&s.requests, "requests", 1000, "requests in all")
+	flag.IntVar(&s.connections, "connections", 64, "keep-alive connections")
+	flag.IntVar(&s.keys, "keys", 200, "partition keys")
+	flag.IntVar(&s.bytes, "bytes", 1000, "body size")
+	flag.Parse()
+	result, err := run(s)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,97 @@
+"""Benches must not rot: each runs at a tiny size. What they measure then says nothing.
+
+Looked at are the shape of the result and honest counting, never a time.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bench import __main__ as bench
+from tests.bench.pipeline import bed
+
+ROOT = Path(__file__).parents[2]
+NEEDS_GENERATOR = {"G0", "G14", "G15"}
+HAS_GO = bed.find_go() is not None
+
+
+@pytest.fixture(scope="module")
+def results():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "--quick"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_goal_has_a_result_beside_its_baseline(results):
+    assert {name.partition("_")[0] for name in results} == set(bench.MODULES)
+    for name, one in results.items():
+        if name in NEEDS_GENERATOR and not HAS_GO:
+            assert "Go" in one["error"]
+            continue
+        assert set(one) >= {"ratio", "goal", "ok", "load", "cores", "seconds"}, name
+        assert isinstance(one["ok"], bool)
+        assert one["ratio"] > 0 or name == "G14"  # a difference, which may be nothing
+
+
+def test_g0_counts_on_both_sides_what_the_functions_got(results):
+    if not HAS_GO:
+        assert "error" in results["G0"]
+        return
+    one = results["G0"]
+    assert one["handled"] == {"router": 800, "thin": 800}
+    assert one["requests"] == 400
+    assert one["router"]["mean_batch"] >= 1
+    assert one["thin"]["mean_batch"] >= 1
+
+
+def test_a_side_that_loses_records_or_makes_them_up_is_found_out(monkeypatch, tmp_path):
+    if not HAS_GO:
+        with pytest.raises(bed.Unavailable):
+            bed.load_generator()
+        return
+    monkeypatch.setattr(bed, "HANDLED_S", 0.5)
+    with bed.thin(tmp_path / "thin") as server:
+        collector = server.collector
+        assert bed.drive(server, bed.Load(50, 4), "honest").mean_batch >= 1
+        with monkeypatch.context() as patch:
+            patch.setattr(bed, "SECRET", "another")
+            with pytest.raises(bed.Dishonest, match=r"accepted 0.*'401': 50"):
+                bed.drive(server, bed.Load(50, 4), "wrongly signed")
+        read = collector._read
+
+        def read_twice(link):
+            read(link)
+            collector.records += 1
+
+        monkeypatch.setattr(collector, "_read", read_twice)
+        with pytest.raises(bed.Dishonest):
+            bed.drive(server, bed.Load(50, 4), "counted twice")
+
+
+def test_only_known_goals_can_be_picked():
+    assert bench.goals_in("g1, G4") == ["G1", "G4"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "--only", "G3"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "there are G0, G1" in done.stderr
+
+
+def test_a_goal_is_missed_only_by_median_and_best_alike():
+    assert bench.is_missed({"ok": False, "ok_best": False})
+    assert bench.is_missed({"ok": False})
+    assert not bench.is_missed({"ok": False, "ok_best": True})
+    assert not bench.is_missed({"ok": True})
+    assert not bench.is_missed({"error": "no Go"})
+
+
+def test_a_metric_is_summed_over_its_labels():
+    text = '# HELP a_total x\na_total{b="c d"} 2.0\na_total{b="e"} 3.0\na_total_created 9.0\n'
+    assert bed.metric(text, "a_total") == 5.0
