@@ -28,6 +28,7 @@ from router.config import Settings, resolve_secret
 from router.destinations.outbox import Courier
 from router.dispatch.dispatcher import Dispatcher
 from router.embedded.queues import EmbeddedQueues
+from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
 from router.ingress.listener import Ingress
 from router.mapping.manager import MappingManager
@@ -136,6 +137,8 @@ class Router:
         self._undo.push_async_callback(self.store.close)
         self.catalog = Catalog(self.store.metadata)
         await self.catalog.load()
+        in_use = {function.code_hash for function in self.catalog.functions.values()}
+        await CodeStore(self.data / "code").sweep(in_use)
 
     async def _start_workers(self) -> None:
         settings = self.settings
@@ -212,7 +215,14 @@ class Router:
         # Before anybody can ask: a webhook that exists is never answered 404.
         self._set_webhooks()
         self.catalog.listen(self._hear)
-        self.stacks = Stacks(self.catalog, self.store, self.options, self.data, self.clock.wall_ms)
+        self.stacks = Stacks(
+            self.catalog,
+            self.store,
+            self.options,
+            self.data,
+            self.clock.wall_ms,
+            has_own_users="uid" in self.isolation.mechanisms,
+        )
         self.admin = Admin(self.catalog, self.store, self.mappings, self._facts, self.clock.wall_ms)
         self.invoker = ApiInvoker(self.dispatcher, self.functions)
 

@@ -1,5 +1,7 @@
 """Templates on a running router: plan and apply."""
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +10,42 @@ import structlog
 
 from router.app.admin import BadRequest
 from router.app.options import Options
-from router.functions.packages import CodeStore
+from router.functions.packages import CodeStore, Package
+from router.functions.tree import is_public
+from router.model.hosting import Hosting
 from router.store.base import Store
 from router.store.catalog import Catalog
 from router.template.apply import Applier
-from router.template.code import InPlace
+from router.template.code import CodeOf, InPlace
 from router.template.desired import DesiredState
 from router.template.holdings import holdings_of
 from router.template.plan import Plan
 from router.template.render import plan_document
 
 log = structlog.get_logger()
+
+
+class ReadableInPlace:
+    """Runs folders where they are; of one that other users may not read, a copy."""
+
+    def __init__(self, snapshot: CodeOf) -> None:
+        self._snapshot = snapshot
+        self._in_place = InPlace()
+        self._told: set[Path] = set()
+
+    async def __call__(self, folder: Path) -> Package:
+        """The folder as a package. Raises `FolderUnusable`."""
+        if await asyncio.to_thread(is_public, folder):
+            return await self._in_place(folder)
+        if folder not in self._told:
+            self._told.add(folder)
+            log.warning(
+                "code_copied",
+                folder=str(folder),
+                why="functions run as users of their own, who may not read it; "
+                "chmod -R o+rX it to run it in place",
+            )
+        return await self._snapshot(folder)
 
 
 class Stacks:
@@ -30,14 +57,19 @@ class Stacks:
         store: Store,
         options: Options,
         data: Path,
-        wall_ms: Any,
+        wall_ms: Callable[[], int],
+        *,
+        hosting: Hosting,
+        has_own_users: bool = False,
     ) -> None:
+        """`has_own_users`: functions run as users of their own, who must be able to read code."""
         self._options = options
         holds = holdings_of(store, catalog, wall_ms)
         inline = data / "inline"
-        in_place, snapshots = InPlace(), CodeStore(data / "code").snapshot
-        self._in_place = Applier(catalog, in_place, holds, inline, wall_ms)
-        self._snapshots = Applier(catalog, snapshots, holds, inline, wall_ms)
+        snapshots = CodeStore(data / "code").snapshot
+        in_place = ReadableInPlace(snapshots) if has_own_users else InPlace()
+        self._in_place = Applier(catalog, in_place, holds, inline, wall_ms, hosting)
+        self._snapshots = Applier(catalog, snapshots, holds, inline, wall_ms, hosting)
 
     def operations(self) -> dict[str, Any]:
         """Name → handler, for the private `router` service."""

@@ -104,6 +104,9 @@ def _start(
         raise click.ClickException("Event Router runs on Linux (x86-64, arm64); this is not Linux")
     settings = config.load(os.environ, overrides, settings_path(settings_file))
     logs.configure(settings.log_level, settings.log_format)
+    # Functions run as other users and must read what is made for them; what only this user may
+    # read is in folders and files that say so themselves.
+    os.umask(0o022)
     options = Options(
         mode=mode,
         template=template,

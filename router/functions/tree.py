@@ -94,6 +94,16 @@ def is_executable(path: Path) -> bool:
     return bool(path.stat().st_mode & 0o111)
 
 
+def is_public(folder: Path) -> bool:
+    """Whether any user may read all files, once in the folder. Raises `FolderUnusable`."""
+    folders = {folder}
+    for _name, path in files(folder):
+        if not path.stat().st_mode & 0o004:
+            return False
+        folders.update(parent for parent in path.parents if parent.is_relative_to(folder))
+    return all(path.stat().st_mode & 0o005 == 0o005 for path in folders)
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

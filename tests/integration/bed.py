@@ -335,6 +335,8 @@ class Bed:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        if self.log.exists():  # shown by pytest when a test failed
+            print(self.log.read_text()[-6000:])
 
     def family(self) -> list[int]:
         """Every process below the router."""

@@ -80,7 +80,7 @@ def test_a_broken_template_names_resource_property_and_line_and_changes_nothing(
     text = good.replace(*broken)
     assert text != good
     bed.write(text)
-    line = next(n for n, row in enumerate(text.splitlines(), 1) if broken[1].split()[-1] in row)
+    line = next(n for n, row in enumerate(text.splitlines(), 1) if broken[1] in row)
 
     done = bed.fail_to_start()
 
