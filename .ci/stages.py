@@ -80,8 +80,7 @@ def run_side_by_side(lanes: list[list[Stage]]) -> list[Result]:
     results: list[Result] = []
 
     def run_lane(lane: list[Stage]) -> None:
-        for stage in lane:
-            results.append(run(stage))
+        results.extend(run(stage) for stage in lane)
 
     threads = [threading.Thread(target=run_lane, args=(lane,)) for lane in lanes]
     for thread in threads:
