@@ -200,7 +200,11 @@ class ProgressStore(Protocol):
         """Per shard, what was stored last."""
 
     async def save(self, mapping: str, update: ProgressUpdate) -> None:
-        """Store one step."""
+        """Store one step.
+
+        Of a shard that was not started, or whose progress was dropped since, nothing is stored:
+        what still ran when it was dropped must not move whoever starts there next.
+        """
 
     async def discard(
         self,
@@ -209,7 +213,10 @@ class ProgressStore(Protocol):
         outbox: OutboxRow | None,
         message: EnqueuedMessage | None,
     ) -> None:
-        """Store progress with its on-failure record: an outbox row or an embedded delivery."""
+        """Store progress with its on-failure record: an outbox row or an embedded delivery.
+
+        The on-failure record is kept also where `save` would store nothing.
+        """
 
     async def start(self, mapping: str, positions: Mapping[str, int]) -> None:
         """Fix where a new mapping starts, so that a restart does not move it."""

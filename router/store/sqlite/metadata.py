@@ -16,6 +16,7 @@ from router.store.base import (
     Resource,
 )
 from router.store.sqlite import queues
+from router.store.sqlite.progress import SqliteProgress
 from router.store.sqlite.reader import Reader
 from router.store.sqlite.streams import SqliteStreams
 from router.store.sqlite.writer import Kind, Writer, each
@@ -42,12 +43,18 @@ class SqliteMetadata:
     """Implements `MetadataStore`."""
 
     def __init__(
-        self, writer: Writer, reader: Reader, streams: SqliteStreams, collect: Callable[[], None]
+        self,
+        writer: Writer,
+        reader: Reader,
+        streams: SqliteStreams,
+        progress: SqliteProgress,
+        collect: Callable[[], None],
     ) -> None:
         """`collect` asks for what a drop left behind to be removed."""
         self._writer = writer
         self._reader = reader
         self._streams = streams
+        self._progress = progress
         self._collect = collect
         self._apply_kind = Kind(each(self._apply), self._applied)
 
@@ -80,17 +87,22 @@ class SqliteMetadata:
                     db.execute("DELETE FROM resources WHERE kind = ? AND name = ?", (kind, name))
                 case DropStream(stream):
                     for (mapping,) in db.execute(_MAPPINGS_OF_STREAM, (stream,)).fetchall():
-                        _drop_progress(db, mapping)
+                        self._drop_progress(db, mapping)
                     db.execute("UPDATE streams SET arn = NULL WHERE arn = ?", (stream,))
                     self._streams.forget_counters()
                 case DropQueue(queue):
                     queues.purge(db, queue)
                 case DropProgress(mapping):
-                    _drop_progress(db, mapping)
+                    self._drop_progress(db, mapping)
                 case RequireEmptyStream(stream):
                     _require_empty(db, _STREAM_HOLDS, f"stream {stream}", stream)
                 case RequireEmptyQueue(queue):
                     _require_empty(db, _QUEUE_HOLDS, f"queue {queue}", queue)
+
+    def _drop_progress(self, db: sqlite3.Connection, mapping: str) -> None:
+        db.execute("DELETE FROM progress WHERE mapping = ?", (mapping,))
+        db.execute("DELETE FROM lanes WHERE mapping = ?", (mapping,))
+        self._progress.forget_factors()
 
     def _applied(self, requests: Sequence[tuple[Change, ...]], _results: object) -> None:
         is_garbage = False
@@ -106,8 +118,3 @@ class SqliteMetadata:
 def _require_empty(db: sqlite3.Connection, holds: str, what: str, name: str) -> None:
     if db.execute(holds, (name,)).fetchone() != (0,):
         raise NotEmpty(f"{what} has taken something in meanwhile: look at it again")
-
-
-def _drop_progress(db: sqlite3.Connection, mapping: str) -> None:
-    db.execute("DELETE FROM progress WHERE mapping = ?", (mapping,))
-    db.execute("DELETE FROM lanes WHERE mapping = ?", (mapping,))

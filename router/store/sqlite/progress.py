@@ -28,11 +28,10 @@ INSERT INTO lanes (mapping, shard, lane, position, head) VALUES (:row)
 ON CONFLICT DO UPDATE SET position = max(position, excluded.position), head = excluded.head
 """
 
+_FIND_FACTOR = "SELECT factor FROM progress WHERE mapping = ? AND shard = ?"
+
 # Lanes of another lane map say nothing about the lanes of this one.
-_DROP_OLD_LANES = """
-DELETE FROM lanes WHERE mapping = ?1 AND shard = ?2 AND EXISTS
-(SELECT 1 FROM progress WHERE mapping = ?1 AND shard = ?2 AND factor <> ?3)
-"""
+_DROP_OLD_LANES = "DELETE FROM lanes WHERE mapping = ? AND shard = ?"
 
 STEP_BYTES = 400
 """What a waiting step takes."""
@@ -59,9 +58,9 @@ class SqliteProgress:
         self._save_kind = Kind(self._save, rank=1)
         self._discard_kind = Kind(each(self._discard), self._discarded)
         self._start_kind = Kind(each(_start))
-        # Of the storage thread alone: the lane map of what each shard stored last.
+        # Of the storage thread alone: the lane map of each shard that is known to be started.
         self._factors: dict[tuple[str, str], int] = {}
-        writer.on_rollback(self._factors.clear)
+        writer.on_rollback(self.forget_factors)
 
     async def load(self, mapping: str) -> Mapping[str, ShardProgress]:
         """See `ProgressStore.load`."""
@@ -90,23 +89,33 @@ class SqliteProgress:
         size_bytes = STEP_BYTES * (1 + len(positions))
         await self._writer.submit(self._start_kind, (mapping, dict(positions)), size_bytes)
 
+    def forget_factors(self) -> None:
+        """In the storage thread: what it knows may not be true any more."""
+        self._factors.clear()
+
     def _discarded(self, steps: Sequence[_Step], _results: object) -> None:
         for step in steps:
             if step.message is not None:
                 self._queues.wake(step.message.queue)
 
     def _save(self, db: sqlite3.Connection, steps: Sequence[_Step]) -> Sequence[None]:
-        """All steps of a group in two statements; of several for one lane the last one counts."""
+        """All steps of a group in two statements; of several for one lane the last one counts.
+
+        A shard that is not started, or was forgotten while the step was under way, stays so.
+        """
         shards: dict[tuple[str, str], int] = {}
         lanes: dict[tuple[str, str, int], tuple[int, bytes | None]] = {}
         for step in steps:
             update, lane = step.update, step.update.lane
             shard = (step.mapping, update.shard)
-            if self._factors.get(shard) != update.factor:
+            factor = self._factors.get(shard) or _find_factor(db, shard)
+            if factor is None:
+                continue
+            if factor != update.factor:
                 _write(db, shards, self._factors, lanes)
                 shards, lanes = {}, {}
-                db.execute(_DROP_OLD_LANES, (*shard, update.factor))
-                self._factors[shard] = update.factor
+                db.execute(_DROP_OLD_LANES, shard)
+            self._factors[shard] = update.factor
             shards[shard] = max(update.position, shards.get(shard, 0))
             head = None if lane.head is None else _encode_head(lane.head)
             before, _ = lanes.get((*shard, lane.lane), (0, None))
@@ -120,6 +129,11 @@ class SqliteProgress:
             outbox.insert(db, step.outbox, step.now_ms)
         if step.message is not None:
             queues.enqueue(db, step.message, step.now_ms)
+
+
+def _find_factor(db: sqlite3.Connection, shard: tuple[str, str]) -> int | None:
+    row = db.execute(_FIND_FACTOR, shard).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _write(
@@ -143,20 +157,16 @@ def _start(db: sqlite3.Connection, start: tuple[str, dict[str, int]]) -> None:
 
 
 def _load(db: sqlite3.Connection, mapping: str) -> dict[str, ShardProgress]:
-    db.execute("BEGIN")  # both tables as of one moment
-    try:
-        lanes: dict[str, list[LaneProgress]] = {}
-        for shard, lane, position, head in db.execute(
-            "SELECT shard, lane, position, head FROM lanes WHERE mapping = ? ORDER BY shard, lane",
-            (mapping,),
-        ):
-            progress = LaneProgress(lane, position, None if head is None else _decode_head(head))
-            lanes.setdefault(shard, []).append(progress)
-        return {
-            shard: ShardProgress(position, factor, tuple(lanes.get(shard, ())))
-            for shard, position, factor in db.execute(
-                "SELECT shard, position, factor FROM progress WHERE mapping = ?", (mapping,)
-            )
-        }
-    finally:
-        db.execute("COMMIT")
+    lanes: dict[str, list[LaneProgress]] = {}
+    for shard, lane, position, head in db.execute(
+        "SELECT shard, lane, position, head FROM lanes WHERE mapping = ? ORDER BY shard, lane",
+        (mapping,),
+    ):
+        progress = LaneProgress(lane, position, None if head is None else _decode_head(head))
+        lanes.setdefault(shard, []).append(progress)
+    return {
+        shard: ShardProgress(position, factor, tuple(lanes.get(shard, ())))
+        for shard, position, factor in db.execute(
+            "SELECT shard, position, factor FROM progress WHERE mapping = ?", (mapping,)
+        )
+    }

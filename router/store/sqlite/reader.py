@@ -31,7 +31,10 @@ class Reader:
         self._thread.start()
 
     def submit(self, read: Callable[[sqlite3.Connection], T]) -> "asyncio.Future[T]":
-        """Run `read` in the thread. Raises `StoreFull` when too many reads wait."""
+        """Run `read` in the thread; all its steps see one moment.
+
+        Raises `StoreFull` when too many reads wait.
+        """
         if self._is_closing:
             raise StoreError("the store is closed")
         if self._inbox.qsize() >= READS_WAITING_MAX:
@@ -55,13 +58,22 @@ class Reader:
             result: Any = None
             failure: Exception | None = None
             try:
-                result = read(self._db)
+                result = _at_one_moment(self._db, read)
             except Exception as error:  # noqa: BLE001 - one bad read must not end the thread
                 failure = classify(error)[1]()
             try:
                 self._loop.call_soon_threadsafe(_answer, future, result, failure)
             except RuntimeError:
                 return  # the loop is closed: nobody is left to hear of it
+
+
+def _at_one_moment(db: sqlite3.Connection, read: Callable[[sqlite3.Connection], T]) -> T:
+    db.execute("BEGIN")
+    try:
+        return read(db)
+    finally:
+        if db.in_transaction:  # SQLite may have ended it itself after an error
+            db.execute("ROLLBACK")
 
 
 def _answer(future: "asyncio.Future[Any]", result: Any, failure: Exception | None) -> None:

@@ -86,7 +86,9 @@ class SqliteStore:
         self.queues = SqliteQueues(self._writer, self._reader, self._collect)
         self.outbox = SqliteOutbox(self._writer, self._reader, self.queues, self._wall_ms)
         self.progress = SqliteProgress(self._writer, self._reader, self.queues, self._wall_ms)
-        self.metadata = SqliteMetadata(self._writer, self._reader, self.streams, self._collect)
+        self.metadata = SqliteMetadata(
+            self._writer, self._reader, self.streams, self.progress, self._collect
+        )
         if self._may_have_garbage:
             self._collect()
 

@@ -35,6 +35,7 @@ async def test_what_was_acknowledged_is_there_after_a_restart(backend):
     await first.open()
     await first.metadata.apply([Put(Resource("function", "f", b"{}"))])
     await first.streams.append(record("e1"))
+    await first.progress.start("m", {"0": 0})
     await first.progress.save("m", update(7))
     await first.progress.discard("m", update(8), row(), None)
     await first.queues.send([message("m1")])
@@ -114,8 +115,9 @@ async def test_dropping_a_stream_forgets_records_keys_and_progress(store):
     await store.metadata.apply([Put(Resource("mapping", "other", b'{"event_source_arn": "x"}'))])
     for n in range(10):
         await store.streams.append(record(f"e{n}", dedup_key=f"k{n}", dedup_until_ms=9_999_999))
-    await store.progress.save("m", update(10))
-    await store.progress.save("other", update(3))
+    for mapping, position in (("m", 10), ("other", 3)):
+        await store.progress.start(mapping, {"0": 0})
+        await store.progress.save(mapping, update(position))
 
     await store.metadata.apply([DropStream(STREAM)])
 
@@ -132,6 +134,7 @@ async def test_dropping_a_stream_forgets_records_keys_and_progress(store):
 
 
 async def test_dropping_queues_and_progress(store):
+    await store.progress.start("m", {"0": 0})
     await store.queues.send([message("m1"), message("m2", queue="kept")])
     await store.progress.save("m", update(1))
     await store.metadata.apply([DropQueue("q"), DropProgress("m")])
@@ -144,6 +147,8 @@ async def test_dropping_queues_and_progress(store):
 
 
 async def test_progress_is_per_mapping_shard_and_lane(store):
+    await store.progress.start("m", {"0": 0, "1": 0})
+    await store.progress.start("n", {"0": 0})
     head = LaneHead(5, 9, 2, (12, 20), 1_700_000_000_000)
     await store.progress.save("m", update(3, factor=4, lane=0, lane_position=4))
     await store.progress.save("m", update(3, factor=4, lane=2, lane_position=3, head=head))
@@ -157,12 +162,14 @@ async def test_progress_is_per_mapping_shard_and_lane(store):
 
 
 async def test_d4_positions_never_go_back(store):
+    await store.progress.start("m", {"0": 0})
     await store.progress.save("m", update(10))
     await store.progress.save("m", update(4))
     assert (await store.progress.load("m"))["0"] == ShardProgress(10, 1, (LaneProgress(0, 10),))
 
 
 async def test_d10_the_head_is_kept_and_removed_with_the_step_that_says_so(store):
+    await store.progress.start("m", {"0": 0})
     head = LaneHead(1, 3, 1)
     await store.progress.save("m", update(0, head=head))
     assert (await store.progress.load("m"))["0"].lanes == (LaneProgress(0, 0, head),)
@@ -171,6 +178,7 @@ async def test_d10_the_head_is_kept_and_removed_with_the_step_that_says_so(store
 
 
 async def test_lanes_of_another_map_are_dropped_with_the_first_step_of_the_new_one(store):
+    await store.progress.start("m", {"0": 0})
     for lane in range(4):
         await store.progress.save("m", update(5, factor=4, lane=lane, lane_position=5 + lane))
     await store.progress.save("m", update(6, factor=2, lane=1, lane_position=6))
@@ -190,6 +198,8 @@ async def test_steps_that_share_a_commit_mean_what_they_mean_one_by_one(store):
         update(9, factor=2, lane=0, lane_position=10),
         update(2, shard="1", factor=2, lane=0),
     ]
+    for mapping in ("one by one", "together"):
+        await store.progress.start(mapping, {"0": 0, "1": 0})
     for step in steps:
         await store.progress.save("one by one", step)
     await asyncio.gather(
@@ -205,6 +215,33 @@ async def test_steps_that_share_a_commit_mean_what_they_mean_one_by_one(store):
     )
 
 
+async def test_d1_a_step_of_a_life_that_is_over_moves_nobody(store, backend):
+    """What ran when progress was dropped ends later, also after the same mapping began anew."""
+    await store.progress.save("m", update(5))
+    assert await store.progress.load("m") == {}
+    await store.progress.start("m", {"0": 0})
+    await store.progress.save("m", update(6, factor=2, lane=1))
+    await store.metadata.apply([DropProgress("m")])
+    await store.progress.save("m", update(7, factor=2, lane=0))
+    await store.progress.discard("m", update(8, factor=2, lane=1), row(), None)
+    assert await store.progress.load("m") == {}
+    assert (await store.outbox.depth())[0] == 1  # what was given up is told all the same
+    await store.progress.start("m", {"0": 0})
+    assert await store.progress.load("m") == {"0": ShardProgress(0)}
+
+
+async def test_d1_a_group_that_drops_and_saves_keeps_their_order(store):
+    await store.progress.start("m", {"0": 0})
+    await asyncio.gather(
+        store.progress.save("m", update(3)),
+        store.metadata.apply([DropProgress("m")]),
+        store.progress.save("m", update(4)),
+        store.progress.start("m", {"0": 1}),
+        store.progress.save("m", update(2)),
+    )
+    assert await store.progress.load("m") == {"0": ShardProgress(2, 1, (LaneProgress(0, 2),))}
+
+
 async def test_start_fixes_where_a_mapping_begins(store):
     await store.progress.start("m", {"0": 5, "1": 0})
     await store.progress.save("m", update(8))
@@ -218,6 +255,7 @@ async def test_start_fixes_where_a_mapping_begins(store):
 
 
 async def test_d7_a_discard_is_progress_and_outbox_row_at_once(store, backend):
+    await store.progress.start("m", {"0": 0})
     backend.now_ms = 5_000
     await store.progress.discard("m", update(3), row(body=b"gone", records=3), None)
     assert (await store.progress.load("m"))["0"].position == 3
@@ -227,6 +265,7 @@ async def test_d7_a_discard_is_progress_and_outbox_row_at_once(store, backend):
 
 
 async def test_d7_a_discard_that_fails_keeps_nothing(store):
+    await store.progress.start("m", {"0": 0})
     await store.progress.save("m", update(1))
     bad = EnqueuedMessage(queue="q", body="\ud800")
     with pytest.raises(StoreError):

@@ -30,6 +30,7 @@ async def open_store(tmp_path, disk):
         store = SqliteStore(tmp_path / "data", StoreSettings(**settings), connection=disk)
         await store.open()
         stores.append(store)
+        await store.progress.start("m", {"0": 0, "1": 0})
         disk.commits = 0
         return store
 
