@@ -24,6 +24,8 @@ from router.app.services import api_server, functions_server, make_services
 from router.app.stacks import Stacks
 from router.app.template_file import TemplateFile
 from router.app.watch import Watch
+from router.app.workers import hosting_of, make_launcher, probe_isolation
+from router.auth.peer import FunctionPeers
 from router.config import Settings, resolve_secret
 from router.destinations.outbox import Courier
 from router.dispatch.dispatcher import Dispatcher
@@ -39,11 +41,8 @@ from router.ops.server import Health, LoopWatch, make_app
 from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog
 from router.store.sqlite import SqliteStore
-from router.telemetry import metrics
 from router.template.desired import DesiredState
-from router.workers import runtime_folder
-from router.workers.isolation.plan import Facts, IsolationSettings, Planner, probe
-from router.workers.launcher import Launcher
+from router.workers.isolation.plan import Planner
 from router.workers.logs import LogWriter
 from router.workers.pool import Pool, PoolSettings
 
@@ -56,6 +55,7 @@ class Router:
     def __init__(self, settings: Settings, options: Options) -> None:
         self.settings = settings
         self.options = options
+        self.hosting = hosting_of(settings, options)
         self.health = Health()
         self.clock = SystemClock()
         self.addresses: dict[str, str] = {}
@@ -83,7 +83,7 @@ class Router:
         await self._read_template()
         self.data = claim(settings)
         await self._open_store()
-        self.isolation = await self._probe_isolation()
+        self.isolation, self._isolation_settings = await probe_isolation(settings)
         await self._start_workers()
         await self._build()
         await self._start_listeners()
@@ -115,22 +115,6 @@ class Router:
                 "in router.toml, listen on 127.0.0.1, or say --insecure"
             )
 
-    async def _probe_isolation(self) -> Facts:
-        wanted = self.settings.isolation
-        try:
-            rung = None if wanted.rung == "auto" else int(wanted.rung)
-        except ValueError:
-            raise ConfigError(
-                f"isolation.rung must be auto, 0, 1, 2 or 3, not {wanted.rung!r}"
-            ) from None
-        self._isolation_settings = IsolationSettings(
-            rung=rung, require=wanted.require, network=wanted.network
-        )
-        facts = await asyncio.to_thread(probe, sys.executable, self._isolation_settings)
-        metrics.ISOLATION_INFO.labels(str(facts.rung), "+".join(facts.mechanisms) or "none").set(1)
-        log.info("isolation", rung=facts.rung, mechanisms=list(facts.mechanisms))
-        return facts
-
     async def _open_store(self) -> None:
         self.store = SqliteStore(self.data, self.settings.store)
         await self.store.open()
@@ -151,16 +135,17 @@ class Router:
             self._isolation_settings,
             sys.executable,
             hidden=[path for path in (str(self.data), settings.secrets_dir) if path],
+            file_systems=settings.file_systems,
         )
         self.planner = planner
-        launcher = Launcher(
-            str(self.data),
+        launcher = await make_launcher(
+            self.data,
             self.logs,
-            planner=planner,
+            self.hosting,
+            planner,
+            self.isolation,
             resolve_environment=self._resolve_environment,
             extra_environment=self.keys.environment_of,
-            runtime=await asyncio.to_thread(runtime_folder.build, self.data),
-            runtimes=settings.runtimes,
         )
         self.pool = Pool(
             launcher,
@@ -221,6 +206,7 @@ class Router:
             self.options,
             self.data,
             self.clock.wall_ms,
+            hosting=self.hosting,
             has_own_users="uid" in self.isolation.mechanisms,
         )
         self.admin = Admin(self.catalog, self.store, self.mappings, self._facts, self.clock.wall_ms)
@@ -239,9 +225,14 @@ class Router:
             self.admin.operations() | self.stacks.operations(),
             self.clock.wall_ms,
             account=settings.account,
+            hosting=self.hosting,
         )
         whose = {"region": settings.region, "account": settings.account}
-        api = api_server(services, access_keys=settings.access_keys, token=self.token, **whose)
+        facts = self.isolation
+        peers = FunctionPeers(facts.uid_first, facts.uid_count if "uid" in facts.mechanisms else 0)
+        api = api_server(
+            services, peers, access_keys=settings.access_keys, token=self.token, **whose
+        )
         functions = functions_server(services, self.keys, **whose)
         for name, server, where in (
             ("api", api, settings.api),
@@ -343,6 +334,9 @@ class Router:
             **{name: self.addresses[name] for name in ("api", "ingress", "ops")},
             start_ms=round((time.monotonic() - self._started) * 1000),
         )
+        for webhook in self.catalog.webhooks.values():
+            url = self.addresses["ingress"] + webhook.spec.path
+            log.info("webhook_open", webhook=webhook.spec.name, url=url)
 
     def _facts(self) -> dict[str, Any]:
         return {

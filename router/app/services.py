@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from router.app.functions import FunctionKeys
+from router.auth.peer import FunctionPeers
 from router.control.code_links import PREFIX, CodeLinks
 from router.control.context import FUNCTION_CALLS, Principal
 from router.control.lambda_service.functions import Functions
@@ -20,6 +21,7 @@ from router.control.sqs_service import SqsService
 from router.control.sts_service import StsService
 from router.embedded.queues import EmbeddedQueues
 from router.functions.packages import CodeStore
+from router.model.hosting import Hosting
 from router.store.catalog import Catalog
 
 MODELS = ("lambda", "sqs", "sts")
@@ -61,6 +63,7 @@ async def make_services(
     wall_ms: Callable[[], int],
     *,
     account: str,
+    hosting: Hosting,
 ) -> Services:
     """Build every service. Raises `ModelError`."""
     models = await load(data / "cache", MODELS)
@@ -70,7 +73,7 @@ async def make_services(
     return Services(
         models,
         LambdaService(
-            Functions(catalog, codes, links, transitions, models["lambda"], wall_ms),
+            Functions(catalog, codes, links, transitions, models["lambda"], wall_ms, hosting),
             Invocations(catalog, invoker, transitions),
             Mappings(catalog, runtime, wall_ms),
         ),
@@ -82,10 +85,18 @@ async def make_services(
 
 
 def api_server(
-    services: Services, *, region: str, account: str, access_keys: Mapping[str, str], token: str
+    services: Services,
+    peers: FunctionPeers,
+    *,
+    region: str,
+    account: str,
+    access_keys: Mapping[str, str],
+    token: str,
 ) -> ControlServer:
     """The listener for operators and SDKs; `token` is what the CLI of this machine shows."""
-    server = ControlServer(region=region, account=account, access_keys=access_keys, token=token)
+    server = ControlServer(
+        region=region, account=account, access_keys=access_keys, token=token, peers=peers
+    )
     _serve_all(server, services)
     server.register("router", services.private)
     server.mount(PREFIX, services.links.page)
