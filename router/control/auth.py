@@ -56,6 +56,9 @@ class Authenticator:
     def check(self, claim: Claim | None, request: Request, query: str) -> Principal | None:
         """The principal behind a claim, proven. Raises `ApiError` 403."""
         if self._principal_of is None:
+            # Open to programs of this machine, not to whatever page its browser shows.
+            if "Origin" in request.headers:
+                raise denied("Web pages may not call an API that takes any key.")
             return None
         shown = request.headers.get(TOKEN_HEADER, "")
         if self._token and hmac.compare_digest(shown.encode(), self._token.encode()):
