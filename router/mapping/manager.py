@@ -144,9 +144,9 @@ class MappingManager:
     def load(self, uuid: str) -> tuple[int, int]:
         """Lag as measured last, and invocations in flight."""
         run = self._runs.get(uuid)
-        if run is None or run.shell is None:
+        if run is None:
             return 0, 0
-        return run.lag, run.shell.in_flight
+        return run.lag, run.shell.in_flight if run.shell is not None else 0
 
     def is_draining(self, uuid: str) -> bool:
         """Whether a deleted mapping still runs."""
@@ -187,18 +187,18 @@ class MappingManager:
     async def measure(self) -> None:
         """Refresh lag and buffer gauges."""
         stats: dict[str, dict[str, int]] = {}
-        for run in self._runs.values():
-            if run.engine is None or run.numbers is None or run.spec is None:
+        for uuid, run in list(self._runs.items()):
+            mapping, numbers = self._catalog.mappings.get(uuid), run.numbers
+            if mapping is None or numbers is None:
                 continue
-            arn = run.spec.source_arn
+            arn = mapping.event_source_arn
             if arn not in stats:
                 rows = await self._store.streams.stats(arn)
                 stats[arn] = {row.shard: row.last_position for row in rows}
-            engine = run.engine
-            lag = sum(max(0, last - engine.position(s)) for s, last in stats[arn].items())
-            run.lag = lag
-            run.numbers.lag.set(lag)
-            run.numbers.buffered.set(engine.held_records)
+            positions = await self._positions(mapping, tuple(stats[arn]))
+            run.lag = sum(max(0, last - positions[shard]) for shard, last in stats[arn].items())
+            numbers.lag.set(run.lag)
+            numbers.buffered.set(run.engine.held_records if run.engine is not None else 0)
 
     # Following the catalog
 
@@ -266,6 +266,8 @@ class MappingManager:
         mapping = self._catalog.mappings.get(uuid)
         if mapping is None:
             await self._end(run)
+            if run.numbers is not None:
+                run.numbers.remove()
             # What was still running has stored progress after the mapping was deleted.
             await self._store.metadata.apply([DropProgress(uuid)])
             self._dispatcher.unregister(uuid)
@@ -278,14 +280,23 @@ class MappingManager:
             await self._store.metadata.apply([DropProgress(uuid)])
             run.is_forgotten = False
         spec = self._spec(mapping)
+        if run.shell is not None and run.shell.is_broken:
+            await self._end(run)
+        run.numbers = self._numbers_of(run, spec)
         if not mapping.is_enabled:
             await self._end(run)
             run.state = "Disabled"
         else:
             await self._bring_to(run, spec)
             run.state = "Enabled"
-        if run.numbers is not None:
-            run.numbers.set_state(run.state)
+        run.numbers.set_state(run.state)
+
+    def _numbers_of(self, run: _Run, spec: MappingSpec) -> MappingMetrics:
+        function = _name_of(spec.function_arn)
+        if run.numbers is None:
+            return MappingMetrics(spec.name, spec.uuid, function, spec.source_arn)
+        run.numbers.describe(function, spec.source_arn)
+        return run.numbers
 
     async def _bring_to(self, run: _Run, spec: MappingSpec) -> None:
         """Make an enabled mapping run with these settings."""
@@ -315,11 +326,9 @@ class MappingManager:
             await self._store.progress.start(spec.uuid, positions)
             stored = await self._store.progress.load(spec.uuid)
         run.is_source_new = False
+        if self._is_stopping:
+            return
         self._dispatcher.register(spec.uuid)
-        if run.numbers is None:
-            run.numbers = MappingMetrics(
-                spec.name, spec.uuid, _name_of(spec.function_arn), spec.source_arn
-            )
         engine = StreamEngine(spec, _run_ahead(len(shards)))
         shell = Shell(
             spec,
@@ -330,9 +339,9 @@ class MappingManager:
             runner=self._dispatcher,
             mailbox=self._mailbox,
             resolve=self._resolver(spec.uuid),
-            numbers=run.numbers,
+            numbers=self._numbers_of(run, spec),
             clock=self._clock,
-            on_broken=lambda: self._restart(spec.uuid),
+            on_broken=lambda: self._spawn(spec.uuid, RESTART_S),
         )
         shell.last_result = run.last_result
         run.shell, run.engine, run.spec = shell, engine, spec
@@ -353,16 +362,6 @@ class MappingManager:
             await run.shell.stop()
             run.last_result = run.shell.last_result
         run.shell = run.engine = run.spec = None
-        if run.numbers is not None:
-            run.numbers.remove()
-            run.numbers = None
-
-    def _restart(self, uuid: str) -> None:
-        run = self._runs.get(uuid)
-        if run is not None and run.shell is not None:
-            run.last_result = run.shell.last_result
-            run.shell = run.engine = run.spec = None
-        self._spawn(uuid, RESTART_S)
 
     async def _starting_positions(self, spec: MappingSpec, shards: list[str]) -> dict[str, int]:
         if spec.starting_position == "LATEST":

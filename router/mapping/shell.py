@@ -28,6 +28,8 @@ log = structlog.get_logger()
 INVOKE_FAILED = "PROBLEM: Function call failed"
 """LastProcessingResult after a function error (`event-source-mappings.md` 1.7)."""
 
+BROKEN = "PROBLEM: Internal error; the mapping starts again"
+
 
 class Clock(Protocol):
     """Time: monotonic decides, wall only for ages and stamps."""
@@ -159,8 +161,15 @@ class Shell:
             fetch.cancel()
         self._see_idle()
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether it ended by a contradiction; `stop` it before another one begins."""
+        return self._is_over
+
     async def drain(self, timeout_s: float) -> bool:
         """Begin a drain and wait for its end; False when time ran out first."""
+        if self._is_over:
+            return True
         self.begin_drain()
         try:
             async with asyncio.timeout(timeout_s):
@@ -197,6 +206,7 @@ class Shell:
     def _break(self, error: Exception) -> None:
         """The engine met a contradiction: stop here and start again from what is stored."""
         self._is_over = True
+        self.last_result = BROKEN
         self._log.error("mapping_broken", error=str(error), exc_info=error)
         self._on_broken()
 
@@ -321,7 +331,9 @@ class Shell:
             "duration_ms": duration_ms,
             "request_id": request_id,
         }
-        if kind == "not_run":
+        if isinstance(outcome, NotRun):
+            if outcome.reason != "throttled":
+                self.last_result = INVOKE_FAILED
             self._log.warning("batch_not_invoked", **fields, reason=error)
             return
         numbers.invoked.inc(count)

@@ -31,6 +31,14 @@ class MappingMetrics:
         self.accept_to_handled = metrics.ACCEPT_TO_HANDLED.labels(mapping)
         self.destination_failures = metrics.DESTINATION_FAILURES.labels(mapping)
 
+    def describe(self, function: str, source: str) -> None:
+        """Say anew which function and source it joins."""
+        info = (*self._info[:2], function, source)
+        if info != self._info:
+            metrics.MAPPING_INFO.remove(*self._info)
+            metrics.MAPPING_INFO.labels(*info).set(1)
+            self._info = info
+
     def set_state(self, state: str) -> None:
         """Show one state and no other."""
         for name in STATES:

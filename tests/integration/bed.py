@@ -250,6 +250,8 @@ class Bed:
         self.data = self.folder / "data"
         self.log = self.folder / "router.log"
         self.template = self.folder / "template.yaml"
+        # Beside the folder: in it, it may be taken for code.
+        self.ready = self.folder.with_name(f"{self.folder.name}-ready.json")
 
     # What is in the folder
 
@@ -285,13 +287,13 @@ class Bed:
         ]
         return [
             str(ROUTER), "run", *template, "--data", str(self.data),
-            "--ready-file", str(self.folder / "ready.json"), *listen,
+            "--ready-file", str(self.ready), *listen,
             *(["--parameter", f"Ear={self.ear.address}"] if template else []), *more,
         ]  # fmt: skip
 
     def start(self, *more: str, with_template: bool = True) -> None:
         """Until ready."""
-        ready = self.folder / "ready.json"
+        ready = self.ready
         ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

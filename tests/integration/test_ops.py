@@ -26,10 +26,11 @@ def busy(bed):
     bed.start()
     for n in range(6):
         assert bed.post("a", n).status == 202
+    until(lambda: len(bed.ear.handled()) == 6)  # else the poison takes others with it
     assert bed.post("b", 0, poison=True).status == 202
     body = b"{}"
     assert call(bed.addresses["ingress"], "/in", body).status == 401
-    until(lambda: len(bed.ear.handled()) >= 6 and bed.told("queues", "peek")[0]["Visible"] == 1)
+    until(lambda: bed.told("queues", "peek")[0]["Visible"] == 1)
     return bed
 
 
@@ -43,16 +44,16 @@ def test_metrics_tell_what_happened(bed):
     assert results.pop("accepted") == 7
     assert sum(results.values()) == 1
     assert total["router_mapping_records_polled_total"] == 7
-    assert total["router_mapping_records_invoked_total"] >= 8
+    assert total["router_mapping_records_invoked_total"] == 8
     assert 0 <= total["router_mapping_iterator_age_seconds"] < 30
     assert total["router_mapping_lag_records"] == 0
     assert total["router_mapping_buffered_records"] == 0
     assert total["router_mapping_invocations_in_flight"] == 0
-    assert total["router_mapping_retries_total"] >= 1
+    assert total["router_mapping_retries_total"] == 1
     discards = {
         labels["condition"]: value for labels, value in m["router_mapping_records_discarded_total"]
     }
-    assert discards["RetryAttemptsExhausted"] >= 1
+    assert discards["RetryAttemptsExhausted"] == 1
     assert discards["RecordAgeExceeded"] == 0
     assert total["router_function_cold_starts_total"] >= 1
     assert total["router_function_invocations_total"] >= 3
