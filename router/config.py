@@ -16,9 +16,16 @@ import msgspec
 from msgspec import Meta
 
 from router.model.errors import ConfigError
+from router.model.hosting import MOUNT_PATH
 
 Port = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]]*):\d{1,5}$")]
 """`HOST:PORT`, `[IPV6]:PORT`, `:PORT` for all addresses; port 0 is a free one."""
+
+MountPath = Annotated[str, Meta(pattern=f"^{MOUNT_PATH}$")]
+"""Where functions see a file system, such as `/mnt/ledger`."""
+
+Folder = Annotated[str, Meta(pattern="^/")]
+"""An absolute path."""
 
 
 class IsolationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +36,9 @@ class IsolationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     require: tuple[str, ...] = ()
     """Mechanisms without which the router refuses to start: plain, landlock, seccomp, uid,
     mounts, cgroup. `ROUTER_ISOLATION_REQUIRE`, comma-separated."""
+    cgroup: bool = False
+    """Limit memory and processes by control groups, and refuse to start where they do not work.
+    Off: they are watched instead (ADR 4). `ROUTER_ISOLATION_CGROUP`."""
     network: typing.Literal["open", "embedded", "none"] = "open"
     """What functions may connect to: anything, the embedded services, nothing.
     `ROUTER_ISOLATION_NETWORK`."""
@@ -102,7 +112,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     insecure: bool = False
     """Serve the API without keys on an address others can reach. `ROUTER_INSECURE`."""
     runtimes: dict[str, str] = {}
-    """Runtime name → interpreter, such as `python3.12 = "/usr/bin/python3.12"`."""
+    """Runtime name → interpreter, such as `"python3.12" = "/usr/bin/python3.12"`.
+    `ROUTER_RUNTIMES`, as `NAME=PATH,NAME=PATH`."""
+    file_systems: dict[MountPath, Folder] = {}
+    """LocalMountPath of a function's FileSystemConfigs → folder of this host, such as
+    `"/mnt/ledger" = "/srv/ledger"`. `ROUTER_FILE_SYSTEMS`, as `PATH=FOLDER,PATH=FOLDER`."""
     isolation: IsolationSettings = IsolationSettings()
     store: StoreSettings = StoreSettings()
     listen: IngressSettings = IngressSettings()
@@ -111,6 +125,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 SECTION_PREFIX = {"isolation": "ISOLATION", "store": "STORE", "listen": "INGRESS"}
 """How a section's fields begin in the environment, after `ROUTER_`."""
+
+FILE_ONLY = frozenset({"access_keys"})
+"""Only in `router.toml`: secrets of several people in one variable end up in too many places."""
 
 OTHER_VARIABLES = frozenset({"ROUTER_CHAOS", "ROUTER_ENDPOINT"})
 """Variables with our prefix that are not settings: fault injection, the CLI's endpoint."""
@@ -177,7 +194,7 @@ def _environment_names() -> dict[str, tuple[str, str, Any]]:
                     inner,
                     inner_kind,
                 )
-        elif typing.get_origin(kind) is not dict:
+        elif field not in FILE_ONLY:
             names[f"ROUTER_{field.upper()}"] = ("", field, kind)
     return names
 
@@ -185,6 +202,8 @@ def _environment_names() -> dict[str, tuple[str, str, Any]]:
 def _from_text(name: str, text: str, kind: Any) -> Any:
     if typing.get_origin(kind) is tuple:
         return tuple(part.strip() for part in text.split(",") if part.strip())
+    if typing.get_origin(kind) is dict:
+        return _pairs(name, text)
     if kind is bool:
         if text.lower() not in {"1", "true", "yes", "0", "false", "no"}:
             raise ConfigError(f"settings: {name} must be true or false, not {text!r}")
@@ -195,6 +214,16 @@ def _from_text(name: str, text: str, kind: Any) -> Any:
         except ValueError:
             raise ConfigError(f"settings: {name} must be a number, not {text!r}") from None
     return text
+
+
+def _pairs(name: str, text: str) -> dict[str, str]:
+    pairs = {}
+    for part in text.split(","):
+        key, is_pair, value = part.strip().partition("=")
+        if not is_pair or not key or not value:
+            raise ConfigError(f"settings: {name} must be NAME=VALUE,NAME=VALUE, not {text!r}")
+        pairs[key] = value
+    return pairs
 
 
 def describe() -> list[tuple[str, str, str]]:

@@ -89,16 +89,11 @@ def _isolation(settings: config.Settings, about: dict[str, Any] | None) -> list[
     if about is not None:
         facts = about["isolation"]
         return [Check("isolation", True, facts["text"])]
-    from router.workers.isolation.plan import IsolationSettings, probe
+    from router.workers.isolation.plan import asked_for, probe
 
-    wanted = settings.isolation
     try:
-        rung = None if wanted.rung == "auto" else int(wanted.rung)
-        found = probe(
-            sys.executable,
-            IsolationSettings(rung=rung, require=wanted.require, network=wanted.network),
-        )
-    except (RouterError, ValueError) as error:
+        found = probe(sys.executable, asked_for(settings.isolation))
+    except RouterError as error:
         return [Check("isolation", False, str(error))]
     return [Check("isolation", True, found.text)]
 

@@ -111,6 +111,7 @@ async def _on_folder(
     from router.app.identity import claim, read
     from router.app.stacks import Stacks
     from router.app.template_file import TemplateFile
+    from router.app.workers import hosting_of
     from router.cli.run import settings_path
     from router.mapping.shell import SystemClock
     from router.store.catalog import Catalog
@@ -129,7 +130,9 @@ async def _on_folder(
         try:
             catalog = Catalog(store.metadata)
             await catalog.load()
-            stacks = Stacks(catalog, store, Options(), folder, SystemClock().wall_ms)
+            options = Options()
+            hosting = hosting_of(settings, options)
+            stacks = Stacks(catalog, store, options, folder, SystemClock().wall_ms, hosting=hosting)
             operate: Callable[..., Awaitable[dict[str, Any]]] = getattr(stacks, operation.lower())
             return await operate(desired, may_lose=may_lose)
         finally:

@@ -22,6 +22,7 @@ def version_of(function: Function, region: str, account: str) -> FunctionVersion
         memory_mb=function.memory_mb,
         ephemeral_mb=function.ephemeral_mb,
         environment=function.environment,
+        file_systems=function.file_systems,
         log_group=f"/aws/lambda/{function.name}",
         revision=function.revision_id,
     )

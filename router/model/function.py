@@ -22,6 +22,8 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int = 128
     ephemeral_mb: int = 512
     environment: dict[str, str] = {}
+    file_systems: tuple[str, ...] = ()
+    """Where it sees folders of the host that settings name (`LocalMountPath`)."""
     log_group: str = ""
     revision: str = ""
     """Changes with any part of the function; environments of an older one are not reused."""

@@ -32,6 +32,8 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int = 128
     ephemeral_mb: int = 512
     environment: dict[str, str] = {}
+    file_systems: tuple[str, ...] = ()
+    """LocalMountPath of each of `FileSystemConfigs`, which `extra` keeps whole."""
     architecture: str = "x86_64"
     code_path: str
     code_hash: str

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.store.catalog import Catalog
 from router.template.desired import Desired
@@ -17,7 +18,9 @@ class After:
         catalog: Catalog,
         wishes: Sequence[tuple[str, str, Desired]],
         removed: Sequence[tuple[str, str, str]],
+        hosting: Hosting = BARE,
     ) -> None:
+        self._hosting = hosting
         gone = {(kind, name) for kind, name, _ in removed}
         wanted = {(kind, name): resource for kind, name, resource in wishes}
 
@@ -34,6 +37,8 @@ class After:
     def problem(self, wish: Desired) -> str | None:
         """Why a resource could not work."""
         match wish:
+            case Function():
+                return self._hosting.problem(wish.runtime, wish.file_systems) or None
             case Mapping():
                 return self._mapping_problem(wish)
             case Webhook():

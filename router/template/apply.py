@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from router.model.hosting import BARE, Hosting
 from router.model.resources import Function
 from router.store.catalog import Catalog
 from router.template.code import CodeOf, keep_inline
@@ -23,8 +24,10 @@ class Applier:
         holds: Holds,
         inline_root: Path,
         wall_ms: Callable[[], int],
+        hosting: Hosting = BARE,
     ) -> None:
         """`inline_root` is the folder inline code is written to."""
+        self._hosting = hosting
         self._catalog = catalog
         self._code = code
         self._holds = holds
@@ -38,7 +41,12 @@ class Applier:
             for kind, name, resource in desired.resources()
         ]
         planning = Planning(
-            self._catalog, desired, self._holds, self._wall_ms(), may_lose=allow_data_loss
+            self._catalog,
+            desired,
+            self._holds,
+            self._wall_ms(),
+            may_lose=allow_data_loss,
+            hosting=self._hosting,
         )
         return await planning.run(wishes)
 

@@ -38,6 +38,7 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
         "timeout_s": "Timeout",
         "memory_mb": "MemorySize",
         "ephemeral_mb": "EphemeralStorage.Size",
+        "file_systems": "FileSystemConfigs.LocalMountPath",
         "architecture": "Architectures",
         "code_hash": "Code",
         "is_in_place": "Code used in place",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
 from router.store.base import (
     Change,
@@ -46,12 +47,14 @@ class Planning:
         wall_ms: int,
         *,
         may_lose: bool,
+        hosting: Hosting = BARE,
     ) -> None:
         self._catalog = catalog
         self._desired = desired
         self._holds = holds
         self._wall_ms = wall_ms
         self._may_lose = may_lose
+        self._hosting = hosting
         self._known: dict[str, dict[str, Any]] = {
             "function": catalog.functions,
             "mapping": catalog.mappings,
@@ -65,7 +68,7 @@ class Planning:
         """`wishes` are (kind, name, resource), each after what it needs."""
         wanted = {(kind, name) for kind, name, _ in wishes}
         removed = list(self._removed(wanted))
-        after = After(self._catalog, wishes, removed)
+        after = After(self._catalog, wishes, removed, self._hosting)
         for kind, name, resource in wishes:
             await self._plan_one(kind, name, resource, after)
         for kind, name, logical_id in removed:

@@ -17,9 +17,11 @@ import structlog
 
 from router.model.errors import RouterError
 from router.model.function import FunctionVersion
+from router.model.hosting import BARE, Hosting
 from router.workers import environment, wire
 from router.workers.invocation import facts_of
 from router.workers.isolation.groups import Groups
+from router.workers.isolation.plain import PROCESSES_MAX
 from router.workers.isolation.plan import Planner
 from router.workers.logs import LogWriter
 from router.workers.output import Output
@@ -34,9 +36,6 @@ from router.workers.zygote_client import (
 )
 
 log = structlog.get_logger()
-
-PROCESSES_MAX = 1_024
-"""Processes and threads of one environment (Lambda quota)."""
 
 REMEMBERED_MAX = 10_000
 """Code hashes for which it is remembered which zygote suits them."""
@@ -65,13 +64,14 @@ class Launcher:
         resolve_environment: Variables,
         extra_environment: Variables,
         runtime: RuntimeFolder,
-        runtimes: Mapping[str, str],
+        hosting: Hosting = BARE,
     ) -> None:
-        """`groups`: control groups limit memory; without them the pool watches it.
+        """`groups`: control groups limit memory and processes; without them the pool watches.
 
         Joining a group costs a cold start several ms where the kernel waits for others (v1).
 
-        `runtimes`: runtime name → interpreter; other Python runtimes use the router's own.
+        `hosting`: which interpreter a runtime has; other Python runtimes use the router's own
+        unless it is strict.
         """
         self._folder = Path(data_dir).absolute() / "environments"
         self._logs = logs
@@ -81,7 +81,7 @@ class Launcher:
         self._resolve_environment = resolve_environment
         self._extra_environment = extra_environment
         self._runtime = runtime
-        self._runtimes = runtimes
+        self._hosting = hosting
         self._zygotes: dict[tuple[str, bool], Zygote] = {}
         self._lock = asyncio.Lock()
         self._suits: dict[tuple[str, str], bool] = {}
@@ -120,6 +120,8 @@ class Launcher:
         that was reset; None makes a new one.
         Raises `StartFailed`.
         """
+        if problem := self._hosting.problem(function.runtime, function.file_systems):
+            raise StartFailed(problem)
         interpreter = self._interpreter(function.runtime)
         try:
             user = dict(self._resolve_environment(function))
@@ -167,8 +169,8 @@ class Launcher:
         return env, frame
 
     @property
-    def limits_memory(self) -> bool:
-        """Whether the kernel keeps environments to the memory of their function."""
+    def has_groups(self) -> bool:
+        """Whether the kernel keeps environments to their memory and number of processes."""
         return self._groups is not None
 
     def release(self, env: Environment) -> None:
@@ -238,8 +240,8 @@ class Launcher:
         return self._suits[key]
 
     def _interpreter(self, runtime: str) -> str:
-        if runtime in self._runtimes:
-            return self._runtimes[runtime]
+        if runtime in self._hosting.runtimes:
+            return self._hosting.runtimes[runtime]
         if not runtime.startswith("python3."):
             raise StartFailed(f"runtime {runtime} is not supported")
         own = f"python3.{sys.version_info.minor}"

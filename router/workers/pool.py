@@ -21,8 +21,8 @@ from router.workers import invocation, payloads
 from router.workers.cold_start import ColdStart
 from router.workers.launcher import Launcher, StartFailed
 from router.workers.logs import LogWriter
-from router.workers.memory import MemoryWatch
 from router.workers.process import Environment
+from router.workers.watch import UsageWatch
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ class Pool:
         self._busy = 0
         self._spare: dict[str, tuple[Key, float]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._memory = MemoryWatch(self._watched)
+        self._watch = UsageWatch(self._watched)
         self._housekeeping: asyncio.Task[None] | None = None
         self._is_closing = False
         self._meters: dict[str, Meters] = {}
@@ -69,8 +69,8 @@ class Pool:
     async def start(self) -> None:
         """Start the zygotes. Raises `ZygoteDied` when no interpreter comes up."""
         await self._launcher.start()
-        if not self._launcher.limits_memory:
-            self._memory.start()
+        if not self._launcher.has_groups:
+            self._watch.start()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="pool-housekeeping")
 
     async def invoke(self, request: InvokeRequest) -> InvokeReply:
@@ -122,7 +122,7 @@ class Pool:
             self._housekeeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._housekeeping
-        await self._memory.stop()
+        await self._watch.stop()
         for env in list(self._living):
             env.is_retired = True
             env.kill()

@@ -83,7 +83,6 @@ async def open_pool(data: Path, *, boto3: bool) -> tuple[Pool, runtime_folder.Ru
         resolve_environment=lambda version: version.environment,
         extra_environment=lambda _version: {},
         runtime=runtime,
-        runtimes={},
     )
     pool = Pool(launcher, logs, PoolSettings())
     await pool.start()

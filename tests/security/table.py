@@ -131,7 +131,6 @@ async def attack_all(base: Path, settings: IsolationSettings) -> dict[str, objec
         resolve_environment=lambda function: function.environment,
         extra_environment=lambda _function: {},
         runtime=runtime_folder.NONE,
-        runtimes={},
     )
     pool = Pool(launcher, logs, PoolSettings())
     outcomes = {}

@@ -28,6 +28,7 @@ from router.functions.packages import CodeStore, Package
 from router.functions.resolve import has_qualifier
 from router.functions.tree import FolderUnusable
 from router.functions.zips import BadZip, UnzippedTooLarge
+from router.model.hosting import BARE, Hosting
 from router.model.limits import CODE_ZIPPED_BYTES_MAX
 from router.model.resources import Function
 from router.store.base import Delete
@@ -55,8 +56,10 @@ class Functions:
         transitions: Transitions,
         model: ServiceModel,
         wall_ms: Callable[[], int],
+        hosting: Hosting = BARE,
     ) -> None:
         self._catalog = catalog
+        self._hosting = hosting
         self._codes = codes
         self._links = links
         self._transitions = transitions
@@ -73,7 +76,7 @@ class Functions:
         """CreateFunction."""
         ref = parse_ref(context, params["FunctionName"])
         settings.check_bare_name(ref.name)
-        settings.check_create(params, self._runtimes)
+        settings.check_create(params, self._runtimes, self._hosting)
         data = settings.zip_of(params["Code"])
         if ref.name in self._catalog.functions:
             raise conflict(f"Function already exist: {ref.name}")
@@ -244,6 +247,7 @@ def _new_function(
         memory_mb=params.get("MemorySize", 128),
         ephemeral_mb=(params.get("EphemeralStorage") or {}).get("Size", 512),
         environment=(params.get("Environment") or {}).get("Variables") or {},
+        file_systems=settings.mount_paths(params),
         architecture=(params.get("Architectures") or ["x86_64"])[0],
         code_path=package.path,
         code_hash=package.hash,

@@ -7,6 +7,7 @@ import orjson
 
 from router.control.errors import ApiError, ValidationFailed
 from router.control.lambda_service.names import NAME_LENGTH_MAX, invalid, not_yet
+from router.model.hosting import MOUNT_PATH, Hosting
 from router.model.limits import ENVIRONMENT_BYTES_MAX, MEMORY_MB_MAX, TIMEOUT_S_MAX
 
 EPHEMERAL_MB_MAX: Final = 10_240
@@ -68,19 +69,20 @@ RESERVED_VARIABLES: Final = frozenset(
 KEPT: Final = (
     "CodeSigningConfigArn",
     "DeadLetterConfig",
+    "FileSystemConfigs",
     "KMSKeyArn",
     "LoggingConfig",
     "SnapStart",
     "TracingConfig",
     "VpcConfig",
 )
-"""Stored and given back without effect (`docs/compatibility.md`)."""
+"""Stored and given back without effect (`docs/compatibility.md`); of `FileSystemConfigs` the path
+has one."""
 
 LATER: Final = {
     "AcceleratorConfig": "Accelerators are",
     "CapacityProviderConfig": "Capacity providers are",
     "DurableConfig": "Durable executions are",
-    "FileSystemConfigs": "File systems are",
     "ImageConfig": "Container images are",
     "Layers": "Layers are",
     "PublishTo": "Published versions are",
@@ -90,7 +92,7 @@ LATER: Final = {
 """Refused by name when they hold anything."""
 
 
-def check_create(params: dict[str, Any], runtimes_known: tuple[str, ...]) -> None:
+def check_create(params: dict[str, Any], runtimes_known: tuple[str, ...], hosting: Hosting) -> None:
     """Raise `ApiError` for settings no function here can have."""
     for name, what in LATER.items():
         if params.get(name):
@@ -112,6 +114,17 @@ def check_create(params: dict[str, Any], runtimes_known: tuple[str, ...]) -> Non
     check_environment((params.get("Environment") or {}).get("Variables") or {})
     if len(params.get("Tags") or {}) > TAGS_MAX:
         raise invalid("Number of tags exceeds resource tag limit.")
+    paths = mount_paths(params)
+    for path in paths:
+        if re.fullmatch(MOUNT_PATH, path) is None:
+            raise invalid(f"LocalMountPath {path} is no path below /mnt.")
+    if problem := hosting.problem(params["Runtime"], paths):
+        raise invalid(f"{problem}.")
+
+
+def mount_paths(params: dict[str, Any]) -> tuple[str, ...]:
+    """Where the function asks to see file systems."""
+    return tuple(config["LocalMountPath"] for config in params.get("FileSystemConfigs") or ())
 
 
 def check_bare_name(name: str) -> None:

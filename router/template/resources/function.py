@@ -8,6 +8,7 @@ from typing import Any
 
 from router.model import limits
 from router.model.arn import function_arn
+from router.model.hosting import FILE_SYSTEM_ARN, MOUNT_PATH
 from router.model.resources import Function
 from router.template.dynamic import check_references
 from router.template.properties import Properties
@@ -62,6 +63,9 @@ RESERVED_VARIABLES = frozenset(
 _VARIABLE_NAME = re.compile(r"[a-zA-Z]([a-zA-Z0-9_])+")
 _ROLE_PATTERN = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
 
+FILE_SYSTEMS_MAX = 1
+"""File systems of one function (Lambda quota)."""
+
 _PROPERTIES = (
     "FunctionName",
     "Runtime",
@@ -73,6 +77,7 @@ _PROPERTIES = (
     "MemorySize",
     "EphemeralStorage",
     "Environment",
+    "FileSystemConfigs",
     "Architectures",
     "PackageType",
     "Tags",
@@ -94,7 +99,6 @@ _WITHOUT_EFFECT = {
 _REFUSED = {
     "CapacityProviderConfig": "there are no capacity providers",
     "DurableConfig": "durable executions are not supported",
-    "FileSystemConfigs": "file systems are not mounted yet",
     "ImageConfig": "container images are not run; use a folder",
     "Layers": "layers are not supported yet; put the packages into the code folder",
     "ReservedConcurrentExecutions": "concurrency per function is not limited yet",
@@ -147,6 +151,7 @@ class LambdaFunction:
             if ephemeral
             else EPHEMERAL_MB_MIN,
             environment=_environment(properties, draft),
+            file_systems=_file_systems(properties, draft),
             architecture=_architecture(properties),
             code_path=_code_path(properties, name, draft),
             code_hash="",
@@ -197,6 +202,22 @@ def _environment(properties: Properties, draft: Draft) -> dict[str, str]:
     return variables
 
 
+def _file_systems(properties: Properties, draft: Draft) -> tuple[str, ...]:
+    """The paths where the function sees folders that settings name."""
+    given = properties.items("FileSystemConfigs")
+    if len(given) > FILE_SYSTEMS_MAX:
+        properties.problem("FileSystemConfigs", f"more than {FILE_SYSTEMS_MAX} file system")
+    paths = []
+    for index, item in enumerate(given):
+        place = (*properties.path, "FileSystemConfigs", index)
+        config = Properties(item, place, draft.problems)
+        config.check_known(("Arn", "LocalMountPath"), "FileSystemConfig")
+        config.require("Arn", "LocalMountPath")
+        config.text("Arn", pattern=FILE_SYSTEM_ARN)
+        paths.append(config.text("LocalMountPath", pattern=MOUNT_PATH))
+    return tuple(paths)
+
+
 def _code_path(properties: Properties, name: str, draft: Draft) -> str:
     """The code's folder; empty for inline code, which the draft keeps."""
     code = properties.raw("Code")
@@ -232,6 +253,8 @@ def _folder(properties: Properties, written: str, draft: Draft) -> str:
 
 def _extra(at: At, properties: Properties, draft: Draft) -> dict[str, object]:
     extra: dict[str, object] = {}
+    if properties.raw("FileSystemConfigs"):
+        extra["FileSystemConfigs"] = properties.raw("FileSystemConfigs")
     for written, stored in _WITHOUT_EFFECT.items():
         if written in properties:
             extra[stored] = properties.raw(written)

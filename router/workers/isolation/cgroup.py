@@ -26,8 +26,8 @@ def find(own: str, mountinfo: str) -> dict[str, str]:
     unified = ""
     for line in own.splitlines():
         _, names, path = line.split(":", 2)
-        if not names:
-            unified = path
+        if not names:  # a router before this one may have stepped into its leaf
+            unified = path.removesuffix(f"/{_ROUTER_LEAF}")
         for name in names.split(","):
             groups[name] = path
     roots: dict[str, str] = {}
@@ -62,17 +62,18 @@ def is_unified(folder: str) -> bool:
     return os.path.exists(f"{folder}/cgroup.controllers")
 
 
-def make_base(roots: dict[str, str], name: str) -> dict[str, str]:
+def make_base(roots: dict[str, str], name: str, family: Iterable[int] = ()) -> dict[str, str]:
     """Make the group `name` that will hold one group per environment. Raises `Unavailable`.
 
     Version 2 allows processes only in leaves: the router steps into one of its own first, unless it
-    shares its group with processes that are none of its business.
+    shares its group with processes that are none of its business. `family` are processes that
+    step aside with this one: the router, for a probe it started.
     """
     bases: dict[str, str] = {}
     try:
         for controller, folder in roots.items():
             if is_unified(folder):
-                _hand_down(folder)
+                _hand_down(folder, {os.getpid(), *family})
             base = f"{folder}/{name}"
             os.makedirs(base, exist_ok=True)
             if is_unified(base):
@@ -120,18 +121,18 @@ def _below(folder: str, root: str, group: str) -> str:
     return (folder + "/" + inside.strip("/")).rstrip("/")
 
 
-def _hand_down(folder: str) -> None:
-    """Let groups below `folder` have the controllers."""
+def _hand_down(folder: str, ours: set[int]) -> None:
+    """Let groups below `folder` have the controllers; `ours` may be moved out of the way."""
     if set(CONTROLLERS) <= set(_words(f"{folder}/cgroup.subtree_control")):
         return
     inside = processes(folder)
     if inside and os.path.exists(f"{folder}/cgroup.type"):  # not the root group, which is exempt
-        strangers = set(inside) - {os.getpid()}
-        if strangers:
+        if set(inside) - ours:
             raise OSError(f"{folder} also holds processes of others")
         leaf = f"{folder}/{_ROUTER_LEAF}"
         os.makedirs(leaf, exist_ok=True)
-        _write(f"{leaf}/cgroup.procs", "0")
+        for pid in inside:
+            _write(f"{leaf}/cgroup.procs", str(pid))
     _write(f"{folder}/cgroup.subtree_control", " ".join(f"+{name}" for name in CONTROLLERS))
 
 

@@ -47,6 +47,9 @@ DEVICE_LINKS = {
     "/dev/stderr": "/proc/self/fd/2",
 }
 
+GROUPS_OFF = "available, off (isolation.cgroup = true turns it on; ADR 4)"
+"""Why control groups are not in force where they would be."""
+
 
 def outermost(paths: list[str]) -> list[str]:
     """`paths` that exist and lie below no other of them, sorted."""

@@ -107,6 +107,7 @@ def _steps(plan: dict[str, Any], ready: _Prepared, keep_fds: Iterable[int]) -> I
     if rules:
         yield "Landlock", lambda: landlock.restrict(rules[0])
     yield "read own files", lambda: _check_files(plan["paths"], ready.stdlib_file)
+    yield "write to file systems", lambda: _check_file_systems(plan)
     yield "die with the parent", lambda: plain.die_with(ready.zygote_pid)
     if "seccomp" in mechanisms:
         yield "seccomp", ready.filters[plan["ports"] is None].install
@@ -119,12 +120,17 @@ def _ruleset(plan: dict[str, Any], ready: _Prepared) -> int:
 def _grants(plan: dict[str, Any], ready: _Prepared) -> list[tuple[str, int]]:
     """Paths and rights for Landlock; in a private view everything but `/tmp` can only be read."""
     paths: dict[str, str] = plan["paths"]
-    own = (paths["tmp"], landlock.CHANGE)
+    own = [(path, landlock.CHANGE) for path in (paths["tmp"], *_file_systems(plan))]
     if "mounts" in plan["mechanisms"]:
-        return [("/", landlock.READ), ("/dev", landlock.DEVICE), own]
+        return [("/", landlock.READ), ("/dev", landlock.DEVICE), *own]
     readable = [paths["task"], paths["opt"], paths["runtime"], *plan["read_only"]]
     given = [(path, _read_rights(path)) for path in readable if path]
-    return [*ready.host_grants, *given, own]
+    return [*ready.host_grants, *given, *own]
+
+
+def _file_systems(plan: dict[str, Any]) -> list[str]:
+    """Where the function sees the folders it shares with others."""
+    return [target for _, target in plan["writable"]]
 
 
 def _read_rights(path: str) -> int:
@@ -138,3 +144,14 @@ def _check_files(paths: dict[str, str], stdlib_file: str) -> None:
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
     if not os.access(paths["tmp"], os.R_OK | os.W_OK | os.X_OK):
         raise PermissionError(f"cannot write to {paths['tmp']}")
+
+
+def _check_file_systems(plan: dict[str, Any]) -> None:
+    """Say what an operator has to do before a function fails in the middle of its work."""
+    for source, target in plan["writable"]:
+        if not os.access(target, os.R_OK | os.W_OK | os.X_OK):
+            user = os.getuid()
+            raise PermissionError(
+                f"user {user} cannot write to {source}, its {target}: "
+                f"chown {user} {source}, or chmod o+rwx {source}"
+            )

@@ -99,12 +99,16 @@ class View:
         """In a child: add what `plan` names and move in; the working directory becomes `/`."""
         libc.unshare(_CLONE_NEWNS)
         binds = [(_hold(source), source, target) for source, target in plan["binds"]]
+        writable = [(_hold(source), target) for source, target in plan["writable"]]
         tmp = _hold(plan["tmp"])
         _make_places(plan)
         _set(tmp, "", _NO_SETUID | _NO_DEVICES, _AT_EMPTY_PATH | _AT_RECURSIVE)
         _place(tmp, _TMP)
         for tree, _, target in binds:
             _set(tree, "", _CLOSED, _AT_EMPTY_PATH | _AT_RECURSIVE)
+            _place(tree, target)
+        for tree, target in writable:
+            _set(tree, "", _NO_SETUID | _NO_DEVICES, _AT_EMPTY_PATH | _AT_RECURSIVE)
             _place(tree, target)
         for path in plan["cover"]:
             _cover(_STAGE + path)
@@ -117,7 +121,7 @@ def _make_places(plan: dict[str, Any]) -> None:
     Places below `/tmp` are made in the environment's own folder, which will lie over it.
     """
     missing = []
-    for source, target in plan["binds"]:
+    for source, target in (*plan["binds"], *plan["writable"]):
         below_tmp = target.startswith(_TMP + "/")
         place = plan["tmp"] + target.removeprefix(_TMP) if below_tmp else _STAGE + target
         if not os.path.exists(place):

@@ -39,14 +39,16 @@ def limit(file_bytes_max: int, *, processes: bool) -> None:
 
     No RLIMIT_AS (fails threads and other runtimes long before the memory is used) and no RLIMIT_CPU
     (adds up over reuse). RLIMIT_NPROC counts per user, so `processes` needs an own user.
+    `file_bytes_max` below 0 limits no file.
     """
     limits = [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES_MAX),
-        (resource.RLIMIT_FSIZE, file_bytes_max),
         (resource.RLIMIT_MEMLOCK, 64 * 1024),
         (resource.RLIMIT_MSGQUEUE, 0),
     ]
+    if file_bytes_max >= 0:
+        limits.append((resource.RLIMIT_FSIZE, file_bytes_max))
     if processes:
         limits.append((resource.RLIMIT_NPROC, PROCESSES_MAX))
     for kind, wanted in limits:

@@ -7,15 +7,18 @@ cannot take one refuses to run the function.
 
 import hashlib
 import json
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from router import config
 from router.model.errors import ConfigError
 from router.model.function import FunctionVersion
+from router.model.hosting import BARE
 from router.workers.isolation import files
 
 PROBE_S_MAX = 30
@@ -52,12 +55,19 @@ class IsolationSettings(msgspec.Struct, frozen=True):
     """Mechanisms without which the router does not start."""
     network: str = "open"
     """`open`, `embedded` (the ports given to an environment) or `none` (the same, fewer given)."""
+    cgroup: bool = False
+    """Whether control groups are to limit memory and processes; True requires that they work."""
     mounts: bool = True
     """Whether a private file view is wanted where it works."""
     uid_first: int = 0
     """First of the users for functions at rung 3; 0 is 200,000, or 40,000 where that is unknown."""
     uid_count: int = 10_000
     """How many users there are, so how many functions one router may run at rung 3."""
+
+    @property
+    def wants_groups(self) -> bool:
+        """Whether `cgroup` is on: by its own setting, or because it is required."""
+        return self.cgroup or "cgroup" in self.require
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -83,6 +93,18 @@ class Facts(msgspec.Struct, frozen=True):
         return "uid" in self.mechanisms and 0 <= uid - self.uid_first < self.uid_count
 
 
+def asked_for(settings: config.IsolationSettings) -> IsolationSettings:
+    """The settings as an operator writes them. Raises `ConfigError`."""
+    if settings.rung != "auto" and settings.rung not in map(str, range(RUNG_MAX + 1)):
+        raise ConfigError(f"isolation.rung must be auto, 0, 1, 2 or 3, not {settings.rung!r}")
+    return IsolationSettings(
+        rung=None if settings.rung == "auto" else int(settings.rung),
+        require=settings.require,
+        network=settings.network,
+        cgroup=settings.cgroup,
+    )
+
+
 def probe(interpreter: str, settings: IsolationSettings) -> Facts:
     """Find out by trying. Blocks for about 0.1 s: call it from a thread.
 
@@ -92,6 +114,8 @@ def probe(interpreter: str, settings: IsolationSettings) -> Facts:
     options = {
         "uids": [(first, settings.uid_count) for first in firsts],
         "mounts": settings.mounts,
+        "cgroup": settings.wants_groups,
+        "router": os.getpid(),
     }
     script = str(Path(__file__).with_name("probe.py"))
     command = [interpreter, "-I", "-S", script, json.dumps(options)]
@@ -121,6 +145,9 @@ def settle(found: dict[str, Any], settings: IsolationSettings) -> Facts:
         raise ConfigError(
             f"isolation.rung is {wanted}, the highest that works here is {reached}. {reasons}"
         )
+    if "cgroup" in works and not settings.wants_groups:
+        works.remove("cgroup")
+        missing["cgroup"] = files.GROUPS_OFF
     used = tuple(name for name in works if RUNG_OF_MECHANISM[name] <= wanted)
     for name in works:
         if name not in used:
@@ -157,8 +184,7 @@ def describe(facts: Facts) -> str:
         "functions can read each other's files and the router's": not has & {"landlock", "mounts"},
         "functions can signal each other and the router": not (is_scoped or "uid" in has),
         "functions see each other's process names": "proc" not in has,
-        "the number of processes of a function is not limited": not has & {"uid", "cgroup"},
-        "memory is limited by watching, not by the kernel": "cgroup" not in has,
+        "memory and processes are limited by watching, not by the kernel": "cgroup" not in has,
         "the api listener cannot tell functions from operators": "uid" not in has,
     }
     lines += [f"  {gap}" for gap, is_open in gaps.items() if is_open]
@@ -174,9 +200,11 @@ class Planner:
         settings: IsolationSettings,
         interpreter: str,
         hidden: Sequence[str] = (),
+        file_systems: Mapping[str, str] | None = None,
     ) -> None:
         """`hidden`: folders no function may see, wherever they lie: data, secrets.
 
+        `file_systems`: where functions see it → folder they may write to, when they ask for it.
         Raises `ConfigError` when one of them is inside a folder that every function reads.
         """
         self._facts = facts
@@ -185,6 +213,8 @@ class Planner:
         self._prefixes = list(dict.fromkeys((*facts.prefixes, str(Path(interpreter).parent))))
         self._hidden = [str(Path(path).resolve()) for path in hidden]
         self._has_view = "mounts" in facts.mechanisms
+        self._file_systems = dict(file_systems or {})
+        self._refuse_overlaps()
         self._uids: dict[str, int] = {}
         self._covered = self._cover([(path, path) for path in self._system_folders()])
 
@@ -213,7 +243,8 @@ class Planner:
 
         `read_only` are seen where they are. `ports` of this host stay reachable when the network is
         not open. `cgroup` comes from `Groups.make`.
-        Raises `ConfigError` when a hidden folder would be seen or no user is left.
+        Raises `ConfigError` when a hidden folder would be seen, no user is left, or a file system
+        of the function has no folder.
         """
         binds = [(task, _TASK), (opt, _OPT), (runtime, _RUNTIME)]
         binds = [(source, target) for source, target in binds if source]
@@ -223,11 +254,12 @@ class Planner:
         return {
             "mechanisms": self._mechanisms + ["cgroup"] * bool(cgroup),
             "uid": self.uid_of(function.name),
-            "file_bytes_max": function.ephemeral_mb << 20,
+            "file_bytes_max": -1 if function.file_systems else function.ephemeral_mb << 20,
             "cgroup": list(cgroup),
             "binds": binds,
             "cover": self._covered + self._cover(binds),
             "read_only": list(read_only),
+            "writable": [self._writable(path) for path in function.file_systems],
             "ports": None if self._settings.network == "open" else list(ports),
             "tmp": tmp,
             "paths": inside if self._has_view else outside,
@@ -253,6 +285,30 @@ class Planner:
             slot = (slot + 1) % count
         self._uids[function_name] = first + slot
         return first + slot
+
+    def _writable(self, path: str) -> tuple[str, str]:
+        """Folder of the host and where the function sees it."""
+        folder = self._file_systems.get(path, "")
+        if not folder:
+            raise ConfigError(BARE.problem("", (path,)))
+        if not Path(folder).is_dir():
+            raise ConfigError(f"file_systems: {folder} (for {path}) is not a folder")
+        if not self._has_view and folder != path:
+            raise ConfigError(
+                f"file_systems: functions have no private file view on this host, so {path} must "
+                f"be a folder of the host itself, not {folder}"
+            )
+        return folder, path
+
+    def _refuse_overlaps(self) -> None:
+        for path, folder in self._file_systems.items():
+            root = Path(folder).resolve()
+            for hidden in self._hidden:
+                if root.is_relative_to(hidden) or Path(hidden).is_relative_to(root):
+                    raise ConfigError(
+                        f"file_systems: {folder} (for {path}) and {hidden} overlap: "
+                        "functions may write to one and must not see the other"
+                    )
 
     def _system_folders(self) -> list[str]:
         return files.outermost([*files.SYSTEM_FOLDERS, *self._prefixes])
@@ -284,6 +340,9 @@ def _check_required(
         if name not in RUNG_OF_MECHANISM:
             known = ", ".join(RUNG_OF_MECHANISM)
             raise ConfigError(f"isolation.require: {name!r} is none of {known}")
+    if settings.wants_groups and "cgroup" not in used:
+        raise ConfigError(f"isolation.cgroup is on, but: {missing.get('cgroup', 'unknown')}")
+    for name in settings.require:
         if name not in used:
             raise ConfigError(f"isolation.require: no {name} here: {missing.get(name, 'unknown')}")
 

@@ -2,7 +2,8 @@
 
 Run with the interpreter that will run functions, in a fresh process and never in the router:
 
-    python -I -S probe.py '{"uids": [[200000, 10000]], "mounts": true}'   →   one JSON object
+    python -I -S probe.py '{"uids": [[200000, 10000]], "mounts": true, "cgroup": false,
+                             "router": 1}'   →   one JSON object
 
 Every mechanism is tried in a throw-away child, on top of those that worked before it; each child
 then checks that what the mechanism is for is really refused.
@@ -84,7 +85,7 @@ class _Probe:
             ranges = [(first, count) for first, count in self._options["uids"]]
             return self._first_of(ranges, self._use_uids, mechanism)
         if mechanism == "cgroup":
-            return self._try_groups()
+            return self._try_groups() if self._options["cgroup"] else self._look_at_groups()
         return self._attempt(mechanism)
 
     def _first_of(self, choices: Any, use: Callable[[Any], None], mechanism: str) -> str | None:
@@ -104,11 +105,23 @@ class _Probe:
     def _use_uids(self, choice: tuple[int, int] | None) -> None:
         self.uids = choice or (0, 0)
 
+    def _look_at_groups(self) -> str:
+        """Whether groups could be made, without making one: what is off changes no host."""
+        try:
+            folders = self._cgroup.find_here().values()
+        except (self._cgroup.Unavailable, OSError) as error:
+            return f"off, and not available: {error}"
+        closed = [folder for folder in folders if not os.access(folder, os.W_OK)]
+        if closed:
+            return f"off, and not available: {closed[0]} cannot be written"
+        return str(_load("files").GROUPS_OFF)
+
     def _try_groups(self) -> str | None:
         name = f"{self._cgroup.BASE_PREFIX}probe-{os.getpid()}"
         bases: dict[str, str] = {}
         try:
-            bases = self._cgroup.make_base(self._cgroup.find_here(), name)
+            family = (self._options["router"],)
+            bases = self._cgroup.make_base(self._cgroup.find_here(), name, family)
             limits = (_GROUP_MEMORY_BYTES, _GROUP_PIDS_MAX)
             self._joins = list(self._cgroup.limit(bases, "try", *limits))
             return self._attempt("cgroup")
@@ -156,6 +169,7 @@ class _Probe:
             "binds": [(task, "/var/task")],
             "cover": [],
             "read_only": [],
+            "writable": [],
             "ports": None,
             "tmp": tmp,
             "paths": {

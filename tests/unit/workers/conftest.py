@@ -38,7 +38,6 @@ class Bed:
             resolve_environment=lambda function: function.environment,
             extra_environment=lambda _function: self.extra,
             runtime=runtime,
-            runtimes={},
         )
         self.pool = Pool(self.launcher, logs, settings)
         await self.pool.start()

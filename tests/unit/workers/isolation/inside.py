@@ -70,6 +70,7 @@ def plan_for(base, *mechanisms, **more):
         "binds": [(task, "/var/task")],
         "cover": [],
         "read_only": [],
+        "writable": [],
         "ports": None,
         "tmp": tmp,
         "paths": inside if has_view else outside,

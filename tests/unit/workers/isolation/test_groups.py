@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from router.workers.isolation import cgroup
+from router.model.errors import ConfigError
+from router.workers.isolation import cgroup, files
 from router.workers.isolation.groups import Groups
 from router.workers.isolation.plan import IsolationSettings, probe
 from router.workers.launcher import own_interpreter
@@ -55,7 +56,7 @@ def test_version_2_moves_the_router_to_a_leaf_of_its_own(tmp_path):
     assert cgroup.make_base(roots, "event-router-1") == dict.fromkeys(
         roots, f"{tmp_path}/event-router-1"
     )
-    assert (tmp_path / "event-router/cgroup.procs").read_text() == "0"
+    assert (tmp_path / "event-router/cgroup.procs").read_text() == str(os.getpid())
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids"
 
 
@@ -85,11 +86,14 @@ def test_limits_of_version_2(tmp_path):
 
 def test_real_groups_kill_over_the_limit_and_are_swept():
     """Where the host has no writable groups, asking for them anyway says so."""
-    facts = probe(own_interpreter(), IsolationSettings())
-    if "cgroup" not in facts.mechanisms:
-        with pytest.raises(cgroup.Unavailable):
-            Groups(facts)
+    off = probe(own_interpreter(), IsolationSettings())
+    if off.missing["cgroup"] != files.GROUPS_OFF:
+        with pytest.raises(cgroup.Unavailable, match="off"):
+            Groups(off)
+        with pytest.raises(ConfigError, match=r"isolation\.cgroup is on, but:"):
+            probe(own_interpreter(), IsolationSettings(cgroup=True))
         return
+    facts = probe(own_interpreter(), IsolationSettings(cgroup=True))
     groups = Groups(facts)
     try:
         joins = groups.make("hungry", 48 << 20, 16)
@@ -114,3 +118,19 @@ def test_real_groups_kill_over_the_limit_and_are_swept():
     finally:
         groups.close()
     assert not any(os.path.exists(base) for base in groups._bases.values())
+
+
+def test_version_2_a_probe_moves_the_router_that_started_it(tmp_path):
+    (tmp_path / "cgroup.controllers").write_text("memory pids")
+    (tmp_path / "cgroup.subtree_control").write_text("")
+    (tmp_path / "cgroup.type").write_text("domain")
+    (tmp_path / "cgroup.procs").write_text(f"{os.getppid()}\n{os.getpid()}\n")
+    cgroup.make_base({"memory": str(tmp_path)}, "event-router-1", (os.getppid(),))
+    assert (tmp_path / "event-router/cgroup.procs").read_text() == str(os.getpid())
+
+
+def test_version_2_a_router_in_its_leaf_makes_groups_beside_it(tmp_path):
+    (tmp_path / "pod").mkdir()
+    (tmp_path / "pod/cgroup.controllers").write_text("memory pids\n")
+    mounts = f"30 1 0:30 / {tmp_path} rw - cgroup2 cgroup2 rw\n"
+    assert cgroup.find("0::/pod/event-router\n", mounts)["memory"] == f"{tmp_path}/pod"

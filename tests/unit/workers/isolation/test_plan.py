@@ -1,9 +1,12 @@
+import msgspec
 import pytest
 
+from router import config
 from router.model.errors import ConfigError
 from router.model.function import FunctionVersion
 from router.workers.isolation import plan as planning
 from router.workers.isolation.plan import IsolationSettings, Planner, rung_of, settle
+from router.workers.launcher import own_interpreter
 
 DEFAULTS = IsolationSettings()
 ALL = ["plain", "seccomp", "landlock", "mounts", "proc", "uid", "cgroup"]
@@ -34,9 +37,9 @@ def function(name="orders"):
     )
 
 
-def planner(*mechanisms, hidden=(), settings=DEFAULTS, **more):
+def planner(*mechanisms, hidden=(), settings=DEFAULTS, file_systems=None, **more):
     facts = settle(found(*mechanisms, **more), settings)
-    return Planner(facts, settings, "/usr/bin/python3", hidden)
+    return Planner(facts, settings, "/usr/bin/python3", hidden, file_systems)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ def test_rung_of(mechanisms, rung):
 
 
 def test_a_forced_rung_leaves_out_what_is_above_it_and_says_so():
-    facts = settle(found(*ALL), IsolationSettings(rung=1))
+    facts = settle(found(*ALL), IsolationSettings(rung=1, cgroup=True))
     assert facts.mechanisms == ("plain", "cgroup")
     assert facts.missing["landlock"] == "works, but isolation.rung is 1"
     assert "functions can signal each other and the router" in facts.text
@@ -109,7 +112,12 @@ def test_paths_inside_and_outside_a_view():
 
 def test_groups_are_joined_only_when_given():
     where = {"task": "/code", "tmp": "/run/1"}
-    assert "cgroup" not in planner(*ALL).environment(function(), **where)["mechanisms"]
+    assert (
+        "cgroup"
+        not in planner(*ALL, settings=IsolationSettings(cgroup=True)).environment(
+            function(), **where
+        )["mechanisms"]
+    )
     plan = planner(*ALL).environment(function(), **where, cgroup=("/g/cgroup.procs",))
     assert "cgroup" in plan["mechanisms"]
 
@@ -167,3 +175,76 @@ def test_a_probe_that_cannot_run_is_a_config_error(tmp_path):
     broken.chmod(0o755)
     with pytest.raises(ConfigError, match="failed: broken"):
         planning.probe(str(broken), IsolationSettings())
+
+
+@pytest.mark.parametrize(
+    "settings", [IsolationSettings(cgroup=True), IsolationSettings(require=("cgroup",))]
+)
+def test_groups_that_are_asked_for_are_used_or_refused(settings):
+    assert "cgroup" in settle(found(*ALL), settings).mechanisms
+    with pytest.raises(ConfigError, match=r"isolation\.cgroup is on, but: a reason"):
+        settle(found(*ALL[:-1]), settings)
+    with pytest.raises(ConfigError, match=r"works, but isolation\.rung is 0"):
+        settle(found(*ALL), msgspec.structs.replace(settings, rung=0))
+
+
+def test_groups_that_are_off_are_not_claimed():
+    facts = settle(found(*ALL), DEFAULTS)
+    assert "cgroup" not in facts.mechanisms
+    assert "without cgroup: available, off" in facts.text
+    assert "limited by watching, not by the kernel" in facts.text
+
+
+def test_a_probe_leaves_groups_alone_that_are_off():
+    facts = planning.probe(own_interpreter(), DEFAULTS)
+    assert "cgroup" not in facts.mechanisms
+    assert "off" in facts.missing["cgroup"]
+
+
+@pytest.mark.parametrize("text", ["auto", "0", "3"])
+def test_settings_as_written(text):
+    asked = planning.asked_for(config.IsolationSettings(rung=text, cgroup=True))
+    assert asked.rung == (None if text == "auto" else int(text))
+    assert asked.wants_groups
+
+
+@pytest.mark.parametrize("text", ["4", "-1", "high", "³", ""])
+def test_a_rung_that_is_none(text):
+    with pytest.raises(ConfigError, match="must be auto, 0, 1, 2 or 3"):
+        planning.asked_for(config.IsolationSettings(rung=text))
+
+
+def test_file_systems_in_a_view_and_without_one(tmp_path):
+    where = {"task": "/code", "tmp": "/run/1"}
+    writer = msgspec.structs.replace(function(), file_systems=("/mnt/ledger",))
+    ledger = {"/mnt/ledger": str(tmp_path)}
+    plan = planner(*ALL, file_systems=ledger).environment(writer, **where)
+    assert plan["writable"] == [(str(tmp_path), "/mnt/ledger")]
+    assert planner(*ALL, file_systems=ledger).environment(function(), **where)["writable"] == []
+    with pytest.raises(ConfigError, match=r"no private file view.*so /mnt/ledger must be"):
+        planner("plain", file_systems=ledger).environment(writer, **where)
+    with pytest.raises(ConfigError, match="ROUTER_FILE_SYSTEMS=/mnt/ledger="):
+        planner(*ALL).environment(writer, **where)
+    gone = {"/mnt/ledger": str(tmp_path / "gone")}
+    with pytest.raises(ConfigError, match="is not a folder"):
+        planner(*ALL, file_systems=gone).environment(writer, **where)
+
+
+def test_files_in_a_file_system_may_be_larger_than_tmp(tmp_path):
+    where = {"task": "/code", "tmp": "/run/1"}
+    ledger = {"/mnt/ledger": str(tmp_path)}
+    writer = msgspec.structs.replace(function(), file_systems=("/mnt/ledger",))
+    plans = planner(*ALL, file_systems=ledger)
+    assert plans.environment(writer, **where)["file_bytes_max"] == -1
+    assert plans.environment(function(), **where)["file_bytes_max"] == 512 << 20
+
+
+@pytest.mark.parametrize("folder", ["data", "data/inside", "."])
+def test_a_file_system_may_not_overlap_with_what_is_hidden(tmp_path, folder):
+    (tmp_path / "data/inside").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="overlap"):
+        planner(
+            *ALL,
+            hidden=[str(tmp_path / "data")],
+            file_systems={"/mnt/ledger": str(tmp_path / folder)},
+        )

@@ -1,0 +1,83 @@
+"""What an environment and the processes it started use: memory, processes and threads.
+
+Read from `/proc`, from outside. Anonymous memory is what counts: address space would break
+threads, resident memory would count what all environments share (`reliability.md` 9).
+"""
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+from router.workers.isolation.plain import PROCESSES_MAX
+
+_ANONYMOUS = re.compile(r"^RssAnon:\s+(\d+)", re.MULTILINE)
+_THREADS = re.compile(r"^Threads:\s+(\d+)", re.MULTILINE)
+_OWN_SHARE = re.compile(r"^Pss_Anon:\s+(\d+)", re.MULTILINE)
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """One environment at one moment."""
+
+    anonymous_kb: int
+    """KiB. Processes that forked share pages: counted once, if the kernel says, when it matters."""
+    tasks: int
+    """Processes and threads; looking ends above `PROCESSES_MAX`."""
+
+
+def usage_of(pid: int, memory_kb_max: int) -> Usage:
+    """Of `pid` and everything below it; zero when it is gone.
+
+    The cheap sum counts what forks share several times over. Only when that is above
+    `memory_kb_max` the kernel is asked for each process's own share, which walks all its pages.
+    """
+    tree: list[int] = []
+    waiting = [pid]
+    anonymous_kb = tasks = 0
+    while waiting and tasks <= PROCESSES_MAX:
+        one = waiting.pop()
+        try:
+            status = Path(f"/proc/{one}/status").read_text("ascii", "replace")
+        except OSError:
+            continue
+        threads = _number(_THREADS, status)
+        tree.append(one)
+        tasks += threads
+        anonymous_kb += _number(_ANONYMOUS, status)
+        waiting += _children(one, threads)
+    if anonymous_kb > memory_kb_max and len(tree) > 1:
+        shares = [_own_share_kb(one) for one in tree]
+        known = [share for share in shares if share is not None]
+        if len(known) == len(shares):
+            anonymous_kb = sum(known)
+    return Usage(anonymous_kb, tasks)
+
+
+def _number(pattern: re.Pattern[str], text: str) -> int:
+    found = pattern.search(text)
+    return int(found[1]) if found else 0
+
+
+def _children(pid: int, threads: int) -> list[int]:
+    """Children by the thread that forked them; a kernel that does not say has none."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        tids = [str(pid)] if threads == 1 else os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        for tid in tids:
+            with contextlib.suppress(OSError):
+                text = Path(f"/proc/{pid}/task/{tid}/children").read_text("ascii")
+                found += map(int, text.split())
+    return found
+
+
+def _own_share_kb(pid: int) -> int | None:
+    """Anonymous KiB with shared pages divided among those who share; None when not told."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    except OSError:
+        return None
+    return int(found[1]) if (found := _OWN_SHARE.search(text)) else None

@@ -1,0 +1,102 @@
+"""What an environment uses counts with all it started, shared pages once."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from router.workers.usage import usage_of
+
+from .conftest import Bed
+
+PARENT = """
+import os, sys, threading, time
+data = bytearray(os.urandom(1)) * (40 << 20)
+for _ in range(3):
+    if os.fork() == 0:
+        time.sleep(60)
+for _ in range(2):
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def parent():
+    process = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout.readline() == b"ready\n"
+    yield process
+    os.killpg(process.pid, 9)
+    process.wait()
+    process.stdout.close()
+
+
+def test_all_processes_and_threads_below_are_counted(parent):
+    assert usage_of(parent.pid, 1 << 30).tasks == 1 + 2 + 3
+
+
+def test_pages_that_forks_share_count_once_when_it_matters(parent):
+    cheap = usage_of(parent.pid, 1 << 30).anonymous_kb
+    assert cheap > 4 * 40 * 1024, "each of four processes has all 40 MiB"
+    assert 40 * 1024 < usage_of(parent.pid, 1024).anonymous_kb < 80 * 1024
+
+
+def test_a_process_that_is_gone_uses_nothing(parent):
+    os.kill(parent.pid, 9)
+    parent.wait()
+    assert usage_of(parent.pid, 1024).tasks == 0
+
+
+async def test_memory_of_a_functions_children_counts(bed: Bed):
+    source = (
+        "import os, time\n"
+        "def handler(event, context):\n"
+        "    for _ in range(3):\n"
+        "        if os.fork() == 0:\n"
+        "            x = b'x' * (event << 20)\n"
+        "            time.sleep(9)\n"
+        "    time.sleep(event and 9)\n"
+        "    return 'fits'\n"
+    )
+    function = bed.function(source, timeout_ms=10_000)
+    reply = await bed.invoke(function, b"80")
+    assert reply.error_type == "Runtime.OutOfMemory", reply
+    assert reply.memory_mb_max > 128
+
+
+async def test_children_that_share_what_there_is_do_not_count_it_again(bed: Bed):
+    source = (
+        "import os, time\n"
+        "x = b'x' * (60 << 20)\n"
+        "def handler(event, context):\n"
+        "    children = [os.fork() for _ in range(4)]\n"
+        "    time.sleep(1)\n"
+        "    if 0 in children: os._exit(0)\n"
+        "    return 'fits'\n"
+    )
+    reply = await bed.run(source, timeout_ms=10_000)
+    assert reply.payload == b'"fits"', reply
+
+
+async def test_more_processes_than_lambda_allows_end_the_environment(bed: Bed):
+    source = (
+        "import subprocess, threading, time\n"
+        "def handler(event, context):\n"
+        "    threading.stack_size(65_536)\n"
+        "    for _ in range(1_100):\n"
+        "        threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n"
+        "    time.sleep(9)\n"
+    )
+    began = time.monotonic()
+    reply = await bed.run(source, timeout_ms=10_000, memory_mb=1_024)
+    assert time.monotonic() - began < 8
+    if reply.error_type == "RuntimeError":  # an own user: the kernel refuses the next one
+        assert b"can't start new thread" in reply.payload
+    else:
+        assert reply.error_type == "Runtime.ExitError"
+        assert b"more than 1024 processes and threads" in reply.log_tail
