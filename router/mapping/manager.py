@@ -87,6 +87,8 @@ class _Run:
         self.last_result = "No records processed"
         self.lag = 0
         """Records of the source that are not finished, as measured last."""
+        self.may_resume = False
+        """It is being disabled: its shell drains, and goes on when it is enabled again."""
         self.is_forgotten = False
         """Its progress was dropped: what its shell still holds is about an earlier life."""
         self.is_source_new = False
@@ -237,6 +239,10 @@ class MappingManager:
             run = self._runs[uuid] = _Run()
             run.state = "Creating" if mapping.is_enabled else "Disabled"
         elif mapping.is_enabled:
+            if run.shell is not None and run.may_resume:
+                run.shell.resume()
+                run.state = "Enabling"
+                return
             run.state = "Updating" if run.shell is not None else "Enabling"
         else:
             run.state = "Disabling" if run.shell is not None else "Disabled"
@@ -284,7 +290,8 @@ class MappingManager:
             await self._end(run)
         run.numbers = self._numbers_of(run, spec)
         if not mapping.is_enabled:
-            await self._end(run)
+            if not await self._end(run, may_resume=True):
+                return  # enabled meanwhile; who did that has the next turn
             run.state = "Disabled"
         else:
             await self._bring_to(run, spec)
@@ -356,12 +363,18 @@ class MappingManager:
 
         return resolve
 
-    async def _end(self, run: _Run) -> None:
+    async def _end(self, run: _Run, *, may_resume: bool = False) -> bool:
+        """Drain and stop; False when it was resumed in the middle and goes on."""
         if run.shell is not None:
+            run.may_resume = may_resume
             await run.shell.drain(DRAIN_S)
+            run.may_resume = False
+            if not run.shell.is_draining and not run.shell.is_broken:
+                return False
             await run.shell.stop()
             run.last_result = run.shell.last_result
         run.shell = run.engine = run.spec = None
+        return True
 
     async def _starting_positions(self, spec: MappingSpec, shards: list[str]) -> dict[str, int]:
         if spec.starting_position == "LATEST":

@@ -132,6 +132,7 @@ class Shell:
         self._fetches: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
+        self._is_draining = False
         self._is_idle = asyncio.Event()
         self._last_request: dict[tuple[str, int], str] = {}
         self._parts: dict[tuple[str, int], int] = {}
@@ -151,15 +152,23 @@ class Shell:
         self._feed(e.SettingsChanged(spec))
 
     def resume(self) -> None:
-        """Take up work again after `begin_drain`."""
+        """Take up work again; a `drain` that waits ends."""
+        self._is_draining = False
         self._feed(e.Resumed())
+        self._is_idle.set()
 
     def begin_drain(self) -> None:
         """Start nothing new. Fetches that wait are ended: what they would bring stays stored."""
+        self._is_draining = True
         self._feed(e.DrainRequested())
         for fetch in self._fetches:
             fetch.cancel()
         self._see_idle()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it starts nothing new."""
+        return self._is_draining
 
     @property
     def is_broken(self) -> bool:
@@ -167,7 +176,10 @@ class Shell:
         return self._is_over
 
     async def drain(self, timeout_s: float) -> bool:
-        """Begin a drain and wait for its end; False when time ran out first."""
+        """Begin a drain and wait for its end.
+
+        False when time ran out first, or when it was resumed (then `is_draining` is false).
+        """
         if self._is_over:
             return True
         self.begin_drain()
@@ -176,7 +188,7 @@ class Shell:
                 await self._is_idle.wait()
         except TimeoutError:
             return False
-        return True
+        return self._is_draining
 
     async def stop(self) -> None:
         """End at once; what was not stored will be repeated after a start."""

@@ -19,6 +19,7 @@ from router.model.webhook import Signature, WebhookSpec
 from router.store.base import Delete, DropProgress, DropStream, NewRecord
 from router.store.catalog import Catalog, put
 from router.store.sqlite import SqliteStore
+from router.telemetry import metrics
 
 UUID = "00000000-0000-0000-0000-000000000001"
 FUNCTION = FunctionVersion(
@@ -243,3 +244,103 @@ async def test_finished_records_of_a_mapping_at_rest_are_finished(house):
 async def test_a_stream_without_a_mapping_is_finished_nowhere(house):
     await house.catalog.commit([webhook("a")])
     assert await house.manager.finished_positions(arn("a")) == {"shardId-000000000000": 0}
+
+
+async def test_enabled_while_it_is_being_disabled_it_goes_on_at_once(house):
+    """A function that runs long does not keep a mapping down that is wanted again."""
+    await house.catalog.commit([webhook("a", shards=2)])
+    house.functions.gate.clear()
+    await house.catalog.commit([mapping("a")])
+    await house.append("a", "held1", "held2")
+    await house.sees("held1")
+    await house.catalog.commit([mapping("a", is_enabled=False)])
+    await asyncio.sleep(0.05)
+    assert house.manager.status(UUID).state == "Disabling"
+    await house.append("a", "other1", shard=1)
+    await asyncio.sleep(0.05)
+    assert "other1" not in house.functions.seen
+    await house.catalog.commit([mapping("a", is_enabled=True)])
+    assert house.manager.status(UUID).state == "Enabling"
+    await house.sees("other1")
+
+    async def is_enabled():
+        return house.manager.status(UUID).state == "Enabled"
+
+    await house.settles(is_enabled)
+    assert house.functions.running == 2
+    house.functions.gate.set()
+    await house.sees("held1", "held2")
+    assert len(house.functions.seen) == 3
+
+
+async def test_a_replaced_source_is_not_resumed(house):
+    """Only a disable may be taken back; what drains to begin elsewhere ends."""
+    await house.catalog.commit([webhook("b")])
+    await house.append("b", "b1")
+    await holding(house, "a1")
+    await house.catalog.commit([DropProgress(UUID), mapping("b")])
+    await asyncio.sleep(0.05)
+    await house.catalog.commit([mapping("b", batch_size=7)])
+    house.functions.gate.set()
+    await house.sees("b1")
+
+
+async def test_d6_a_broken_mapping_ends_before_it_begins_again(house, monkeypatch):
+    """What it still ran is over when its records are handed out again."""
+    monkeypatch.setattr("router.mapping.manager.RESTART_S", 0.05)
+    await holding(house, "a1", "a2")
+    run = house.manager._runs[UUID]
+    run.shell._break(RuntimeError("a contradiction"))
+    assert house.manager.status(UUID).last_processing_result.startswith("PROBLEM: Internal error")
+    assert house.functions.running == 1
+    house.functions.seen.clear()
+
+    async def is_again():
+        return house.functions.seen != []
+
+    await house.settles(is_again)
+    assert house.functions.running == 1
+    assert house.functions.running_max == 1
+    house.functions.gate.set()
+    await house.sees("a1", "a2")
+
+    async def is_fine():
+        return house.manager.status(UUID).last_processing_result == "OK"
+
+    await house.settles(is_fine)
+
+
+async def test_a_mapping_at_rest_tells_its_state_and_lag(house):
+    await house.catalog.commit([webhook("a"), mapping("a", is_enabled=False)])
+    await house.append("a", "a1", "a2")
+    await house.manager.measure()
+    assert house.manager.load(UUID) == (2, 0)
+    labels = {"mapping": "m", "state": "Disabled"}
+    assert metrics.REGISTRY.get_sample_value("router_mapping_state", labels) == 1
+    assert metrics.REGISTRY.get_sample_value("router_mapping_lag_records", {"mapping": "m"}) == 2
+    await house.catalog.commit([Delete("mapping", UUID)])
+
+    async def is_gone():
+        return not house.manager.is_draining(UUID)
+
+    await house.settles(is_gone)
+    assert metrics.REGISTRY.get_sample_value("router_mapping_state", labels) is None
+
+
+async def test_a_drain_ends_every_mapping_and_starts_none(house):
+    await holding(house, "a1")
+    house.functions.gate.set()
+    assert await house.manager.drain(5)
+    await house.catalog.commit([mapping("a", batch_size=3)])
+    await house.append("a", "late")
+    await asyncio.sleep(0.1)
+    assert "late" not in house.functions.seen
+
+
+async def test_a_drain_that_takes_too_long_is_cut(house):
+    await holding(house, "a1")
+    began = time.monotonic()
+    assert not await house.manager.drain(0.1)
+    assert time.monotonic() - began < 2
+    assert house.functions.running == 0
+    assert await house.position() == 0
