@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
+from router.model.hosting import BARE
 from router.workers import runtime_folder
 from router.workers.isolation.plan import Facts, IsolationSettings, Planner, probe
 from router.workers.launcher import Launcher, own_interpreter
@@ -26,6 +27,7 @@ class Bed:
         self.pool: Pool
         self.launcher: Launcher
         self.extra: dict[str, str] = {}
+        self.hosting = BARE
 
     async def open(
         self, settings: PoolSettings, runtime: runtime_folder.RuntimeFolder = runtime_folder.NONE
@@ -34,7 +36,13 @@ class Bed:
         self.launcher = Launcher(
             str(self.data),
             logs,
-            planner=Planner(self._facts, IsolationSettings(), own_interpreter()),
+            planner=Planner(
+                self._facts,
+                IsolationSettings(),
+                own_interpreter(),
+                file_systems=self.hosting.file_systems,
+            ),
+            hosting=self.hosting,
             resolve_environment=lambda function: function.environment,
             extra_environment=lambda _function: self.extra,
             runtime=runtime,
