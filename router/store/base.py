@@ -89,7 +89,7 @@ class MetadataStore(Protocol):
 # Streams: webhook records.
 
 
-class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
+class NewRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A record to append to one shard of one stream."""
 
     stream: str
@@ -105,7 +105,7 @@ class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Wall clock until when `dedup_key` is remembered."""
 
 
-class Appended(msgspec.Struct, frozen=True):
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """A durable record: its place, or the first one's id when it was a duplicate."""
 
     event_id: str

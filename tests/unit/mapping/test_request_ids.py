@@ -1,0 +1,30 @@
+"""Request ids of invocations."""
+
+import os
+import uuid
+
+from router.mapping.shell import RequestIds
+
+
+def test_every_id_is_a_random_uuid_of_its_own():
+    ids = RequestIds()
+    made = [ids.next() for _ in range(10 * RequestIds.KEPT)]
+    assert len(set(made)) == len(made)
+    for text in made:
+        found = uuid.UUID(text)
+        assert str(found) == text
+        assert (found.version, found.variant) == (4, uuid.RFC_4122)
+
+
+def test_the_system_is_asked_once_for_many(monkeypatch):
+    asked = []
+
+    def urandom(size_bytes, real=os.urandom):
+        asked.append(size_bytes)
+        return real(size_bytes)
+
+    monkeypatch.setattr("router.mapping.shell.os.urandom", urandom)
+    ids = RequestIds()
+    for _ in range(RequestIds.KEPT + 1):
+        ids.next()
+    assert asked == [RequestIds.KEPT * RequestIds.BYTES] * 2
