@@ -85,7 +85,9 @@ class Stacks:
             action: sum(1 for change in plan.changes if change.action == action)
             for action in ("create", "update", "replace", "delete", "keep")
         }
-        log.info("template_applied", stack_name=plan.stack, **{k: v for k, v in counts.items() if v})
+        log.info(
+            "template_applied", stack_name=plan.stack, **{k: v for k, v in counts.items() if v}
+        )
         return plan
 
     async def plan(self, desired: DesiredState, *, may_lose: bool) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The template a router was started with: read, read again after a save."""
+"""The template a router was started with: read, read again after a save.
+
+What reads templates is imported when there is one: an idle router is smaller without it.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,7 +9,6 @@ from pathlib import Path
 
 from router.config import Settings
 from router.template.desired import DesiredState
-from router.template.load import files_of, load_template
 
 
 class TemplateFile:
@@ -27,6 +29,8 @@ class TemplateFile:
 
     async def read(self, api_url: str, ingress_url: str) -> DesiredState:
         """What it says. Raises `TemplateError`."""
+        from router.template.load import load_template
+
         return await asyncio.to_thread(
             load_template,
             self._path,
@@ -40,6 +44,8 @@ class TemplateFile:
 
     def files(self) -> set[Path]:
         """Itself and the code folders it names; looked up again only when it was written."""
+        from router.template.load import files_of
+
         try:
             facts = self._path.stat()
             written = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
