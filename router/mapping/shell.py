@@ -5,6 +5,7 @@ else in the router may retry a batch.
 """
 
 import asyncio
+import functools
 import os
 import time
 import uuid
@@ -273,7 +274,13 @@ class Shell:
         task.add_done_callback(self._tasks.discard)
         if isinstance(command, e.Fetch):
             self._fetches.add(task)
-            task.add_done_callback(self._fetches.discard)
+            task.add_done_callback(functools.partial(self._fetch_ended, command))
+
+    def _fetch_ended(self, command: e.Fetch, task: "asyncio.Task[None]") -> None:
+        """A drain ends fetches, also before they begin: each is answered, as if nothing came."""
+        self._fetches.discard(task)
+        if task.cancelled():
+            self._feed(e.RecordsFetched(command.command_id, (), command.after))
 
     async def _carry_out(self, command: e.Command) -> None:
         try:
@@ -286,11 +293,6 @@ class Shell:
                     event = await self._save(command)
                 case e.Discard():
                     event = await self._discard(command)
-        except asyncio.CancelledError:
-            if not self._is_over and isinstance(command, e.Fetch):
-                self._feed(e.FetchFailed(command.command_id, "draining"))
-                return
-            raise
         except Exception as error:  # noqa: BLE001  one command's surprise must not end the router
             self._break(error)
             return
