@@ -274,16 +274,12 @@ class MappingManager:
             await self._end(run)
             if run.numbers is not None:
                 run.numbers.remove()
-            # What was still running has stored progress after the mapping was deleted.
-            await self._store.metadata.apply([DropProgress(uuid)])
             self._dispatcher.unregister(uuid)
             if uuid not in self._catalog.mappings:
                 self._runs.pop(uuid, None)
             return
         if run.is_forgotten:
             await self._end(run)
-            # What was still running has stored progress of its earlier life.
-            await self._store.metadata.apply([DropProgress(uuid)])
             run.is_forgotten = False
         spec = self._spec(mapping)
         if run.shell is not None and run.shell.is_broken:
