@@ -337,6 +337,8 @@ class Router:
         for webhook in self.catalog.webhooks.values():
             url = self.addresses["ingress"] + webhook.spec.path
             log.info("webhook_open", webhook=webhook.spec.name, url=url)
+        for name, problem in self._webhook_problems().items():
+            log.error("webhook_refuses_all", webhook=name, error=problem)
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -348,10 +350,25 @@ class Router:
                 name: f"its last invocation failed: {error}"
                 for name, error in sorted(self.dispatcher.problems.items())
             },
+            "webhook_problems": self._webhook_problems(),
             "not_ready": self.health.reasons,
             "region": self.settings.region,
             "account": self.settings.account,
         }
+
+    def _webhook_problems(self) -> dict[str, str]:
+        """Webhooks that refuse everything because a secret of theirs is nowhere."""
+        found = {}
+        for webhook in self.catalog.webhooks.values():
+            spec = webhook.spec
+            try:
+                for text in spec.signature.secrets:
+                    resolve_secret(text, self.settings.secrets_dir)
+            except (ConfigError, OSError, UnicodeDecodeError) as error:
+                # A decoding error's text would show the secret.
+                is_ours = isinstance(error, ConfigError)
+                found[spec.name] = str(error) if is_ours else type(error).__name__
+        return found
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.create_task(coroutine)

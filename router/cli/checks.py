@@ -144,8 +144,11 @@ def _files() -> Check:
 
 
 def _functions(about: dict[str, Any]) -> list[Check]:
-    """Functions whose last invocation failed to load or raised."""
+    """Functions whose last invocation failed, webhooks that refuse everything."""
     return [
+        Check(f"webhook {name}", False, text)
+        for name, text in about.get("webhook_problems", {}).items()
+    ] + [
         Check(f"function {name}", False, f"{text} (router logs {name})")
         for name, text in about.get("function_problems", {}).items()
     ]

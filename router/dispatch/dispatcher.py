@@ -40,7 +40,7 @@ class Dispatcher:
         self._running: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self.problems: dict[str, str] = {}
-        """Error type of each function whose last invocation failed."""
+        """Error type of each function whose last invocation failed, or why it did not start."""
         metrics.CONCURRENCY_LIMIT.set(limit)
 
     @property
@@ -82,7 +82,12 @@ class Dispatcher:
             self._release(claimant)
 
     async def _run(self, request: InvokeRequest) -> InvokeReply:
-        reply = await self._pool.invoke(request)
+        try:
+            reply = await self._pool.invoke(request)
+        except NotInvoked as error:
+            if error.reason == "start_failed":
+                self.problems[request.function.name] = f"not started: {error}"
+            raise
         if reply.error_type is not None:
             self.problems[request.function.name] = reply.error_type
         elif self.problems:

@@ -300,3 +300,56 @@ def test_a_parameter_the_template_does_not_have(bed):
     done = bed.fail_to_start("--parameter", "Ear")
     assert done.returncode != 0
     assert "KEY=VALUE" in done.stderr
+
+
+# Secrets
+
+
+def test_a_webhook_whose_secret_is_nowhere_takes_nothing_until_it_is_there(bed, tmp_path):
+    """Whatever it was signed with; said at start, in doctor, and other webhooks go on."""
+    late = webhook("Other", "/other").replace("secretsmanager:hook", "secretsmanager:late")
+    bed.write(template(webhook(), late, function(), mapping()))
+    bed.code()
+    bed.environment["ROUTER_SECRETS_DIR"] = str(tmp_path)
+    bed.start()
+    assert "late" in bed.lines("webhook_refuses_all")[0]["error"]
+    assert bed.post("a", 0, "/other").status >= 500
+    body = b'{"key": "a"}'
+    assert call(bed.addresses["ingress"], "/other", body, signed(body, "")).status >= 500
+    assert bed.post("a", 0).status == 202
+    until(lambda: bed.ear.handled() == [("a", 0)])
+    doctor = bed.cli("doctor", "--json")
+    assert doctor.returncode == 1
+    assert any("late" in check["text"] for check in json.loads(doctor.stdout)), doctor.stdout
+    (tmp_path / "late").write_text("integration-secret\n")
+    until(lambda: bed.post("a", 1, "/other").status == 202, what="the secret's use")
+    assert bed.cli("doctor").returncode == 0
+
+
+def test_a_function_whose_secret_is_nowhere_waits_for_it(bed, tmp_path):
+    text = template(webhook(), function(), mapping(MaximumRetryAttempts=0)).replace(
+        "EAR: !Ref Ear", 'EAR: !Ref Ear, TOKEN: "{{resolve:secretsmanager:late}}"'
+    )
+    bed.write(text)
+    bed.code()
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "hook").write_text("integration-secret\n")
+    bed.environment["ROUTER_SECRETS_DIR"] = str(secrets)
+    bed.start()
+    assert bed.post("a", 0).status == 202
+    row = until(
+        lambda: (
+            (row := bed.told("mappings", "list")[0])["LastProcessingResult"]
+            != "No records processed"
+            and row
+        )
+    )
+    assert "PROBLEM" in row["LastProcessingResult"]
+    assert row["State"] == "Enabled"
+    assert any("late" in line["reason"] for line in bed.lines("batch_not_invoked"))
+    doctor = bed.cli("doctor", "--json")
+    assert doctor.returncode == 1
+    assert any("late" in check["text"] for check in json.loads(doctor.stdout)), doctor.stdout
+    (secrets / "late").write_text("found")
+    until(lambda: bed.ear.handled() == [("a", 0)], what="the record, once the secret is there")

@@ -1,69 +1,248 @@
-"""The driver: every command is answered by one fact, also the one that was ended at once."""
+"""The shell carries out every command and answers each with exactly one fact, failure included."""
 
 import asyncio
+import time
+from collections import deque
 
 import pytest
 
 from router.mapping import engine as e
 from router.mapping.shell import Shell, SystemClock
-from router.mapping.stream_engine import StreamEngine
+from router.model.errors import EngineError, NotInvoked, StoreError
+from router.model.function import FunctionVersion, InvokeReply
 from router.model.mapping_spec import MappingSpec
-from router.model.progress import ShardProgress
+from router.model.outcome import Failed, NotRun, Succeeded
+from router.model.progress import LaneProgress, ProgressUpdate
+from router.model.record import Record
+from router.store.base import EnqueuedMessage
 from router.telemetry.mapping_metrics import MappingMetrics
 
+ARN = "arn:aws:router:us-east-1:000000000000:webhook/w"
+RECORD = Record(1, "k", int(time.time() * 1000), 100, b"{}", "id-1")
+UPDATE = ProgressUpdate(shard="s", position=1, factor=1, lane=LaneProgress(0, 1))
+FETCH = e.Fetch(1, "s", 0, 10, 1000)
+INVOKE = e.Invoke(2, "s", 0, (RECORD,), 1)
+SAVE = e.SaveProgress(3, UPDATE)
+DISCARD = e.Discard(4, (RECORD,), "RetryAttemptsExhausted", 1, Failed("E"), UPDATE)
+FUNCTION = FunctionVersion(
+    name="f", arn="arn:f", runtime="python3.11", handler="a.b", code_path="/c", code_hash="0"
+)
 
-class Source:
-    """Counts who waits; brings nothing."""
+
+class ScriptedEngine:
+    """Notes what it is told and asks for what it was given."""
 
     def __init__(self):
-        self.fetches = 0
+        self.told = []
+        self.commands = deque()
+        self.is_drained = False
+        self.wakeup_ms = None
+
+    def handle(self, event, now_ms, wall_ms):
+        self.told.append(event)
+        if self.commands and isinstance(self.commands[0], Exception):
+            raise self.commands.popleft()
+        return [self.commands.popleft()] if self.commands else []
+
+    def next_wakeup_ms(self):
+        return self.wakeup_ms
+
+
+class World:
+    """What a shell acts on; each part raises `failure` when there is one."""
+
+    def __init__(self):
+        self.engine = ScriptedEngine()
+        self.failure = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.saved, self.discarded, self.requests = [], [], []
+        self.target = None
+        self.broken = 0
+        self.shell = Shell(
+            MappingSpec(
+                uuid="u", name="shell-test", function_arn="arn:f", source_arn=ARN,
+                destination_arn="arn:aws:sqs:us-east-1:000000000000:q",
+            ),
+            self.engine, source=self, source_format=self, progress=self, runner=self,
+            mailbox=self, resolve=lambda: FUNCTION, clock=SystemClock(),
+            numbers=MappingMetrics("shell-test", "u", "f", ARN), on_broken=self.on_broken,
+        )  # fmt: skip
+
+    def on_broken(self):
+        self.broken += 1
+
+    async def _act(self):
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
 
     async def fetch(self, shard, after, records_max, bytes_max):
-        self.fetches += 1
-        await asyncio.Event().wait()
+        await self._act()
+        return [RECORD], 1
+
+    async def invoke_for(self, claimant, request):
+        self.requests.append(request)
+        await self._act()
+        return InvokeReply(payload=b"null")
+
+    def build_event(self, shard, records):
+        return b"{}"
+
+    def interpret(self, spec, shard, records, reply):
+        return Succeeded()
+
+    def failure_record(self, spec, command, *, request_id, wall_ms):
+        return request_id.encode()
+
+    def route(self, destination, body):
+        return self.target
+
+    async def save(self, uuid, update):
+        await self._act()
+        self.saved.append(update)
+
+    async def discard(self, uuid, update, row, message):
+        await self._act()
+        self.discarded.append((update, row, message))
+
+    async def do(self, *commands):
+        """Have the engine ask for these; the facts it was told after them."""
+        self.engine.told.clear()
+        for command in commands:
+            self.engine.commands.append(command)
+            self.shell._feed(e.Tick())
+        await self.answers(len(commands))
+        return [fact for fact in self.engine.told if not isinstance(fact, e.Tick)]
+
+    async def answers(self, count):
+        async with asyncio.timeout(2):
+            while sum(not isinstance(fact, e.Tick) for fact in self.engine.told) < count:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture
-async def shell():
-    numbers = MappingMetrics("m", "u", "f", "arn")
-    shell = Shell(
-        MappingSpec(uuid="u", name="m", function_arn="f", source_arn="arn"),
-        StreamEngine(MappingSpec(uuid="u", name="m", function_arn="f", source_arn="arn")),
-        source=Source(),
-        source_format=None,
-        progress=None,
-        runner=None,
-        mailbox=None,
-        resolve=None,
-        numbers=numbers,
-        clock=SystemClock(),
-        on_broken=lambda: pytest.fail("it broke"),
-    )
-    yield shell
-    await shell.stop()
-    numbers.remove()
+async def world():
+    world = World()
+    yield world
+    world.gate.set()
+    await world.shell.stop()
 
 
-@pytest.mark.parametrize("turns", [0, 1, 5])
-async def test_d1_a_shard_is_read_again_after_a_drain_that_was_called_off(shell, turns):
-    """However little of a fetch had begun when the drain ended it."""
-    shell.start([e.ShardOpened("0", ShardProgress(0))])
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    shell.begin_drain()
-    for _ in range(3):
-        await asyncio.sleep(0)
-    fetches = shell._source.fetches
-    shell.resume()
+@pytest.mark.parametrize(
+    ("command", "failure", "fact"),
+    [
+        (FETCH, None, e.RecordsFetched(1, (RECORD,), 1)),
+        (FETCH, StoreError("down"), e.FetchFailed(1, "store_error")),
+        (INVOKE, None, e.InvocationFinished(2, Succeeded())),
+        (INVOKE, NotInvoked("throttled"), e.InvocationFinished(2, NotRun("throttled"))),
+        (SAVE, None, e.ProgressStored(3)),
+        (SAVE, StoreError("down"), e.ProgressFailed(3, "store_error")),
+        (DISCARD, None, e.DiscardStored(4)),
+        (DISCARD, StoreError("down"), e.DiscardFailed(4, "store_error")),
+    ],
+)
+async def test_each_command_is_answered_by_one_fact(world, command, failure, fact):
+    world.failure = failure
+    assert await world.do(command) == [fact]
+
+
+async def test_a_failing_command_leaves_its_neighbours_alone(world):
+    world.gate.clear()
+    world.engine.commands.append(FETCH)
+    world.shell._feed(e.Tick())
+    await asyncio.sleep(0)
+    world.gate.set()
+    world.failure = StoreError("down")
+    assert e.ProgressFailed(3, "store_error") in await world.do(SAVE)
+    world.failure = None
+    assert await world.do(INVOKE) == [e.InvocationFinished(2, Succeeded())]
+
+
+@pytest.mark.parametrize("command", [FETCH, INVOKE, SAVE, DISCARD])
+async def test_a_surprise_breaks_this_mapping_and_nothing_else(world, command):
+    world.failure = RuntimeError("a bug")
+    world.engine.commands.append(command)
+    world.shell._feed(e.Tick())
     async with asyncio.timeout(2):
-        while shell._source.fetches == fetches:
-            await asyncio.sleep(0.005)
+        while not world.broken:
+            await asyncio.sleep(0.001)
+    assert world.broken == 1
+    assert world.shell.is_broken
+    assert world.shell.last_result.startswith("PROBLEM")
+    told = len(world.engine.told)
+    world.shell._feed(e.Tick())
+    assert len(world.engine.told) == told
+    async with asyncio.timeout(1):
+        assert await world.shell.drain(30)
 
 
-async def test_d1_a_drain_that_is_called_off_at_once_stops_no_reading(shell):
-    shell.start([e.ShardOpened("0", ShardProgress(0))])
-    shell.begin_drain()
-    shell.resume()
-    async with asyncio.timeout(2):
-        while not shell._source.fetches:
-            await asyncio.sleep(0.005)
+async def test_a_contradiction_breaks_it_too(world):
+    world.engine.commands.append(EngineError("cannot follow"))
+    world.shell._feed(e.Tick())
+    assert world.broken == 1
+
+
+async def test_d7_a_discard_goes_by_the_mailbox_or_else_by_the_outbox(world):
+    await world.do(DISCARD)
+    _, row, message = world.discarded[-1]
+    assert message is None
+    assert row.destination.endswith(":q")
+    assert row.records == 1
+    world.target = EnqueuedMessage(queue="q", body="b", delay_s=0, retention_s=60)
+    await world.do(DISCARD)
+    _, row, message = world.discarded[-1]
+    assert row is None
+    assert message is world.target
+
+
+async def test_the_result_says_what_operators_must_know(world):
+    assert world.shell.last_result == "No records processed"
+    await world.do(INVOKE)
+    assert world.shell.last_result == "OK"
+    world.failure = NotInvoked("throttled")
+    await world.do(INVOKE)
+    assert world.shell.last_result == "OK", "waiting for a turn is no problem"
+    world.failure = NotInvoked("function_missing", "f is gone")
+    await world.do(INVOKE)
+    assert world.shell.last_result == "PROBLEM: Function call failed"
+
+
+async def test_s1_a_drain_waits_for_what_runs_and_ends_open_fetches(world):
+    world.gate.clear()
+    for command in (FETCH, INVOKE):
+        world.engine.commands.append(command)
+        world.shell._feed(e.Tick())
+    await asyncio.sleep(0.01)
+    draining = asyncio.create_task(world.shell.drain(5))
+    await world.answers(2)
+    assert e.DrainRequested() in world.engine.told
+    assert e.RecordsFetched(1, (), 0) in world.engine.told
+    assert not draining.done()
+    world.engine.is_drained = True
+    world.gate.set()
+    assert await draining
+
+
+async def test_s2_a_drain_that_takes_too_long_is_cut_and_stop_ends_everything(world):
+    world.gate.clear()
+    world.engine.commands.append(INVOKE)
+    world.shell._feed(e.Tick())
+    await asyncio.sleep(0.01)
+    assert not await world.shell.drain(0.02)
+    assert world.shell.in_flight == 1
+    await world.shell.stop()
+    assert world.shell.in_flight == 0
+    told = len(world.engine.told)
+    world.gate.set()
+    await asyncio.sleep(0.01)
+    assert len(world.engine.told) == told, "a fact after the end"
+
+
+async def test_it_wakes_when_the_engine_wants_to(world):
+    world.engine.wakeup_ms = world.shell._clock.now_ms() + 30
+    world.shell._feed(e.Resumed())
+    world.engine.wakeup_ms = None
+    await asyncio.sleep(0.1)
+    assert world.engine.told == [e.Resumed(), e.Tick()]

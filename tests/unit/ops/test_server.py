@@ -1,0 +1,80 @@
+"""Probes, metrics and the watch on the loop, over a real socket."""
+
+import asyncio
+import time
+
+import aiohttp
+import pytest
+from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
+
+from router.ops.server import Health, LoopWatch, make_app
+from router.telemetry import metrics
+
+
+class Ops:
+    def __init__(self):
+        self.health, self.watch, self.refreshed = Health(), LoopWatch(), 0
+
+    async def refresh(self):
+        self.refreshed += 1
+
+    async def get(self, path):
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as reply:
+            return reply.status, await reply.text()
+
+
+@pytest.fixture
+async def ops():
+    ops = Ops()
+    runner = web.AppRunner(make_app(ops.health, ops.watch, ops.refresh), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    ops.url = "http://{}:{}".format(*runner.addresses[0])
+    yield ops
+    await runner.cleanup()
+
+
+async def test_ready_only_when_nothing_stands_in_the_way(ops):
+    status, text = await ops.get("/ready")
+    assert status == 503
+    assert "starting" in text
+    ops.health.clear("starting")
+    assert await ops.get("/ready") == (200, '{"ready": true, "reasons": {}}')
+    ops.health.block("store", "the disk is full")
+    ops.health.block("draining", "the router is stopping")
+    ops.health.clear("draining")
+    status, text = await ops.get("/ready")
+    assert status == 503
+    assert "the disk is full" in text
+    assert metrics.REGISTRY.get_sample_value("router_ready") == 0
+    ops.health.clear("store")
+    assert metrics.REGISTRY.get_sample_value("router_ready") == 1
+
+
+async def test_live_whatever_stands_in_the_way(ops):
+    ops.health.block("store", "the disk is full")
+    assert (await ops.get("/live"))[0] == 200
+
+
+async def test_metrics_are_brought_up_to_date_and_can_be_parsed(ops):
+    status, text = await ops.get("/metrics")
+    assert status == 200
+    assert ops.refreshed == 1
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert "router_event_loop_stall_seconds" in names
+    assert all(name.startswith("router_") for name in names)
+
+
+async def test_a_held_up_loop_is_seen_and_shown_once():
+    watch = LoopWatch()
+    probing = asyncio.create_task(watch.run())
+    await asyncio.sleep(0.05)
+    watch.take_worst_s()
+    time.sleep(0.2)
+    await asyncio.sleep(0.05)
+    assert 0.1 < watch.take_worst_s() < 1
+    await asyncio.sleep(0.03)
+    assert watch.take_worst_s() < 0.1
+    probing.cancel()
+    await asyncio.gather(probing, return_exceptions=True)
