@@ -128,6 +128,7 @@ async def world():
     yield world
     world.gate.set()
     await world.shell.stop()
+    world.shell._numbers.remove()
 
 
 @pytest.mark.parametrize(
