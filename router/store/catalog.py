@@ -5,6 +5,7 @@ commits them; they are durable first, then visible, then listeners hear of them.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -69,9 +70,24 @@ class Catalog:
             await self.commit_locked(changes)
 
     async def commit_locked(self, changes: Sequence[Change]) -> None:
-        """As `commit`, inside `changing()`."""
+        """As `commit`, inside `changing()`.
+
+        A caller that is cancelled waits for the end all the same: what was asked of the store may
+        be written, and then it must become known, before anybody else changes anything.
+        """
         if not changes:
             return
+        committing = asyncio.ensure_future(self._make(changes))
+        try:
+            await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            while not committing.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([committing])
+            committing.exception()  # its caller does not wait for it any more
+            raise
+
+    async def _make(self, changes: Sequence[Change]) -> None:
         await self._store.apply(changes)
         for change in changes:
             if isinstance(change, Put):
