@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from router.mapping.shell import Source, SourceFormat
 from router.model.arn import ArnError, parse_arn
 from router.model.errors import NotFound
+from router.model.shard import shard_id
 from router.sources.embedded_stream import EmbeddedStreamSource
 from router.sources.webhook_format import WebhookFormat
 from router.store.base import EnqueuedMessage, StreamStore
@@ -36,7 +37,7 @@ class EmbeddedConnector:
         """`shardId-000000000000` … of a webhook; none when it does not exist."""
         for webhook in self._catalog.webhooks.values():
             if webhook.spec.arn == arn:
-                return [f"shardId-{number:012d}" for number in range(webhook.spec.shards)]
+                return [shard_id(index) for index in range(webhook.spec.shards)]
         return []
 
 
