@@ -5,15 +5,17 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import parse_qsl
+from weakref import WeakKeyDictionary
 
 import structlog
 from aiohttp import web
 
+from router.auth.peer import Connected
 from router.control.auth import Authenticator, PrincipalOf, keyring
 from router.control.dispatch import Call, Dispatcher, failure
-from router.control.errors import ApiError, TooLarge
+from router.control.errors import ApiError, TooLarge, denied
 from router.control.model import ServiceModel
 from router.control.protocol.wire import Reply, Request
 from router.control.service import ModelledService, PlainHandler, PlainService
@@ -59,6 +61,13 @@ _HOST: Final = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}", re.ASCII)
 Page = Callable[[Request], Awaitable[Reply]]
 
 
+class Peers(Protocol):
+    """Tells by the connection: `auth.peer.FunctionPeers`."""
+
+    def must_refuse(self, connection: Connected) -> bool:
+        """Whether the peer may not call this listener."""
+
+
 class ControlServer:
     """Serves services on one listener. Any number of listeners may share the same services.
 
@@ -74,8 +83,12 @@ class ControlServer:
         access_keys: Mapping[str, str] | None = None,
         principal_of: PrincipalOf | None = None,
         token: str = "",
+        peers: Peers | None = None,
     ) -> None:
+        """`peers`: whom to refuse whatever they show."""
         holder = principal_of or (keyring(access_keys) if access_keys else None)
+        self._peers = peers
+        self._refused: WeakKeyDictionary[asyncio.BaseTransport, bool] = WeakKeyDictionary()
         self._dispatcher = Dispatcher(Authenticator(holder, token=token), region, account)
         self._pages: dict[str, Page] = {}
         self._uploads = asyncio.Semaphore(UPLOADS_MAX)
@@ -137,6 +150,8 @@ class ControlServer:
         path, _, raw_query = http.raw_path.partition("?")
         pairs = parse_qsl(raw_query, keep_blank_values=True)
         head = Request(http.method, path or "/", pairs, http.headers, b"")
+        if self._must_refuse(http):
+            return _refuse_peer(self._dispatcher.locate(head, raw_query))
         for prefix, page in self._pages.items():
             if http.method == "GET" and path.startswith(prefix):
                 return _response(await page(head))
@@ -167,6 +182,16 @@ class ControlServer:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
+
+    def _must_refuse(self, http: web.BaseRequest) -> bool:
+        """Whether the peer may not call at all; the kernel is asked once a connection."""
+        transport = http.transport
+        if self._peers is None or transport is None:
+            return False
+        if transport not in self._refused:
+            connection = transport.get_extra_info("socket")
+            self._refused[transport] = self._peers.must_refuse(connection)
+        return self._refused[transport]
 
     def _base_url(self, http: web.BaseRequest) -> str:
         host = http.headers.get("Host", "")
@@ -199,6 +224,14 @@ async def _read_body(http: web.BaseRequest, call: Call) -> bytes:
             status=408,
         ) from None
     return b"".join(chunks)
+
+
+def _refuse_peer(call: Call) -> web.Response:
+    """403 before a byte of the body is read."""
+    problem = denied("Functions may not call this listener: theirs is in AWS_ENDPOINT_URL.")
+    reply = failure(call, problem, str(uuid.uuid4()))
+    reply.headers["Connection"] = "close"
+    return _response(reply)
 
 
 def _response(reply: Reply) -> web.Response:
