@@ -3,7 +3,8 @@ second.
 
 Told by the router itself (`router_event_loop_stall_max_seconds`, how late a 20 ms alarm of its
 loop rings) and seen from outside: how long `/live` takes to answer. An alarm in a process that
-does nothing else shows how late this machine wakes anybody at that time.
+does nothing else, a bystander, shows how late this machine wakes anybody at that time: when that
+alone comes near the goal, the run says nothing and is repeated.
 """
 
 import http.client
@@ -19,6 +20,7 @@ from typing import Self
 from tests.bench.pipeline import bed
 
 GOAL_MS = 50.0
+BYSTANDER_MS_MAX = 25.0
 REPEATS = 3
 REPEAT_S = 8.0
 SCRAPE_S = 1.0
@@ -105,6 +107,7 @@ def run(*, is_quick: bool = False) -> dict:
             "ok": middle <= GOAL_MS,
             "ratio_best": round(min(stalls) / GOAL_MS, 3),
             "ok_best": min(stalls) <= GOAL_MS,
+            "is_steady": max(one["bystander_ms"] for one in worst) <= BYSTANDER_MS_MAX,
             "ratio_worst": round(max(stalls) / GOAL_MS, 3),
             "repeats": worst,
             "connections": load.connections,
