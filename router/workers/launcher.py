@@ -84,6 +84,7 @@ class Launcher:
         self._hosting = hosting
         self._zygotes: dict[tuple[str, bool], Zygote] = {}
         self._lock = asyncio.Lock()
+        self._ending: set[asyncio.Task[None]] = set()
         self._suits: dict[tuple[str, str], bool] = {}
         self._warned: set[str] = set()
 
@@ -100,7 +101,7 @@ class Launcher:
     async def stop(self) -> None:
         """End the zygotes and everything below them."""
         zygotes, self._zygotes = list(self._zygotes.values()), {}
-        await asyncio.gather(*(zygote.stop() for zygote in zygotes))
+        await asyncio.gather(*(zygote.stop() for zygote in zygotes), *self._ending)
         if self._groups is not None:
             await asyncio.to_thread(self._groups.close)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
@@ -221,7 +222,10 @@ class Launcher:
                 return zygote
             if zygote is not None:
                 log.warning("zygote_restarted", interpreter=interpreter, preloaded=preloads)
-                await zygote.stop()
+                # It ends what it forked, which can take its time; nobody has to wait for that.
+                ending = asyncio.create_task(zygote.stop())
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
             zygote = Zygote(
                 interpreter,
                 runtime=self._runtime.path,

@@ -9,7 +9,6 @@ import collections
 import contextlib
 import os
 import time
-from collections.abc import Iterator
 
 import msgspec
 import structlog
@@ -61,7 +60,7 @@ class Pool:
         self._busy = 0
         self._spare: dict[str, tuple[Key, float]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watch = UsageWatch(self._watched)
+        self._watch = UsageWatch(lambda: list(self._living.items()), has_groups=launcher.has_groups)
         self._housekeeping: asyncio.Task[None] | None = None
         self._is_closing = False
         self._meters: dict[str, Meters] = {}
@@ -69,8 +68,7 @@ class Pool:
     async def start(self) -> None:
         """Start the zygotes. Raises `ZygoteDied` when no interpreter comes up."""
         await self._launcher.start()
-        if not self._launcher.has_groups:
-            self._watch.start()
+        self._watch.start()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="pool-housekeeping")
 
     async def invoke(self, request: InvokeRequest) -> InvokeReply:
@@ -239,9 +237,6 @@ class Pool:
             for path in [path for path, (_, since) in self._spare.items() if since <= oldest]:
                 del self._spare[path]
                 self._remove_folder(path)
-
-    def _watched(self) -> Iterator[tuple[Environment, int]]:
-        return ((env, function.memory_mb) for env, function in list(self._living.items()))
 
     def _meters_of(self, function_name: str) -> "Meters":
         if function_name not in self._meters:

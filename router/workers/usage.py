@@ -18,6 +18,13 @@ _THREADS = re.compile(r"^Threads:\s+(\d+)", re.MULTILINE)
 _OWN_SHARE = re.compile(r"^Pss_Anon:\s+(\d+)", re.MULTILINE)
 
 
+_BLOCK_BYTES = 512
+"""Unit of `st_blocks`, whatever the file system's own is."""
+
+_NAMES_MAX = 20_000
+"""Files looked at in one folder; one with more counts as full."""
+
+
 class Usage(msgspec.Struct, frozen=True):
     """One environment at one moment."""
 
@@ -53,6 +60,25 @@ def usage_of(pid: int, memory_kb_max: int) -> Usage:
         if len(known) == len(shares):
             anonymous_kb = sum(known)
     return Usage(anonymous_kb, tasks)
+
+
+def is_folder_over(path: str, bytes_max: int) -> bool:
+    """Whether the files below a folder take up more disk, or are more than can be looked at.
+
+    Links are not followed, whatever the folder's owner puts in their place meanwhile. Files that
+    are open and have no name any more are not seen.
+    """
+    used = names = 0
+    with contextlib.suppress(OSError):
+        for _, folders, files, folder_fd in os.fwalk(path):
+            names += len(folders) + len(files)
+            for name in files:
+                with contextlib.suppress(OSError):
+                    facts = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+                    used += facts.st_blocks * _BLOCK_BYTES
+            if used > bytes_max or names > _NAMES_MAX:
+                return True
+    return False
 
 
 def _number(pattern: re.Pattern[str], text: str) -> int:

@@ -25,7 +25,10 @@ READY_TIMEOUT_S = 30.0
 SPAWN_TIMEOUT_S = 10.0
 """Longest wait for a fork; over it the zygote is taken for stuck and killed."""
 
-STOP_TIMEOUT_S = 2.0
+SWEEP_TIMEOUT_S = 12.0
+"""How long a zygote that was given up may take to end what it forked. Killed before, it would leave
+a fork bomb to nobody."""
+
 MESSAGE_BYTES_MAX = 192 * 1024
 KILLED_STATUS = 9
 """Wait status of a process ended by SIGKILL, reported for those that died with their zygote."""
@@ -141,7 +144,7 @@ class Zygote:
         """End the zygote and all it forked."""
         self.give_up()
         try:
-            await asyncio.to_thread(self._process.wait, STOP_TIMEOUT_S)
+            await asyncio.to_thread(self._process.wait, SWEEP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
@@ -225,7 +228,7 @@ class Zygote:
         for on_exit in exits.values():
             on_exit(KILLED_STATUS)
         # With the socket closed it kills its children and ends; one that is stuck is ended here.
-        self._loop.call_later(STOP_TIMEOUT_S / 2, self._make_sure)
+        self._loop.call_later(SWEEP_TIMEOUT_S, self._make_sure)
         self._process.poll()
 
     def _make_sure(self) -> None:

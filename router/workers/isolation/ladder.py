@@ -86,9 +86,10 @@ def _steps(plan: dict[str, Any], ready: _Prepared, keep_fds: Iterable[int]) -> I
     mechanisms = frozenset(plan["mechanisms"])
     user: int | None = plan["uid"] if "uid" in mechanisms else None
     yield "close file descriptors", lambda: plain.close_files(keep_fds)
-    if "plain" not in mechanisms:
-        return
     yield "new session", plain.own_session
+    if "plain" not in mechanisms:  # housekeeping alone: to be ended with its group or its parent
+        yield "die with the parent", lambda: plain.die_with(ready.zygote_pid)
+        return
     yield "limits", lambda: plain.limit(plan["file_bytes_max"], processes=user is not None)
     if "cgroup" in mechanisms:
         yield "join control groups", lambda: cgroup.join(plan["cgroup"])

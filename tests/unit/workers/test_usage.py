@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from router.workers.usage import usage_of
+from router.workers import usage
+from router.workers.usage import is_folder_over, usage_of
 
 from .conftest import Bed
 
@@ -100,3 +101,35 @@ async def test_more_processes_than_lambda_allows_end_the_environment(bed: Bed):
     else:
         assert reply.error_type == "Runtime.ExitError"
         assert b"more than 1024 processes and threads" in reply.log_tail
+
+
+def test_a_folder_is_over_by_size_or_by_number_and_links_are_not_followed(tmp_path, monkeypatch):
+    (tmp_path / "tmp/below").mkdir(parents=True)
+    (tmp_path / "large").write_bytes(b"x" * 400_000)
+    folder = str(tmp_path / "tmp")
+    (tmp_path / "tmp/below/link").symlink_to(tmp_path / "large")
+    (tmp_path / "tmp/loop").symlink_to(tmp_path / "tmp")
+    assert not is_folder_over(folder, 300_000)
+    (tmp_path / "tmp/below/file").write_bytes(b"x" * 400_000)
+    assert is_folder_over(folder, 300_000)
+    assert not is_folder_over(folder, 500_000)
+    monkeypatch.setattr(usage, "_NAMES_MAX", 3)
+    assert is_folder_over(folder, 500_000)
+    assert not is_folder_over(str(tmp_path / "gone"), 0)
+
+
+async def test_after_a_full_tmp_the_next_environment_has_an_empty_one(bed: Bed):
+    source = (
+        "import os, tempfile, time\n"
+        "def handler(event, context):\n"
+        "    found = os.listdir(tempfile.gettempdir())\n"
+        "    for n in range(event):\n"
+        "        with open(f'{tempfile.gettempdir()}/{n}', 'wb') as f: f.write(b'x' * 500_000)\n"
+        "    time.sleep(event and 5)\n"
+        "    return found\n"
+    )
+    function = bed.function(source, timeout_ms=8_000, ephemeral_mb=2)
+    reply = await bed.invoke(function, b"9")
+    assert reply.error_type == "Runtime.ExitError"
+    assert b"[router] ended: more than 2 MB in /tmp" in reply.log_tail
+    assert (await bed.invoke(function, b"0")).payload == b"[]"

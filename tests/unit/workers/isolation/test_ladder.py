@@ -12,7 +12,7 @@ def test_enter_before_prepare_is_refused(tmp_path):
         ladder.enter(plan_for(tmp_path))
 
 
-def test_rung_0_closes_what_is_not_kept_and_nothing_else(tmp_path):
+def test_rung_0_closes_what_is_not_kept_and_leads_its_session(tmp_path):
     code = """
 result["open"] = sorted(map(int, os.listdir("/proc/self/fd")))[:3]
 try:
@@ -21,7 +21,7 @@ except OSError as error:
     result["extra"] = error.errno
 result["leader"] = os.getsid(0) == os.getpid()
 """
-    assert run(code, plan_for(tmp_path)) == {"open": [0, 1, 2], "extra": 9, "leader": False}
+    assert run(code, plan_for(tmp_path)) == {"open": [0, 1, 2], "extra": 9, "leader": True}
 
 
 def test_rung_1_limits_and_gives_up_privileges(tmp_path):
