@@ -15,11 +15,13 @@ from pathlib import Path
 import msgspec
 
 from router.app.services import api_server, make_services
+from router.auth.peer import FunctionPeers
 from router.control.context import FUNCTION_CALLS, Principal
 from router.control.server import ControlServer
 from router.embedded.queues import EmbeddedQueues
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
+from router.model.hosting import Hosting
 from router.model.resources import Webhook
 from router.model.webhook import Signature, WebhookSpec
 from router.store.catalog import Catalog, put
@@ -109,6 +111,7 @@ class Harness:
             {"Echo": self._echo},
             _wall_ms,
             account=ACCOUNT,
+            hosting=Hosting(file_systems={"/mnt/ledger": "/srv/ledger"}),
         )
         where = {"region": REGION, "account": ACCOUNT}
         function = Principal("fn", "fn-secret", FUNCTION_CALLS)
@@ -118,8 +121,12 @@ class Harness:
         functions.serve("sts", self.services.models["sts"], self.services.sts)
         keys = {KEY: SECRET}
         self.servers = {
-            "open": api_server(self.services, **where, access_keys={}, token=""),
-            "keyed": api_server(self.services, **where, access_keys=keys, token="the-token"),
+            "open": api_server(
+                self.services, FunctionPeers(0, 0), **where, access_keys={}, token=""
+            ),
+            "keyed": api_server(
+                self.services, FunctionPeers(0, 0), **where, access_keys=keys, token="the-token"
+            ),
             "functions": functions,
         }
         for server in self.servers.values():

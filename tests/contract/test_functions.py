@@ -363,3 +363,18 @@ def test_cli(cli, name, tmp_path):
     answer = cli("lambda", "invoke", "--function-name", name, "--payload", '{"k": 1}', str(out))
     assert answer["StatusCode"] == 200
     assert json.loads(out.read_text())["event"] == {"k": 1}
+
+
+def test_file_systems_are_kept_when_a_folder_is_mapped(aws, name):
+    arn = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-" + "0" * 17
+    given = [{"Arn": arn, "LocalMountPath": "/mnt/ledger"}]
+    assert create(aws, name, FileSystemConfigs=given)["FileSystemConfigs"] == given
+    shown = aws("lambda", "get_function", FunctionName=name)
+    assert shown["Configuration"]["FileSystemConfigs"] == given
+    shown = aws("lambda", "get_function_configuration", FunctionName=name)
+    assert shown["FileSystemConfigs"] == given
+    other = [{"Arn": arn, "LocalMountPath": "/mnt/other"}]
+    with pytest.raises(ClientError) as info:
+        create(aws, f"{name}-2", FileSystemConfigs=other)
+    assert info.value.code == "InvalidParameterValueException"
+    assert "ROUTER_FILE_SYSTEMS=/mnt/other=" in info.value.message
