@@ -90,7 +90,10 @@ class Zygote:
                 is_open = self._receive()
         for pid in self._environments:
             self._kill(pid)
-        self._reap()
+        # What handlers started becomes a child of ours only when its environment is gone.
+        while self._environments:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._environments.pop(), 0)
         self._sweep()
 
     def _receive(self) -> bool:
