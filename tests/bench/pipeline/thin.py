@@ -6,8 +6,8 @@
 uvloop, one process, one ordered lane. Left out is all that is not the work itself: partition keys
 and shards, lanes, deadlines and limits, retries, isolation, logs, metrics. The records of a group
 are one row, as in the router; progress of a batch is stored with the next group, and the next
-batch does not wait for it. The function runs in one worker forked before the loop starts:
-in the loop it would stop the intake while it decodes and runs, and be slower on two cores.
+batch does not wait for it. The function runs in one worker forked before the loop starts: a good
+engineer would not let it run in the loop, where it would stop the intake.
 """
 
 import argparse
