@@ -151,6 +151,8 @@ class SqliteStore:
             migrations = migrate.shipped()
             migrate.inspect(self._path, migrations[-1].version)
             try:
+                # Records are nobody else's to read, whatever the folder allows; the log follows.
+                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 writing = undo.enter_context(contextlib.closing(self._connect(self._connection)))
                 self._prepare(writing)
                 self._version = migrate.migrate(writing, migrations)

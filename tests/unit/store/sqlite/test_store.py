@@ -285,6 +285,15 @@ async def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
         await opened(tmp_path / "file" / "data")
 
 
+async def test_records_are_nobody_elses_to_read(tmp_path):
+    tmp_path.chmod(0o755)
+    store = SqliteStore(tmp_path)
+    await store.open()
+    modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.glob("router.db*")}
+    await store.close()
+    assert modes == {"router.db": 0, "router.db-wal": 0, "router.db-shm": 0}
+
+
 async def test_an_empty_file_is_a_new_store(tmp_path):
     (tmp_path / DATABASE_NAME).touch()
     await (await opened(tmp_path)).close()
