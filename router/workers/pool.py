@@ -139,7 +139,10 @@ class Pool:
     def _release(self, env: Environment, key: Key, meters: "Meters") -> None:
         if env.is_alive and not env.is_retired and not self._is_closing:
             env.idle_since = time.monotonic()
-            self._idle.setdefault(key, collections.deque()).append(env)
+            idle = self._idle.get(key)
+            if idle is None:
+                idle = self._idle[key] = collections.deque()
+            idle.append(env)
             meters.idle += 1
         else:
             env.kill()
