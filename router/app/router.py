@@ -42,6 +42,7 @@ from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog
 from router.store.sqlite import SqliteStore
 from router.template.desired import DesiredState
+from router.workers.isolation.plain import hide_from_peers
 from router.workers.isolation.plan import Planner
 from router.workers.logs import LogWriter
 from router.workers.pool import Pool, PoolSettings
@@ -126,6 +127,8 @@ class Router:
 
     async def _start_workers(self) -> None:
         settings = self.settings
+        # At rungs without Landlock functions share this user: its variables are not theirs.
+        hide_from_peers()
         limit = settings.concurrency_max or concurrency_default()
         self.logs = LogWriter(self.data)
         self._undo.push_async_callback(self.logs.close)

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from router.functions import tree, zips
+from router.functions.bytecode import add_bytecode
 from router.functions.zips import BadZip
 from router.model.limits import CODE_ZIPPED_BYTES_MAX
 
@@ -111,6 +112,7 @@ class CodeStore:
         temporary = Path(tempfile.mkdtemp(dir=self._root, prefix=".new-"))
         try:
             fill(temporary)
+            add_bytecode(temporary)
             for folder in [temporary, *(path for path in temporary.rglob("*") if path.is_dir())]:
                 if not folder.is_symlink():
                     folder.chmod(0o755)
