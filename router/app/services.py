@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -27,26 +26,12 @@ from router.store.catalog import Catalog
 MODELS = ("lambda", "sqs", "sts")
 
 
-class LambdaService:
-    """All operations of Lambda on one object, as the server looks them up."""
-
-    def __init__(self, *parts: object) -> None:
-        self._parts = parts
-
-    def __getattr__(self, name: str) -> Any:
-        """The operation, from the part that has it."""
-        if not name.startswith("_"):
-            for part in self._parts:
-                if hasattr(part, name):
-                    return getattr(part, name)
-        raise AttributeError(name)
-
-
 class Services(msgspec.Struct, frozen=True):
     """What listeners serve."""
 
     models: Mapping[str, ServiceModel]
-    lambda_service: LambdaService
+    lambda_parts: tuple[object, ...]
+    """Functions, invocations, mappings: one object for each area of Lambda."""
     sqs: SqsService
     sts: StsService
     links: CodeLinks
@@ -72,7 +57,7 @@ async def make_services(
     transitions = Transitions()
     return Services(
         models,
-        LambdaService(
+        (
             Functions(catalog, codes, links, transitions, models["lambda"], wall_ms, hosting),
             Invocations(catalog, invoker, transitions),
             Mappings(catalog, runtime, wall_ms),
@@ -118,6 +103,6 @@ def functions_server(
 
 
 def _serve_all(server: ControlServer, services: Services) -> None:
-    server.serve("lambda", services.models["lambda"], services.lambda_service)
+    server.serve("lambda", services.models["lambda"], *services.lambda_parts)
     server.serve("sqs", services.models["sqs"], services.sqs)
     server.serve("sts", services.models["sts"], services.sts)
