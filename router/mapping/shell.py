@@ -8,7 +8,6 @@ import asyncio
 import functools
 import os
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -76,7 +75,11 @@ class RequestIds:
             self._entropy = os.urandom(self.KEPT * self.BYTES)
             start, end = 0, self.BYTES
         self._used = end
-        return str(uuid.UUID(bytes=self._entropy[start:end], version=4))
+        digits = self._entropy[start:end].hex()
+        variant = "89ab"[self._entropy[start + 8] & 3]
+        return (
+            f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+        )
 
 
 class Source(Protocol):
@@ -157,6 +160,7 @@ class Shell:
         self._tasks: set[asyncio.Task[None]] = set()
         self._fetches: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_ms: int | None = None
         self._is_over = False
         self._is_draining = False
         self._is_idle = asyncio.Event()
@@ -230,17 +234,22 @@ class Shell:
 
     def _feed(self, event: e.Event) -> None:
         """Tell the engine a fact and set about what it asks for."""
+        for command in self._tell(event):
+            self._set_about(command)
+
+    def _tell(self, event: e.Event) -> Sequence[e.Command]:
+        """Tell the engine a fact; what it asks for."""
         if self._is_over:
-            return
+            return ()
         try:
             commands = self._engine.handle(event, self._clock.now_ms(), self._clock.wall_ms())
         except EngineError as error:
             self._break(error)
-            return
-        for command in commands:
-            self._set_about(command)
+            return ()
         self._arm()
-        self._see_idle()
+        if self._is_draining:
+            self._see_idle()
+        return commands
 
     def _break(self, error: Exception) -> None:
         """The engine met a contradiction: stop here and start again from what is stored."""
@@ -250,16 +259,19 @@ class Shell:
         self._on_broken()
 
     def _arm(self) -> None:
+        wakeup_ms = self._engine.next_wakeup_ms()
+        if wakeup_ms == self._timer_at_ms:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        wakeup_ms = self._engine.next_wakeup_ms()
+        self._timer_at_ms = wakeup_ms
         if wakeup_ms is not None:
             delay_s = max(0, wakeup_ms - self._clock.now_ms()) / 1000
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
+        self._timer = self._timer_at_ms = None
         self._feed(e.Tick())
 
     def _see_idle(self) -> None:
@@ -283,20 +295,33 @@ class Shell:
             self._feed(e.RecordsFetched(command.command_id, (), command.after))
 
     async def _carry_out(self, command: e.Command) -> None:
-        try:
-            match command:
-                case e.Fetch():
-                    event: e.Event = await self._fetch(command)
-                case e.Invoke():
-                    event = await self._invoke(command)
-                case e.SaveProgress():
-                    event = await self._save(command)
-                case e.Discard():
-                    event = await self._discard(command)
-        except Exception as error:  # noqa: BLE001  one command's surprise must not end the router
-            self._break(error)
-            return
-        self._feed(event)
+        """Answer a command. What follows from it goes on in the same task: a lane keeps its own."""
+        is_fetch = isinstance(command, e.Fetch)
+        following: e.Command | None = command
+        while following is not None:
+            try:
+                event = await self._answer(following)
+            except Exception as error:  # noqa: BLE001  one command's surprise must not end the router
+                self._break(error)
+                return
+            following = None
+            for asked in self._tell(event):
+                # A task that fetches ends with its fetch, so that a drain cancels nothing else.
+                if following is None and not is_fetch and not isinstance(asked, e.Fetch):
+                    following = asked
+                else:
+                    self._set_about(asked)
+
+    async def _answer(self, command: e.Command) -> e.Event:
+        match command:
+            case e.Fetch():
+                return await self._fetch(command)
+            case e.Invoke():
+                return await self._invoke(command)
+            case e.SaveProgress():
+                return await self._save(command)
+            case e.Discard():
+                return await self._discard(command)
 
     # Commands
 

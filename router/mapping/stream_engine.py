@@ -238,7 +238,7 @@ class StreamEngine:
             due_ms = self._gather(shard, lane)
         if lane.phase is Phase.READY and not self._is_draining:
             due_ms = self._attempt(shard, lane)
-        if lane.phase in {Phase.SAVING, Phase.DISCARDING}:
+        if lane.phase is Phase.SAVING or lane.phase is Phase.DISCARDING:
             due_ms = self._store(shard, lane)
         self._timers.set(lane.timer, due_ms)
 
