@@ -304,6 +304,9 @@ class Shell:
             except Exception as error:  # noqa: BLE001  one command's surprise must not end the router
                 self._break(error)
                 return
+            if isinstance(following, e.Invoke):
+                # A turn of the loop: the line about it is out before its progress can be stored.
+                await asyncio.sleep(0)
             following = None
             for asked in self._tell(event):
                 # A task that fetches ends with its fetch, so that a drain cancels nothing else.
