@@ -23,25 +23,45 @@ class EmbeddedStreamSource:
 
         Empty when the wait runs out. Raises `StoreError`.
         """
-        records, read_to = await self._streams.read(
-            self._stream, shard, after, records_max, bytes_max
-        )
-        if records:
-            return records, read_to
-        arrived = asyncio.Event()
-        unsubscribe = self._streams.subscribe(self._stream, shard, arrived.set)
+        arrived = _Arrival()
+        # Before the first read: no record can come between the two.
+        unsubscribe = self._streams.subscribe(self._stream, shard, arrived.wake)
         try:
-            # Read again: a record may have come between the read and the subscription.
-            records, read_to = await self._streams.read(
-                self._stream, shard, after, records_max, bytes_max
-            )
-            if records:
-                return records, read_to
-            try:
-                async with asyncio.timeout(self._wait_s):
-                    await arrived.wait()
-            except TimeoutError:
-                return (), read_to
+            found = await self._streams.read(self._stream, shard, after, records_max, bytes_max)
+            if found[0] or not await arrived.within(self._wait_s):
+                return found
             return await self._streams.read(self._stream, shard, after, records_max, bytes_max)
         finally:
             unsubscribe()
+
+
+class _Arrival:
+    """Whether something came; an event with a deadline, without a task's timeout."""
+
+    def __init__(self) -> None:
+        self._has_come = False
+        self._waiter: asyncio.Future[bool] | None = None
+
+    def wake(self) -> None:
+        """Something has come."""
+        self._has_come = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(True)
+
+    async def within(self, wait_s: float) -> bool:
+        """Wait for it; False when the time ran out first."""
+        if self._has_come:
+            return True
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[bool] = loop.create_future()
+        self._waiter = waiter
+        timer = loop.call_later(wait_s, _give_up, waiter)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+
+
+def _give_up(waiter: "asyncio.Future[bool]") -> None:
+    if not waiter.done():
+        waiter.set_result(False)
