@@ -1,13 +1,13 @@
 """One connection of the HTTP server: answers turns one by one and keeps the deadlines."""
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 
 from router.ingress import http_values as values
 from router.ingress.http_reader import HEAD, IDLE, RequestReader, Turn
-from router.ingress.http_values import Refusal, Request, Response, render
+from router.ingress.http_values import Pending, Refusal, Request, Response, render
 
 if TYPE_CHECKING:
     from router.ingress.http_server import HttpServer
@@ -34,7 +34,8 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._reader: RequestReader | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._running: tuple[Turn, Pending] | None = None
+        """What is with the handler."""
         self._tail = b""
         self._stage = 0
         self._is_read_paused = False
@@ -46,7 +47,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_running(self) -> bool:
         """A request is with the handler."""
-        return self._task is not None
+        return self._running is not None
 
     # What the transport calls.
 
@@ -72,11 +73,13 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         if reader is None or reader.is_over:
             return
-        if self._task is not None or self._is_write_paused or self._tail:
+        if self._running is not None or self._is_write_paused or self._tail:
             self._keep(data)
             return
         self._read(data)
-        self._advance()
+        # A turn later: what is ready in this turn is first all read and then all begun. Going to
+        # and fro between the two costs a tenth more, in cold caches.
+        self._server.loop.call_soon(self._advance)
 
     def eof_received(self) -> bool:
         """The client sends nothing more; it may still wait for answers."""
@@ -84,7 +87,7 @@ class Connection(asyncio.Protocol):
         if reader is None or self._is_closing:
             return False
         reader.is_over = True
-        return self._task is not None or bool(reader.turns)
+        return self._running is not None or bool(reader.turns)
 
     def pause_writing(self) -> None:
         """The client does not read its answers: no further request is begun."""
@@ -138,7 +141,7 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Do what can be done now: answer, read what was kept, close, or wait."""
         reader = self._reader
-        while reader is not None and self._task is None and not self._is_write_paused:
+        while reader is not None and self._running is None and not self._is_write_paused:
             if self._transport is None or self._is_closing:
                 return
             if self._is_answered:
@@ -173,24 +176,39 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, turn: Turn) -> None:
         if turn.request is None:
-            response = turn.response or values.MALFORMED.response
-            self._finish(turn, response, is_persistent=turn.is_persistent)
+            answer: Response | Pending = turn.response or values.MALFORMED.response
+        else:
+            answer = self._begin(turn.request)
+        if isinstance(answer, Response):
+            self._finish(turn, answer, is_persistent=turn.is_persistent)
             return
         server = self._server
         self.deadline = server.now() + server.limits.handler_s
-        self._task = server.loop.create_task(self._run(turn, turn.request))
+        self._running = turn, answer
+        answer.future.add_done_callback(self._on_done)
 
-    async def _run(self, turn: Turn, request: Request) -> None:
+    def _begin(self, request: Request) -> Response | Pending:
+        try:
+            return self._server.handler.on_request(request)
+        except Exception:
+            log.exception("request_failed")
+            return self._failure(values.HANDLER_FAILED)
+
+    def _on_done(self, _future: asyncio.Future[Any]) -> None:
+        """The running request has its answer."""
+        if self._running is None:
+            return
+        turn, pending = self._running
         is_persistent = turn.is_persistent
         try:
-            response = await self._server.handler.on_request(request)
+            response = pending.response()
         except asyncio.CancelledError:
             # Only the sweep and the end of `stop` cancel: the deadline has passed.
             response, is_persistent = self._failure(values.HANDLER_LATE), False
         except Exception:
             log.exception("request_failed")
             response = self._failure(values.HANDLER_FAILED)
-        self._task = None
+        self._running = None
         self._finish(turn, response, is_persistent=is_persistent)
         self._advance()
 
@@ -224,12 +242,14 @@ class Connection(asyncio.Protocol):
     def on_deadline(self) -> None:
         """The time for what this connection waits for is over."""
         transport, reader = self._transport, self._reader
-        if self._task is not None:
-            self._task.cancel()
+        if self._running is not None:
+            self._running[1].future.cancel()
         elif transport is None:
             self._server.forget(self)
         elif reader is None or self._is_closing or self._is_write_paused:
             transport.abort()
+        elif reader.turns:
+            return  # read just now; it is about to be begun
         elif reader.phase == IDLE:
             self._close(is_lingering=False)
         else:
@@ -239,13 +259,13 @@ class Connection(asyncio.Protocol):
     def stop(self) -> None:
         """Close when idle; else after the answer to what has begun."""
         reader = self._reader
-        if reader is None or (self._task is None and reader.phase == IDLE and not reader.turns):
+        if reader is None or (self._running is None and reader.phase == IDLE and not reader.turns):
             self._close(is_lingering=False)
 
     def abort(self) -> None:
         """Close now, whatever runs."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._running is not None:
+            self._running[1].future.cancel()
         if self._transport is not None:
             self._transport.abort()
 

@@ -3,10 +3,11 @@
 A handler is plain functions from a request to a response, so that the server under it can change.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import orjson
@@ -57,14 +58,31 @@ class BodyPolicy(msgspec.Struct, frozen=True):
     """Told the reason when the body is not read to its end after all."""
 
 
+class Pending(Protocol):
+    """An answer to come. The future is cancelled when it takes too long."""
+
+    @property
+    def future(self) -> asyncio.Future[Any]:
+        """Done when there is an answer."""
+
+    def response(self) -> Response:
+        """The answer; called once when the future is done, however it ended.
+
+        Raises what the future raises and this has no answer to, `CancelledError` among it.
+        """
+
+
 class Handler(Protocol):
     """What answers requests."""
 
     def on_head(self, head: Head) -> Response | BodyPolicy:
         """Answer at once, or say how large a body may be."""
 
-    async def on_request(self, request: Request) -> Response:
-        """Answer a complete request. Requests of one connection come one at a time, in order."""
+    def on_request(self, request: Request) -> Response | Pending:
+        """Answer a complete request. Requests of one connection come one at a time, in order.
+
+        No coroutine: a task for each request costs more than most of what is done in it.
+        """
 
 
 class HttpLimits(msgspec.Struct, frozen=True):

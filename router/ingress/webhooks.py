@@ -4,6 +4,7 @@ Size, signature, key, shard, record, commit, in this order. Nothing is stored of
 is refused, and nothing is answered 2xx that is not stored.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -214,7 +215,7 @@ class WebhookIngress:
             return OVERLOADED
         return route.policy
 
-    async def on_request(self, request: Request) -> Response:
+    def on_request(self, request: Request) -> "Response | _Commit":
         """As `Handler.on_request`."""
         route = self._routes.get(request.head.path)
         if route is None:  # removed while the body was read
@@ -225,30 +226,30 @@ class WebhookIngress:
             return record
         if self._waiting >= self._waiting_max:
             return _refuse(route, "overloaded", OVERLOADED)
-        self._waiting += 1
         try:
-            appended = await self._streams.append(record)
-        except StoreFull:
-            return _refuse(route, "store_full", STORE_FULL)
+            future = self._streams.append_nowait(record)
         except StoreError as error:
-            route.log_store_failure(error, started_s)
-            return _refuse(route, "store_failed", STORE_FAILED)
-        finally:
-            self._waiting -= 1
+            return _not_stored(route, error, started_s)
+        self._waiting += 1
+        return _Commit(self, future, route, len(request.body), started_s)
+
+    def on_commit(self, commit: "_Commit") -> Response:
+        """The answer to a request whose record is stored, or not."""
+        self._waiting -= 1
+        route = commit.route
+        try:
+            appended = commit.future.result()
+        except StoreError as error:
+            return _not_stored(route, error, commit.started_s)
         if self._layouts.get(route.spec.arn) != route.spec.shards:
             # The stream was dropped or cut anew meanwhile: maybe nobody reads where this went.
             return _refuse(route, "changed", CHANGED)
-        return self._accepted(route, request, appended, started_s)
-
-    def _accepted(
-        self, route: Route, request: Request, appended: Appended, started_s: float
-    ) -> Response:
         if appended.is_duplicate:
             route.count("duplicate")
         else:
             route.count("accepted")
-            route.received_bytes.inc(len(request.body))
-        route.duration.observe(self._monotonic_s() - started_s)
+            route.received_bytes.inc(commit.body_bytes)
+        route.duration.observe(self._monotonic_s() - commit.started_s)
         return Response(202, b'{"id":"%b"}' % appended.event_id.encode(), JSON_HEADERS)
 
     def _record(self, route: Route, request: Request, now_s: float) -> NewRecord | Response:
@@ -302,6 +303,37 @@ class WebhookIngress:
             dedup_key=_dedup_key(route, headers, text),
             dedup_until_ms=arrival_ms + route.dedup_window_ms,
         )
+
+
+class _Commit:
+    """A request whose record is on its way to the disk: the server's `Pending`."""
+
+    __slots__ = ("_ingress", "body_bytes", "future", "route", "started_s")
+
+    def __init__(
+        self,
+        ingress: WebhookIngress,
+        future: asyncio.Future[Appended],
+        route: Route,
+        body_bytes: int,
+        started_s: float,
+    ) -> None:
+        self._ingress = ingress
+        self.future = future
+        self.route = route
+        self.body_bytes = body_bytes
+        self.started_s = started_s
+
+    def response(self) -> Response:
+        """As `Pending.response`."""
+        return self._ingress.on_commit(self)
+
+
+def _not_stored(route: Route, error: StoreError, now_s: float) -> Response:
+    if isinstance(error, StoreFull):
+        return _refuse(route, "store_full", STORE_FULL)
+    route.log_store_failure(error, now_s)
+    return _refuse(route, "store_failed", STORE_FAILED)
 
 
 def _refuse(route: Route, reason: str, response: Response) -> Response:

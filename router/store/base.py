@@ -6,6 +6,7 @@ kept nothing. Raises `StoreFull` when too much waits or a cap is reached, `Store
 anything else the disk says.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -132,6 +133,12 @@ class StreamStore(Protocol):
 
     async def append(self, record: NewRecord) -> Appended:
         """Append; a known `dedup_key` appends nothing and names the first event, once durable."""
+
+    def append_nowait(self, record: NewRecord) -> asyncio.Future[Appended]:
+        """As `append`, for the loop's hot path; what refuses the record at once is raised at once.
+
+        Cancelling the future takes nothing back.
+        """
 
     async def read(
         self, stream: str, shard: str, after: int, records_max: int, bytes_max: int

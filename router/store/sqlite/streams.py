@@ -1,5 +1,6 @@
 """Streams: shards of webhook records, with deduplication and retention."""
 
+import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -113,7 +114,11 @@ class SqliteStreams:
 
     async def append(self, record: NewRecord) -> Appended:
         """See `StreamStore.append`."""
-        return await self._writer.submit(
+        return await self.append_nowait(record)
+
+    def append_nowait(self, record: NewRecord) -> asyncio.Future[Appended]:
+        """See `StreamStore.append_nowait`."""
+        return self._writer.submit(
             self._append_kind, record, len(record.data) + RECORD_OVERHEAD_BYTES
         )
 

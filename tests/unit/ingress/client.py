@@ -6,6 +6,8 @@ import struct
 
 import msgspec
 
+from router.ingress.http_values import Response
+
 
 class Reply(msgspec.Struct):
     status: int
@@ -63,3 +65,12 @@ def post(body: bytes = b"", path: str = "/echo", **headers: str) -> bytes:
     lines = [f"POST {path} HTTP/1.1", "Host: test", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def answered(handler, request):
+    """A handler's answer without a server."""
+    answer = handler.on_request(request)
+    if isinstance(answer, Response):
+        return answer
+    await asyncio.wait([answer.future])
+    return answer.response()

@@ -27,13 +27,24 @@ class Echo:
             raise RuntimeError("a bug")
         return BodyPolicy(self.body_bytes_max, self.refused.append)
 
-    async def on_request(self, request):
+    def on_request(self, request):
+        return Later(self.reply(request))
+
+    async def reply(self, request):
         self.requests.append(request)
         if request.head.path == "/held":
             await self.gate.wait()
         if request.head.path == "/broken":
             raise RuntimeError("a bug")
         return Response(200, request.body or b"-", (("x-peer", request.head.peer),))
+
+
+class Later:
+    """The answer of a coroutine."""
+
+    def __init__(self, reply):
+        self.future = asyncio.ensure_future(reply)
+        self.response = self.future.result
 
 
 class Running:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from router.ingress.http_connection import Connection
 from tests.unit.ingress.client import connect, post
 
 CHUNKED = b"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -575,3 +576,35 @@ async def test_stop_does_not_wait_for_ever(serve):
     assert time.monotonic() - started < 1
     assert running.server.connections == 0
     assert await client.is_closed()
+
+
+class Wire:
+    """The least a connection needs of a transport."""
+
+    def __init__(self):
+        self.written = b""
+
+    def get_extra_info(self, _name):
+        return ("127.0.0.1", 1)
+
+    def is_closing(self):
+        return False
+
+    def write(self, data):
+        self.written += data
+
+    def close(self):
+        self.written += b"closed"
+
+
+async def test_a_deadline_in_the_turn_a_request_came_in_does_not_lose_it(serve):
+    server = (await serve()).server
+    connection, wire = Connection(server), Wire()
+    connection.connection_made(wire)
+    connection.data_received(post(b"hello", "/echo"))
+    connection.on_deadline()
+    async with asyncio.timeout(5):
+        while not wire.written:
+            await asyncio.sleep(0)
+    assert wire.written.startswith(b"HTTP/1.1 200 OK")
+    connection.connection_lost(None)

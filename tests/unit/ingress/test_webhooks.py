@@ -19,7 +19,7 @@ from router.sources.webhook_event import build_event
 from router.store.sqlite.store import SqliteStore
 from router.telemetry import metrics
 from router.telemetry.metrics import REGISTRY
-from tests.unit.ingress.client import connect, post
+from tests.unit.ingress.client import answered, connect, post
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/"
 SECRETS = {"{{one}}": "first", "{{two}}": "second", "{{three}}": "whsec_Zmlyc3Q="}
@@ -361,7 +361,10 @@ class Failing:
         self.error = error
         self.gate = asyncio.Event()
 
-    async def append(self, record):
+    def append_nowait(self, record):
+        return asyncio.ensure_future(self.fail())
+
+    async def fail(self):
         await self.gate.wait()
         raise self.error
 
@@ -380,7 +383,7 @@ async def test_what_is_not_stored_is_not_accepted(error, result):
     webhooks = WebhookIngress(streams, [spec("failing", signature=OPEN)], resolve)
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
-            response = await webhooks.on_request(request("failing"))
+            response = await answered(webhooks, request("failing"))
             assert response.status == 503
             assert ("retry-after", "1") in response.headers
     assert counted("failing", result) == 3
@@ -391,11 +394,11 @@ async def test_what_is_not_stored_is_not_accepted(error, result):
 async def test_requests_waiting_for_their_commit_are_bounded():
     streams = Failing(StoreFull("full"))
     webhooks = WebhookIngress(streams, [spec("bounded", signature=OPEN)], resolve, waiting_max=3)
-    waiting = [asyncio.create_task(webhooks.on_request(request("bounded"))) for _ in range(3)]
+    waiting = [asyncio.create_task(answered(webhooks, request("bounded"))) for _ in range(3)]
     await asyncio.sleep(0)
     assert webhooks.waiting == 3
     assert webhooks.on_head(request("bounded").head).status == 503
-    assert (await webhooks.on_request(request("bounded"))).status == 503
+    assert (await answered(webhooks, request("bounded"))).status == 503
     assert counted("bounded", "overloaded") == 2
     streams.gate.set()
     await asyncio.gather(*waiting)
