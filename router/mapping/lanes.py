@@ -2,6 +2,7 @@
 
 from collections import deque
 from enum import Enum, auto
+from functools import lru_cache
 from hashlib import blake2b
 
 import msgspec
@@ -18,6 +19,12 @@ Place = tuple[str, int | None]
 """Who waits: a shard and one of its lanes, or None for the reading of the shard."""
 
 
+KEYS_REMEMBERED = 4_096
+"""Keys whose lane is remembered: the keys of a stream mostly repeat, and hashing costs six times
+as much. At 256 characters of a key they take some 2 MB at most."""
+
+
+@lru_cache(maxsize=KEYS_REMEMBERED)
 def lane_of(key: str, factor: int) -> int:
     """The lane of a key. Stored positions depend on it: it must never change.
 
