@@ -9,6 +9,7 @@ followed; a file that became smaller was rotated.
 
 import asyncio
 import contextlib
+import functools
 import os
 import queue
 import re
@@ -36,6 +37,9 @@ FLUSH_S = 0.2
 
 DIRECT_BYTES_MAX = 64 * 1024
 """Up to this much is written on the loop when a function has printed; more goes to the thread."""
+
+SECONDS_REMEMBERED = 16
+"""Seconds whose text is remembered: thousands of lines share one."""
 
 UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -192,4 +196,9 @@ def _rotate(path: Path) -> None:
 
 def _timestamp(time_ms: int) -> str:
     seconds, milliseconds = divmod(time_ms, 1000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}Z"
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@functools.lru_cache(maxsize=SECONDS_REMEMBERED)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
