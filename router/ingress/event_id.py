@@ -20,25 +20,29 @@ class EventIds:
     """
 
     def __init__(self) -> None:
-        self._ms = 0
-        self._sequence = 0
         self._entropy = ""
         self._used = 0
+        self._begin(0)
 
     def next(self, wall_ms: int) -> str:
         """A new id in its canonical form of 36 characters; `wall_ms` is epoch milliseconds."""
         if wall_ms > self._ms:
-            self._ms, self._sequence = wall_ms, 0
+            self._begin(wall_ms)
         elif self._sequence < SEQUENCE_MAX:
             self._sequence += 1
         else:
-            self._ms, self._sequence = self._ms + 1, 0
+            self._begin(self._ms + 1)
         start, end = self._used, self._used + RANDOM_DIGITS
         if end > len(self._entropy):
             self._entropy = os.urandom(ENTROPY_BYTES).hex()
             start, end = 0, RANDOM_DIGITS
         self._used = end
         random = self._entropy[start:end]
-        head = f"{self._ms:012x}"
-        # Version 7, then the count; variant 8, then what is random.
-        return f"{head[:8]}-{head[8:]}-7{self._sequence:03x}-8{random[:3]}-{random[3:]}"
+        # The count; variant 8, then what is random.
+        return f"{self._head}{self._sequence:03x}-8{random[:3]}-{random[3:]}"
+
+    def _begin(self, ms: int) -> None:
+        self._ms, self._sequence = ms, 0
+        digits = f"{ms:012x}"
+        # The same for all ids of one millisecond; version 7.
+        self._head = f"{digits[:8]}-{digits[8:]}-7"

@@ -122,6 +122,20 @@ def test_paths_find_what_walking_finds(value, steps):
     assert read(path, json.dumps(value)) == wanted
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"a":{"b":"first"},"a":{"b":"last"}}', "last"),
+        ('{"a":{"b":"first"},"a":{}}', None),
+        ('{"a":7,"a":{"b":"last"}}', "last"),
+        ('{"a":{"b":"first"},"a":7}', None),
+        ('{"a":null,"a":{"b":"last","b":null}}', None),
+    ],
+)
+def test_of_two_members_of_one_name_the_last_counts(text, key):
+    assert read("$.a.b", text) == key
+
+
 def test_headers_need_no_body():
     assert read("header.X-GitHub-Delivery", None, {"x-github-delivery": "d1"}) == "d1"
     assert read("header.X-Other", None, {"x-github-delivery": "d1"}) is None
