@@ -91,12 +91,15 @@ class Route:
         self.dedup_window_ms = deduplicate.window_s * 1000 if deduplicate else 0
         self.shards = tuple(shard_id(index) for index in range(spec.shards))
         self.policy = BodyPolicy(spec.body_bytes_max, self.count)
-        self.received_bytes = metrics.INGEST_BYTES.labels(spec.name)
+        self._received_bytes = metrics.INGEST_BYTES.labels(spec.name)
         self.duration = metrics.INGEST_DURATION.labels(spec.name)
         self.unkeyed = metrics.INGEST_UNKEYED.labels(spec.name)
         self._results = {
             result: metrics.INGEST.labels(spec.name, result) for result in ("accepted", "duplicate")
         }
+        self._accepted = 0
+        self._accepted_bytes = 0
+        """What was accepted in this turn of the loop and is not counted yet."""
         self._resolve_secret = resolve_secret
         self._scheme: Scheme | None = None
         self._scheme_until_s = 0.0
@@ -108,6 +111,21 @@ class Route:
         if counter is None:
             counter = self._results[result] = metrics.INGEST.labels(self.spec.name, result)
         counter.inc()
+
+    def accepted(self, body_bytes: int) -> None:
+        """Count one accepted request, with all others of this turn of the loop.
+
+        Whoever has seen an answer finds it counted: nothing is read before this turn is over.
+        """
+        if not self._accepted:
+            asyncio.get_running_loop().call_soon(self._count_accepted)
+        self._accepted += 1
+        self._accepted_bytes += body_bytes
+
+    def _count_accepted(self) -> None:
+        self._results["accepted"].inc(self._accepted)
+        self._received_bytes.inc(self._accepted_bytes)
+        self._accepted = self._accepted_bytes = 0
 
     def scheme(self, now_s: float) -> Scheme | None:
         """The signature scheme with its secrets; None while there is no usable secret."""
@@ -247,8 +265,7 @@ class WebhookIngress:
         if appended.is_duplicate:
             route.count("duplicate")
         else:
-            route.count("accepted")
-            route.received_bytes.inc(commit.body_bytes)
+            route.accepted(commit.body_bytes)
         route.duration.observe(self._monotonic_s() - commit.started_s)
         return Response(202, b'{"id":"%b"}' % appended.event_id.encode(), JSON_HEADERS)
 
