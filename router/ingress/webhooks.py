@@ -287,14 +287,15 @@ class WebhookIngress:
                 return _refuse(route, "unkeyable", UNREADABLE)
             key = None
         try:
-            query = _query(head.query)
+            query = _query(head.query) if head.query else {}
         except ValueError:
             return _refuse(route, "bad_query", BAD_QUERY)
         arrival_ms = int(wall_s * 1000)
         event_id = self._ids.next(arrival_ms)
+        place = key or event_id
         fragment = build_fragment(
             route.origin,
-            key=key or event_id,
+            key=place,
             arrival_ms=arrival_ms,
             body=body,
             text=text,
@@ -311,13 +312,13 @@ class WebhookIngress:
             route.unkeyed.inc()
         return NewRecord(
             stream=route.spec.arn,
-            shard=route.shards[shard_index(key or event_id, len(route.shards))],
+            shard=route.shards[shard_index(place, len(route.shards))],
             event_id=event_id,
-            key=key or event_id,
+            key=place,
             arrival_ms=arrival_ms,
             data=fragment,
             size_bytes=size_bytes,
-            dedup_key=_dedup_key(route, headers, text),
+            dedup_key=_dedup_key(route.dedup_key, headers, text) if route.dedup_key else None,
             dedup_until_ms=arrival_ms + route.dedup_window_ms,
         )
 
@@ -360,16 +361,12 @@ def _refuse(route: Route, reason: str, response: Response) -> Response:
 
 def _query(query: str) -> Mapping[str, str]:
     """Decoded query parameters, repeated ones joined. Raises `ValueError` for too many."""
-    if not query:
-        return {}
     return join_pairs(parse_qsl(query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX))
 
 
-def _dedup_key(route: Route, headers: Mapping[str, str], text: str | None) -> str | None:
+def _dedup_key(key: Key, headers: Mapping[str, str], text: str | None) -> str | None:
     """What a repetition is told by; a request without it is no repetition of anything."""
-    if route.dedup_key is None:
-        return None
     try:
-        return route.dedup_key.read(headers, text)
+        return key.read(headers, text)
     except BodyUnreadable:
         return None
