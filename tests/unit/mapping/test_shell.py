@@ -247,3 +247,47 @@ async def test_it_wakes_when_the_engine_wants_to(world):
     world.engine.wakeup_ms = None
     await asyncio.sleep(0.1)
     assert world.engine.told == [e.Resumed(), e.Tick()]
+
+
+async def test_a_turn_of_the_loop_passes_between_an_outcome_and_its_progress(world):
+    """Log lines are written when a turn ends: a kill cannot lose that of a stored batch."""
+    order = []
+
+    def interpret(*_):
+        asyncio.get_running_loop().call_soon(order.append, "line")
+        return Succeeded()
+
+    async def save(*_):
+        order.append("save")
+
+    world.interpret, world.save = interpret, save
+    world.engine.commands.extend([INVOKE, SAVE])
+    world.shell._feed(e.Tick())
+    await world.answers(2)
+    assert order == ["line", "save"]
+    assert world.engine.told[1:] == [e.InvocationFinished(2, Succeeded()), e.ProgressStored(3)]
+
+
+async def test_a_drain_ends_fetches_and_not_what_follows_from_them(world):
+    may_end = asyncio.Event()
+
+    async def invoke_for(_claimant, request):
+        world.requests.append(request)
+        await may_end.wait()
+        return InvokeReply(payload=b"null")
+
+    world.invoke_for = invoke_for
+    world.engine.commands.extend([FETCH, INVOKE])
+    world.shell._feed(e.Tick())
+    async with asyncio.timeout(2):
+        while not world.requests:
+            await asyncio.sleep(0.001)
+    world.shell.begin_drain()
+    await asyncio.sleep(0.01)
+    may_end.set()
+    await world.answers(3)
+    assert world.engine.told[1:] == [
+        e.RecordsFetched(1, (RECORD,), 1),
+        e.DrainRequested(),
+        e.InvocationFinished(2, Succeeded()),
+    ]
