@@ -21,7 +21,7 @@ Place = tuple[str, int | None]
 
 KEYS_REMEMBERED = 4_096
 """Keys whose lane is remembered: the keys of a stream mostly repeat, and hashing costs six times
-as much. At 256 characters of a key they take some 2 MB at most."""
+as much. With 256 characters a key (`ingress/keys.py`) they take some 2 MB."""
 
 
 @lru_cache(maxsize=KEYS_REMEMBERED)
