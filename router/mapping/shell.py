@@ -255,8 +255,9 @@ class Shell:
         """The engine met a contradiction: stop here and start again from what is stored."""
         self._is_over = True
         self.last_result = BROKEN
-        self._log.error("mapping_broken", error=str(error), exc_info=error)
+        # First: it starts again even where its log line cannot be written.
         self._on_broken()
+        self._log.error("mapping_broken", error=str(error), exc_info=error)
 
     def _arm(self) -> None:
         wakeup_ms = self._engine.next_wakeup_ms()
