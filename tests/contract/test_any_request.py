@@ -123,12 +123,12 @@ def dispatcher(harness):
     """The harness's services behind a dispatcher of our own."""
     dispatcher = Dispatcher(Authenticator(None), "us-east-1", "000000000000")
     services = harness.services
-    for name, part in (
-        ("lambda", services.lambda_service),
-        ("sqs", services.sqs),
-        ("sts", services.sts),
+    for name, parts in (
+        ("lambda", services.lambda_parts),
+        ("sqs", (services.sqs,)),
+        ("sts", (services.sts,)),
     ):
-        dispatcher.add(ModelledService(name, services.models[name], (part,)))
+        dispatcher.add(ModelledService(name, services.models[name], parts))
     return dispatcher
 
 
