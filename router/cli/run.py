@@ -72,14 +72,16 @@ def serve(template: Path | None, **options: Any) -> None:
 
 
 def parse_parameters(given: tuple[str, ...]) -> dict[str, str]:
-    """`KEY=VALUE` options as a dict. Raises `click.BadParameter`."""
-    parameters = {}
-    for text in given:
-        name, is_pair, value = text.partition("=")
-        if not is_pair or not name:
-            raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--parameter")
-        parameters[name] = value
-    return parameters
+    """`KEY=VALUE` options as a dict. Raises `click.BadParameter`, also for a key given twice."""
+    if not given:
+        return {}
+    from router.model.errors import TemplateError
+    from router.template.parameters import parse_assignments
+
+    try:
+        return parse_assignments(given)
+    except TemplateError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def settings_path(given: Path | None) -> Path | None:

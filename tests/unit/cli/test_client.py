@@ -68,6 +68,8 @@ def test_parameters():
     for wrong in ("A", "=1", ""):
         with pytest.raises(click.BadParameter, match="KEY=VALUE"):
             parse_parameters((wrong,))
+    with pytest.raises(click.BadParameter, match="A is given twice"):
+        parse_parameters(("A=1", "A=2"))
 
 
 def test_the_settings_file_named_or_in_the_working_folder(tmp_path, monkeypatch):
