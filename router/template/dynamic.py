@@ -8,9 +8,6 @@ import re
 
 from router.template.problems import Path, Problems
 
-SERVICES = ("secretsmanager", "ssm-secure")
-"""Where a reference may point; both are read from the router's own secrets."""
-
 _ANY = re.compile(r"\{\{\s*resolve\b[^}]*\}?\}?")
 _GOOD = re.compile(r"\{\{resolve:(secretsmanager|ssm-secure):([A-Za-z0-9/_+=.@-]{1,200})\}\}")
 

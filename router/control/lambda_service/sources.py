@@ -85,7 +85,6 @@ ALL_TAKE: Final = frozenset(
 
 WITH_DESTINATION: Final = frozenset({"webhook", "kinesis", "dynamodb", "msk", "kafka"})
 NEEDS_POSITION: Final = frozenset({"kinesis", "dynamodb"})
-STREAM_KINDS: Final = frozenset({"webhook", "kinesis", "dynamodb"})
 
 NAMES: Final = {
     "sqs": "SQS",
