@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 
 import structlog
 
-from router.auth import webhooks as signatures
-from router.auth.webhooks import Scheme, scheme_for
+from router.auth.signing import MESSAGES, QUERY_FIELDS_MAX, Scheme
+from router.auth.webhooks import scheme_for
 from router.ingress.event_id import EventIds
 from router.ingress.http_values import (
     JSON_HEADERS,
@@ -46,9 +46,6 @@ log = structlog.get_logger(__name__)
 WAITING_MAX: Final = 4_096
 """Requests that may wait for their commit at a time."""
 
-QUERY_FIELDS_MAX: Final = 256
-"""Most query parameters of one request."""
-
 SECRET_S: Final = 30.0
 """How long resolved secrets are used before they are looked up again: a rotation needs no
 restart."""
@@ -74,7 +71,7 @@ TOO_LARGE: Final = message_response(
 MISCONFIGURED: Final = message_response(500, "The webhook's secret is not available.")
 UNAUTHORIZED: Final[Mapping[str, Response]] = {
     reason: json_response(401, {"message": text, "reason": reason})
-    for reason, text in signatures.MESSAGES.items()
+    for reason, text in MESSAGES.items()
 }
 
 
@@ -277,7 +274,7 @@ class WebhookIngress:
         if scheme is None:
             return _refuse(route, "secret_unusable", MISCONFIGURED)
         wall_s = self._wall_s()
-        if reason := scheme.refusal(headers, body, wall_s):
+        if reason := scheme.refusal(head, body, wall_s):
             return _refuse(route, reason, UNAUTHORIZED[reason])
         text = body_text(body)
         try:

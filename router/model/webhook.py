@@ -6,12 +6,12 @@ import msgspec
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """How a sender proves itself. `secrets` are references or values; any one may match.
 
-    For scheme `hmac-sha256`: `header`, `prefix`, `encoding`, `template` with `{body}`,
+    For schemes `hmac-…`: `header`, `prefix`, `encoding`, `template` with `{body}`,
     `{timestamp}` and `{id}`, `timestamp_header`, `id_header`.
     """
 
     scheme: str
-    """github | standard-webhooks | hmac-sha256 | none"""
+    """A name of `auth.webhooks.SCHEMES`, or none."""
     secrets: tuple[str, ...] = ()
     tolerance_s: int = 300
     header: str | None = None
@@ -20,6 +20,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     template: str = "{body}"
     timestamp_header: str | None = None
     id_header: str | None = None
+    public_url: str | None = None
+    """The webhook's URL as the sender has it, without query; for schemes that sign it."""
 
 
 class Deduplicate(msgspec.Struct, frozen=True, kw_only=True):

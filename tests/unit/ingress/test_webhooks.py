@@ -413,7 +413,8 @@ def test_a_rotated_secret_is_seen_without_a_restart():
     def refusal(secret, now_s):
         digest = hmac.digest(secret.encode(), BODY, "sha256").hex()
         headers = {"x-hub-signature-256": f"sha256={digest}"}
-        return route.scheme(now_s).refusal(headers, BODY, 0)
+        head = Head("POST", "/rotating", "", headers, None, len(BODY), "::1")
+        return route.scheme(now_s).refusal(head, BODY, 0)
 
     assert refusal("old", 0) is None
     values["ref"] = "new"
