@@ -15,10 +15,12 @@ from typing import Protocol
 
 import msgspec
 
+from router.model import limits
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Outcome
 from router.model.progress import ProgressUpdate, ShardProgress
 from router.model.record import Record
+from router.model.window import InvokeWindow
 
 # Events: facts, past tense.
 
@@ -132,7 +134,7 @@ Event = (
 class Fetch(msgspec.Struct, frozen=True):
     """Back-pressure made visible: a shard is read only when the engine has room.
 
-    Waits until there is at least one record, at most `limits.FETCH_WAIT_MS`.
+    Waits until there is at least one record, at most `wait_ms`.
     """
 
     command_id: int
@@ -140,16 +142,22 @@ class Fetch(msgspec.Struct, frozen=True):
     after: int
     records_max: int
     bytes_max: int
+    wait_ms: int = limits.FETCH_WAIT_MS
 
 
 class Invoke(msgspec.Struct, frozen=True):
-    """Run the function on this batch. `attempt` starts at 1."""
+    """Run the function on this batch. `attempt` starts at 1.
+
+    With a `window` the outcome of a success carries the window's new state. Only its final and
+    terminated-early calls have no records.
+    """
 
     command_id: int
     shard: str
     lane: int
     records: tuple[Record, ...]
     attempt: int
+    window: InvokeWindow | None = None
 
 
 class SaveProgress(msgspec.Struct, frozen=True):

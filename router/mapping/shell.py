@@ -86,7 +86,7 @@ class Source(Protocol):
     """Where records come from."""
 
     async def fetch(
-        self, shard: str, after: int, records_max: int, bytes_max: int
+        self, shard: str, after: int, records_max: int, bytes_max: int, wait_ms: int
     ) -> tuple[Sequence[Record], int]:
         """Records after a position, and how far was read; empty when a wait ran out."""
 
@@ -101,12 +101,10 @@ class Runner(Protocol):
 class SourceFormat(Protocol):
     """What a kind of source needs said in its own words."""
 
-    def build_event(self, shard: str, records: Sequence[Record]) -> bytes:
-        """The event JSON of a batch."""
+    def build_event(self, spec: MappingSpec, command: e.Invoke) -> bytes:
+        """The event JSON of a batch, or of a window's own call."""
 
-    def interpret(
-        self, spec: MappingSpec, shard: str, records: Sequence[Record], reply: InvokeReply
-    ) -> Outcome:
+    def interpret(self, spec: MappingSpec, command: e.Invoke, reply: InvokeReply) -> Outcome:
         """What a reply means."""
 
     def failure_record(
@@ -332,7 +330,11 @@ class Shell:
     async def _fetch(self, command: e.Fetch) -> e.Event:
         try:
             records, read_to = await self._source.fetch(
-                command.shard, command.after, command.records_max, command.bytes_max
+                command.shard,
+                command.after,
+                command.records_max,
+                command.bytes_max,
+                command.wait_ms,
             )
         except RouterError as error:
             self._log.warning("fetch_failed", shard=command.shard, error=str(error))
@@ -351,7 +353,7 @@ class Shell:
         error_text: str | None = None
         try:
             reply = await self._run(command, request_id)
-            outcome = self._format.interpret(self._spec, command.shard, command.records, reply)
+            outcome = self._format.interpret(self._spec, command, reply)
             error_text = reply.error_type
         except NotInvoked as error:
             outcome = NotRun(error.reason)
@@ -365,7 +367,7 @@ class Shell:
 
     async def _run(self, command: e.Invoke, request_id: str) -> InvokeReply:
         function = self._resolve()
-        payload = self._format.build_event(command.shard, command.records)
+        payload = self._format.build_event(self._spec, command)
         self._numbers.iterator_age.set(
             max(0, self._clock.wall_ms() - command.records[-1].arrival_ms) / 1000
         )

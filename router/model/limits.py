@@ -22,6 +22,15 @@ WINDOW_S_MAX = 300
 PARALLELIZATION_FACTOR_MAX = 10
 """Most lanes of one shard (Lambda quota)."""
 
+TUMBLING_WINDOW_S_MAX = 900
+"""Longest tumbling window in seconds (Lambda quota)."""
+
+WINDOW_STATE_BYTES_MAX = MIB
+"""A tumbling window whose state's JSON is larger ends early (Lambda quota)."""
+
+WINDOW_GRACE_MS = 1_000
+"""How long after a window's end its last records may still become readable."""
+
 RETRIES_MAX = 10_000
 """Largest MaximumRetryAttempts (Lambda quota)."""
 
@@ -45,6 +54,9 @@ FETCH_BYTES_MAX = 8 * MIB
 
 FETCH_WAIT_MS = 20_000
 """A Fetch with nothing to read is answered empty after this time."""
+
+WINDOW_FETCH_WAIT_MS_MIN = 1_000
+"""The shortest such wait where the end of a tumbling window shortens it."""
 
 BACKOFF_MS_MIN = 500
 """First wait after a failed attempt (`event-source-mappings.md` 3.4)."""

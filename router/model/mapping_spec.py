@@ -31,5 +31,6 @@ class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
     starting_position: str = "TRIM_HORIZON"
     starting_timestamp_ms: int | None = None
     event_bytes_max: int = limits.EVENT_BYTES_MAX
+    state_bytes_max: int = limits.WINDOW_STATE_BYTES_MAX
     backoff_ms_max: int = limits.BACKOFF_MS_MAX
     """Ceiling of the wait between attempts."""

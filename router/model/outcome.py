@@ -4,24 +4,32 @@ import msgspec
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag=True):
-    """The whole batch is finished."""
+    """The whole batch is finished. `state` is the window's new one, None without a window."""
+
+    state: bytes | None = None
 
 
 class PartlySucceeded(msgspec.Struct, frozen=True, tag=True):
-    """The handler reported failures; `failed` holds the indexes in the batch, ascending."""
+    """The handler reported failures; `failed` holds the indexes in the batch, ascending.
+
+    `state` is the window's new one, None without a window.
+    """
 
     failed: tuple[int, ...]
+    state: bytes | None = None
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The function ran and failed.
 
     `is_invalid_response` marks a reply that the partial-response rules refuse: it is retried
-    but never bisected, and the on-failure record says `functionError: null`.
+    but never bisected, and the on-failure record says `functionError: null`. `reason` is for
+    people, where the function itself said nothing of an error.
     """
 
     error_type: str
     is_invalid_response: bool = False
+    reason: str = ""
 
 
 class NotRun(msgspec.Struct, frozen=True, tag=True):

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from router.model.window import Window
+
 
 class LaneHead(msgspec.Struct, frozen=True):
     """The batch at the head of a lane that has failed at least once.
@@ -20,11 +22,16 @@ class LaneHead(msgspec.Struct, frozen=True):
 
 
 class LaneProgress(msgspec.Struct, frozen=True):
-    """Everything of this lane at or below `position` is finished."""
+    """Everything of this lane at or below `position` is finished.
+
+    `window` is the lane's last tumbling window, its state made by exactly the records up to
+    `position`. Windows run on one lane per shard, so only lane 0 ever has one.
+    """
 
     lane: int
     position: int
     head: LaneHead | None = None
+    window: Window | None = None
 
 
 class ShardProgress(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import orjson
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, Outcome, PartlySucceeded, Succeeded
 from router.model.record import Record
+from router.outcomes.window_state import MISSING_STATE, STATE_TOO_LARGE, state_of
 
 INVALID_RESPONSE = Failed("InvalidBatchResponse", is_invalid_response=True)
 """The function answered, but with something the partial-response rules refuse (P11, P12)."""
@@ -31,22 +32,31 @@ def interpret(
     spec: MappingSpec,
     records: Sequence[Record],
     identifiers: Identifiers = sequence_number,
+    *,
+    state_bytes_max: int | None = None,
 ) -> Outcome:
     """What became of a batch whose invocation ran.
 
-    `error_type` is that of a function error. Without `ReportBatchItemFailures` the reply is not
-    even looked at (P31).
+    `error_type` is that of a function error. Without `ReportBatchItemFailures` and without a
+    window the reply is not even looked at (P31). `state_bytes_max` is the largest state that the
+    event of a window can carry, None without a window; a window's reply must have a state (P30).
     """
     if error_type is not None:
         return Failed(error_type)
+    state: bytes | None = None
+    if state_bytes_max is not None:
+        if (state := state_of(reply_payload)) is None:
+            return MISSING_STATE
+        if len(state) > state_bytes_max:
+            return STATE_TOO_LARGE
     if not spec.is_reporting_failures or reply_payload in SUCCESS_REPLIES:
-        return Succeeded()
+        return Succeeded(state)
     try:
         reply = _parse(reply_payload)
         failures = _reported_failures(reply)
         if not failures:
-            return Succeeded()
-        return PartlySucceeded(_failed_indexes(failures, records, identifiers))
+            return Succeeded(state)
+        return PartlySucceeded(_failed_indexes(failures, records, identifiers), state)
     except _InvalidResponseError:
         return INVALID_RESPONSE
 

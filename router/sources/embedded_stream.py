@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-from router.model.limits import FETCH_WAIT_MS
 from router.model.record import Record
 from router.store.base import StreamStore
 
@@ -11,13 +10,12 @@ from router.store.base import StreamStore
 class EmbeddedStreamSource:
     """One stream. Holds no position: the engine remembers, the store keeps."""
 
-    def __init__(self, streams: StreamStore, stream: str, wait_ms: int = FETCH_WAIT_MS) -> None:
+    def __init__(self, streams: StreamStore, stream: str) -> None:
         self._streams = streams
         self._stream = stream
-        self._wait_s = wait_ms / 1000
 
     async def fetch(
-        self, shard: str, after: int, records_max: int, bytes_max: int
+        self, shard: str, after: int, records_max: int, bytes_max: int, wait_ms: int
     ) -> tuple[Sequence[Record], int]:
         """Records after a position and how far was read; waits while there are none.
 
@@ -28,7 +26,7 @@ class EmbeddedStreamSource:
         unsubscribe = self._streams.subscribe(self._stream, shard, arrived.wake)
         try:
             found = await self._streams.read(self._stream, shard, after, records_max, bytes_max)
-            if found[0] or not await arrived.within(self._wait_s):
+            if found[0] or not await arrived.within(wait_ms / 1000):
                 return found
             return await self._streams.read(self._stream, shard, after, records_max, bytes_max)
         finally:

@@ -96,8 +96,8 @@ def record_size_bytes(fragment: bytes) -> int:
     return RECORD_FRAME_BYTES + len(fragment)
 
 
-def build_event(records: Iterable[Record], shard: str) -> bytes:
-    """The event JSON of a batch of one shard."""
+def build_event(records: Iterable[Record], shard: str, tail: bytes = EVENT_TAIL) -> bytes:
+    """The event JSON of a batch of one shard; `tail` begins where the records end."""
     head = b'{"eventID":"%b:' % shard.encode()
     return b"%b%b%b" % (
         EVENT_HEAD,
@@ -108,5 +108,5 @@ def build_event(records: Iterable[Record], shard: str) -> bytes:
                 for record in records
             ]
         ),
-        EVENT_TAIL,
+        tail,
     )

@@ -1,33 +1,39 @@
 """How a webhook stream's batches look to a function, and what replies to them mean."""
 
-from collections.abc import Sequence
-
-from router.mapping.engine import Discard
+from router.mapping.engine import Discard, Invoke
 from router.model.function import InvokeReply
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Outcome
-from router.model.record import Record
+from router.model.window import window_frame_bytes
 from router.outcomes.failure_record import failure_record
 from router.outcomes.interpret import interpret
 from router.sources.webhook_event import build_event
+from router.sources.window_event import window_tail
 
 
 class WebhookFormat:
     """Events, replies and on-failure records of webhook streams (`design.md` 5, 7a)."""
 
-    def build_event(self, shard: str, records: Sequence[Record]) -> bytes:
-        """`{"Records": […]}`."""
-        return build_event(records, shard)
+    def build_event(self, spec: MappingSpec, command: Invoke) -> bytes:
+        """`{"Records": […]}`, with a window's members behind them where there is one."""
+        if command.window is None:
+            return build_event(command.records, command.shard)
+        tail = window_tail(command.window, command.shard, spec.source_arn)
+        return build_event(command.records, command.shard, tail)
 
-    def interpret(
-        self,
-        spec: MappingSpec,
-        shard: str,  # noqa: ARG002  other sources name positions per shard
-        records: Sequence[Record],
-        reply: InvokeReply,
-    ) -> Outcome:
+    def interpret(self, spec: MappingSpec, command: Invoke, reply: InvokeReply) -> Outcome:
         """What a reply means; `itemIdentifier` is the sequence number."""
-        return interpret(reply.payload, reply.error_type, spec, records)
+        state_bytes_max = None
+        if command.window is not None:
+            frame_bytes = window_frame_bytes(command.shard, spec.source_arn)
+            state_bytes_max = spec.event_bytes_max - frame_bytes
+        return interpret(
+            reply.payload,
+            reply.error_type,
+            spec,
+            command.records,
+            state_bytes_max=state_bytes_max,
+        )
 
     def failure_record(
         self, spec: MappingSpec, command: Discard, *, request_id: str, wall_ms: int

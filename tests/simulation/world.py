@@ -429,7 +429,7 @@ class World:
             self._feed(e.RecordsFetched(command.command_id, records, read_to, is_end))
             return
         self._waiting[command.shard] = (command, self.now_ms)
-        self._later(limits.FETCH_WAIT_MS, lambda: self._fetch_waited(command))
+        self._later(command.wait_ms, lambda: self._fetch_waited(command))
 
     def _fetch_waited(self, command: e.Fetch) -> None:
         waiting = self._waiting.get(command.shard)

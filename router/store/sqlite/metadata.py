@@ -102,6 +102,7 @@ class SqliteMetadata:
     def _drop_progress(self, db: sqlite3.Connection, mapping: str) -> None:
         db.execute("DELETE FROM progress WHERE mapping = ?", (mapping,))
         db.execute("DELETE FROM lanes WHERE mapping = ?", (mapping,))
+        db.execute("DELETE FROM windows WHERE mapping = ?", (mapping,))
         self._progress.forget_factors()
 
     def _applied(self, requests: Sequence[tuple[Change, ...]], _results: object) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from router.model.progress import LaneHead, LaneProgress, ProgressUpdate, ShardProgress
+from router.model.window import Window
 from router.store.base import EnqueuedMessage, OutboxRow
 from router.store.sqlite import outbox, queues
 from router.store.sqlite.queues import SqliteQueues
@@ -28,9 +29,17 @@ INSERT INTO lanes (mapping, shard, lane, position, head) VALUES (:row)
 ON CONFLICT DO UPDATE SET position = max(position, excluded.position), head = excluded.head
 """
 
+# A window and the position its state was made at are one: an older pair never follows.
+_SAVE_WINDOW = """
+INSERT INTO windows (mapping, shard, position, start_ms, end_ms, state) VALUES (:row)
+ON CONFLICT DO UPDATE SET position = excluded.position,
+start_ms = excluded.start_ms, end_ms = excluded.end_ms, state = excluded.state
+WHERE excluded.position >= position
+"""
+
 _FIND_FACTOR = "SELECT factor FROM progress WHERE mapping = ? AND shard = ?"
 
-# Lanes of another lane map say nothing about the lanes of this one.
+# Lanes of another lane map say nothing about the lanes of this one; the last window still counts.
 _DROP_OLD_LANES = "DELETE FROM lanes WHERE mapping = ? AND shard = ?"
 
 STEP_BYTES = 400
@@ -68,7 +77,7 @@ class SqliteProgress:
 
     async def save(self, mapping: str, update: ProgressUpdate) -> None:
         """See `ProgressStore.save`."""
-        await self._writer.submit(self._save_kind, _Step(mapping, update), STEP_BYTES)
+        await self._writer.submit(self._save_kind, _Step(mapping, update), _size_bytes(update))
 
     async def discard(
         self,
@@ -78,7 +87,7 @@ class SqliteProgress:
         message: EnqueuedMessage | None,
     ) -> None:
         """See `ProgressStore.discard` (D7)."""
-        size_bytes = STEP_BYTES
+        size_bytes = _size_bytes(update)
         size_bytes += len(outbox.body) if outbox is not None else 0
         size_bytes += len(message.body) if message is not None else 0
         step = _Step(mapping, update, outbox, message, self._wall_ms())
@@ -120,6 +129,9 @@ class SqliteProgress:
             head = None if lane.head is None else _encode_head(lane.head)
             before, _ = lanes.get((*shard, lane.lane), (0, None))
             lanes[(*shard, lane.lane)] = (max(lane.position, before), head)
+            if (window := lane.window) is not None:
+                row = (*shard, lane.position, window.start_ms, window.end_ms, window.state)
+                insert_rows(db, _SAVE_WINDOW, [row])
         _write(db, shards, self._factors, lanes)
         return [None] * len(steps)
 
@@ -129,6 +141,12 @@ class SqliteProgress:
             outbox.insert(db, step.outbox, step.now_ms)
         if step.message is not None:
             queues.enqueue(db, step.message, step.now_ms)
+
+
+def _size_bytes(update: ProgressUpdate) -> int:
+    """What a step takes while it waits."""
+    window = update.lane.window
+    return STEP_BYTES if window is None else STEP_BYTES + len(window.state or b"")
 
 
 def _find_factor(db: sqlite3.Connection, shard: tuple[str, str]) -> int | None:
@@ -164,9 +182,23 @@ def _load(db: sqlite3.Connection, mapping: str) -> dict[str, ShardProgress]:
     ):
         progress = LaneProgress(lane, position, None if head is None else _decode_head(head))
         lanes.setdefault(shard, []).append(progress)
+    for shard, position, start_ms, end_ms, state in db.execute(
+        "SELECT shard, position, start_ms, end_ms, state FROM windows WHERE mapping = ?",
+        (mapping,),
+    ):
+        window = Window(start_ms, end_ms, state)
+        lanes[shard] = _with_window(lanes.get(shard, []), position, window)
     return {
         shard: ShardProgress(position, factor, tuple(lanes.get(shard, ())))
         for shard, position, factor in db.execute(
             "SELECT shard, position, factor FROM progress WHERE mapping = ?", (mapping,)
         )
     }
+
+
+def _with_window(lanes: list[LaneProgress], position: int, window: Window) -> list[LaneProgress]:
+    """The first lane is the one that has it, also where a new lane map has not stored it yet."""
+    first = lanes[0] if lanes and lanes[0].lane == 0 else None
+    if first is None:
+        return [LaneProgress(0, position, window=window), *lanes]
+    return [msgspec.structs.replace(first, window=window), *lanes[1:]]

@@ -77,7 +77,7 @@ class World:
         if self.failure is not None:
             raise self.failure
 
-    async def fetch(self, shard, after, records_max, bytes_max):
+    async def fetch(self, shard, after, records_max, bytes_max, wait_ms):
         await self._act()
         return [RECORD], 1
 
@@ -86,10 +86,10 @@ class World:
         await self._act()
         return InvokeReply(payload=b"null")
 
-    def build_event(self, shard, records):
+    def build_event(self, spec, command):
         return b"{}"
 
-    def interpret(self, spec, shard, records, reply):
+    def interpret(self, spec, command, reply):
         return Succeeded()
 
     def failure_record(self, spec, command, *, request_id, wall_ms):

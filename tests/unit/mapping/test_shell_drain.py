@@ -18,7 +18,7 @@ class Source:
     def __init__(self):
         self.fetches = 0
 
-    async def fetch(self, shard, after, records_max, bytes_max):
+    async def fetch(self, shard, after, records_max, bytes_max, wait_ms):
         self.fetches += 1
         await asyncio.Event().wait()
 

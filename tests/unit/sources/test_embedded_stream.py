@@ -66,14 +66,14 @@ async def test_what_is_there_comes_at_once_in_one_read(store):
     await append(store, "a")
     reads = Reads(store.streams)
     source = EmbeddedStreamSource(reads, STREAM)
-    assert ids(await source.fetch("s", 0, 10, 1000)) == (["a"], 1)
+    assert ids(await source.fetch("s", 0, 10, 1000, 30_000)) == (["a"], 1)
     assert (reads.count, reads.open) == (1, 0)
 
 
 async def test_a_record_that_comes_ends_the_wait(store):
     reads = Reads(store.streams)
-    source = EmbeddedStreamSource(reads, STREAM, wait_ms=30_000)
-    fetch = asyncio.create_task(source.fetch("s", 0, 10, 1000))
+    source = EmbeddedStreamSource(reads, STREAM)
+    fetch = asyncio.create_task(source.fetch("s", 0, 10, 1000, 30_000))
     while not reads.count:
         await asyncio.sleep(0)
     await asyncio.sleep(0.02)
@@ -85,23 +85,23 @@ async def test_a_record_that_comes_ends_the_wait(store):
 async def test_a_record_that_comes_between_the_read_and_the_wait_is_not_missed(store):
     reads = Reads(store.streams)
     reads.meanwhile = append(store, "a")
-    source = EmbeddedStreamSource(reads, STREAM, wait_ms=30_000)
-    assert ids(await source.fetch("s", 0, 10, 1000)) == (["a"], 1)
+    source = EmbeddedStreamSource(reads, STREAM)
+    assert ids(await source.fetch("s", 0, 10, 1000, 30_000)) == (["a"], 1)
 
 
 async def test_an_empty_answer_when_the_time_runs_out(store):
     await append(store, "a")
     reads = Reads(store.streams)
-    source = EmbeddedStreamSource(reads, STREAM, wait_ms=30)
+    source = EmbeddedStreamSource(reads, STREAM)
     started = time.monotonic()
-    assert ids(await source.fetch("s", 1, 10, 1000)) == ([], 1)
+    assert ids(await source.fetch("s", 1, 10, 1000, 30)) == ([], 1)
     assert time.monotonic() - started >= 0.025
     assert reads.open == 0
 
 
 async def test_a_wait_that_is_cancelled_leaves_nothing_behind(store):
     reads = Reads(store.streams)
-    fetch = asyncio.create_task(EmbeddedStreamSource(reads, STREAM).fetch("s", 0, 10, 1000))
+    fetch = asyncio.create_task(EmbeddedStreamSource(reads, STREAM).fetch("s", 0, 10, 1000, 30_000))
     await asyncio.sleep(0.02)
     fetch.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from router.config import StoreSettings
 from router.model.progress import LaneHead, LaneProgress, ProgressUpdate
+from router.model.window import Window
 from router.store.base import NewMessage, NewRecord, Store
 from router.store.sqlite import SqliteStore
 
@@ -76,12 +77,13 @@ def update(
     lane: int = 0,
     lane_position: int | None = None,
     head: LaneHead | None = None,
+    window: Window | None = None,
 ) -> ProgressUpdate:
     return ProgressUpdate(
         shard=shard,
         position=position,
         factor=factor,
-        lane=LaneProgress(lane, position if lane_position is None else lane_position, head),
+        lane=LaneProgress(lane, position if lane_position is None else lane_position, head, window),
     )
 
 

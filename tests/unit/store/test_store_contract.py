@@ -6,6 +6,7 @@ import pytest
 
 from router.model.errors import StoreError
 from router.model.progress import LaneHead, LaneProgress, ShardProgress
+from router.model.window import Window
 from router.store.base import (
     Delete,
     DropProgress,
@@ -73,7 +74,7 @@ async def test_closing_finishes_what_waits(backend):
 
 async def test_describe_tells_where_and_how(store):
     facts = store.describe()
-    assert facts["schema_version"] == "1"
+    assert int(facts["schema_version"]) >= 1
     assert facts["synchronous"] == "full"
     assert int(facts["used_bytes"]) > 0
 
@@ -213,6 +214,50 @@ async def test_steps_that_share_a_commit_mean_what_they_mean_one_by_one(store):
     assert (await store.progress.load("together"))["0"] == ShardProgress(
         11, 4, (LaneProgress(2, 11),)
     )
+
+
+async def test_a_window_is_stored_with_its_position_also_in_a_discard_and_in_one_commit(store):
+    """The state and the records in it are one (`design.md` 7a)."""
+    await store.progress.start("m", {"0": 0, "1": 0})
+    open_ = Window(60_000, 120_000, b'{"sum":3}')
+    await store.progress.save("m", update(3, window=open_))
+    assert (await store.progress.load("m"))["0"].lanes == (LaneProgress(0, 3, None, open_),)
+    grown = Window(60_000, 120_000, b'{"sum":4}')
+    await store.progress.discard("m", update(4, window=grown), None, None)
+    assert (await store.progress.load("m"))["0"].lanes == (LaneProgress(0, 4, None, grown),)
+    closed = Window(60_000, 120_000, None)
+    await asyncio.gather(
+        store.progress.save("m", update(5, window=Window(60_000, 120_000, b'{"sum":5}'))),
+        store.progress.save("m", update(5, window=closed)),
+        store.progress.save("m", update(1, shard="1")),
+    )
+    loaded = await store.progress.load("m")
+    assert loaded["0"].lanes == (LaneProgress(0, 5, None, closed),)
+    assert loaded["1"].lanes == (LaneProgress(0, 1),)
+
+
+async def test_an_older_window_never_follows_a_newer_one(store):
+    """A step of a life before a restart may come late: state and position stay one."""
+    await store.progress.start("m", {"0": 0})
+    newer = Window(0, 60_000, b'{"sum":9}')
+    await store.progress.save("m", update(9, window=newer))
+    await store.progress.save("m", update(7, window=Window(0, 60_000, b'{"sum":7}')))
+    assert (await store.progress.load("m"))["0"].lanes == (LaneProgress(0, 9, None, newer),)
+
+
+async def test_the_last_window_outlives_its_lane_map(store):
+    """No window begins before the end of the last one, whatever the factor was between."""
+    await store.progress.start("m", {"0": 0})
+    closed = Window(0, 60_000, None)
+    await store.progress.save("m", update(5, window=closed))
+    await store.progress.save("m", update(6, factor=4, lane=3))
+    assert (await store.progress.load("m"))["0"].lanes == (
+        LaneProgress(0, 5, window=closed),
+        LaneProgress(3, 6),
+    )
+    await store.metadata.apply([DropProgress("m")])
+    await store.progress.start("m", {"0": 0})
+    assert await store.progress.load("m") == {"0": ShardProgress(0)}
 
 
 async def test_d1_a_step_of_a_life_that_is_over_moves_nobody(store, backend):
