@@ -3,7 +3,7 @@
 Steps 3 and 5 to 7 of `event-source-mappings.md` 3.5.
 """
 
-from router.mapping import batching, retry
+from router.mapping import batching, retry, window_calls
 from router.mapping.bisect import halving_point
 from router.mapping.lanes import Doom, Lane, Phase
 from router.model.mapping_spec import MappingSpec
@@ -28,7 +28,9 @@ def prepare(lane: Lane, spec: MappingSpec, wall_ms: int) -> bool:
         # The attempt that found the expiry counts, as on AWS (P10).
         lane.doom(Doom(expired, AGE_EXCEEDED, lane.attempts + 1))
         return False
-    if len(fresh) == 1 and batching.is_oversized(fresh[0], spec):
+    if len(fresh) == 1 and batching.is_oversized(
+        fresh[0], spec, lane.frame_bytes(lane.bounds, spec)
+    ):
         lane.doom(Doom(fresh, SIZE_EXCEEDED, lane.attempts + 1))
         return False
     return True
@@ -48,6 +50,8 @@ def conclude(
         return ()
     lane.misses = 0
     lane.phase = Phase.SAVING
+    if isinstance(verdict, retry.Finish | retry.Cut) and lane.bounds is not None:
+        window_calls.move_state(lane, lane.bounds, outcome)
     if isinstance(verdict, retry.Finish):
         lane.finish(len(batch))
         return batch

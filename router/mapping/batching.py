@@ -6,34 +6,49 @@ from router.model.mapping_spec import MappingSpec
 from router.model.record import Record
 
 ENVELOPE_BYTES = len(b'{"Records":[]}')
-"""What the event JSON takes besides its records, whose `size_bytes` include their commas."""
+"""What the event JSON takes besides its records, whose `size_bytes` include their commas.
+
+That of a tumbling window takes more: its functions' `frame_bytes`."""
 
 
-def is_oversized(record: Record, spec: MappingSpec) -> bool:
+def is_oversized(record: Record, spec: MappingSpec, frame_bytes: int = ENVELOPE_BYTES) -> bool:
     """No event can carry this record, not even alone."""
-    return ENVELOPE_BYTES + record.size_bytes > spec.event_bytes_max
+    return frame_bytes + record.size_bytes > spec.event_bytes_max
 
 
-def is_full(records: int, size_bytes: int, spec: MappingSpec) -> bool:
+def is_full(
+    records: int, size_bytes: int, spec: MappingSpec, frame_bytes: int = ENVELOPE_BYTES
+) -> bool:
     """Records that wait, with their bytes, close a batch without waiting for the window.
 
     Exactly the largest event counts as full: nothing fits beside it any more.
     """
-    return records >= spec.batch_size or ENVELOPE_BYTES + size_bytes >= spec.event_bytes_max
+    return records >= spec.batch_size or frame_bytes + size_bytes >= spec.event_bytes_max
 
 
-def take_batch(queue: deque[Record], spec: MappingSpec, end: int | None) -> tuple[Record, ...]:
+def take_batch(
+    queue: deque[Record],
+    spec: MappingSpec,
+    end: int | None,
+    frame_bytes: int = ENVELOPE_BYTES,
+    until_ms: int | None = None,
+) -> tuple[Record, ...]:
     """Take the next batch off the front of a non-empty queue, in order.
 
-    Nothing past position `end`. A record that is oversized comes alone, so that whoever invokes
-    can give it up; one that only does not fit any more opens the next batch.
+    Nothing past position `end`, nothing from the first record on that arrived at `until_ms` or
+    later: a batch is of one window. A record that is oversized comes alone, so that whoever
+    invokes can give it up; one that only does not fit any more opens the next batch.
     """
     batch: list[Record] = []
-    room_bytes = spec.event_bytes_max - ENVELOPE_BYTES
+    room_bytes = spec.event_bytes_max - frame_bytes
     while queue and len(batch) < spec.batch_size:
         record = queue[0]
         room_bytes -= record.size_bytes
-        if batch and (room_bytes < 0 or (end is not None and record.position > end)):
+        if batch and (
+            room_bytes < 0
+            or (end is not None and record.position > end)
+            or (until_ms is not None and record.arrival_ms >= until_ms)
+        ):
             break
         batch.append(queue.popleft())
     return tuple(batch)

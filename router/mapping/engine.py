@@ -49,6 +49,9 @@ class RecordsFetched(msgspec.Struct, frozen=True):
     read_to: int
     is_end: bool = False
     """The shard is closed and this was its last record."""
+    last_arrival_ms: int | None = None
+    """Arrival of the last record read where filters left that one out, so that a tumbling window
+    ends by the time of the stream, whatever passes."""
 
 
 class FetchFailed(msgspec.Struct, frozen=True):

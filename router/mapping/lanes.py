@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from router.mapping import batching
+from router.mapping import batching, windows
 from router.mapping.bisect import with_parts
 from router.mapping.timers import Timer
 from router.model.mapping_spec import MappingSpec
@@ -70,23 +70,32 @@ class Lane:
         "attempt_from_ms",
         "attempts",
         "batch",
+        "bounds",
+        "call",
+        "call_failures",
         "doomed",
         "ends",
         "first_failure_wall_ms",
         "index",
         "is_open",
+        "is_sole",
         "misses",
         "phase",
         "position",
         "queue",
         "queue_bytes",
+        "shard",
         "store_from_ms",
         "timer",
+        "window",
         "window_start_ms",
     )
 
-    def __init__(self, shard: str, progress: LaneProgress) -> None:
+    def __init__(self, shard: str, progress: LaneProgress, *, is_sole: bool = True) -> None:
+        self.shard = shard
         self.index = progress.lane
+        self.is_sole = is_sole
+        """The only lane of its shard: the only kind that has tumbling windows."""
         self.position = progress.position
         """Everything of this lane at or below it is finished."""
         self.queue: deque[Record] = deque()
@@ -107,6 +116,15 @@ class Lane:
         self.attempt_from_ms = 0
         self.store_from_ms = 0
         self.window_start_ms: int | None = None
+        """Of the batching window, monotonic."""
+        self.window = progress.window
+        """The last tumbling window, with the state after everything up to `position`."""
+        self.bounds: windows.Bounds | None = None
+        """Of the batch's tumbling window; None: it is an ordinary batch."""
+        self.call: windows.WindowCall | None = None
+        """A call of the window itself takes the place of the next batch."""
+        self.call_failures = 0
+        """Failed attempts of it; they count against nothing."""
         self.timer: Timer[Place] = Timer((shard, progress.lane))
         if (head := progress.head) is not None:
             self._recover(head)
@@ -139,7 +157,7 @@ class Lane:
     def progress(self) -> LaneProgress:
         """What to store: as if what is being given up were stored already."""
         position = self.position if self.doomed is None else self.doomed.records[-1].position
-        return LaneProgress(self.index, position, self._head(position))
+        return LaneProgress(self.index, position, self._head(position), self.window)
 
     def take_in(self, record: Record, now_ms: int, window_ms: int) -> None:
         """Queue a record that was just read."""
@@ -167,9 +185,36 @@ class Lane:
 
     def take_batch(self, spec: MappingSpec, end: int | None = None) -> None:
         """Make the front of the queue the batch."""
-        self.batch = batching.take_batch(self.queue, spec, end)
+        if bounds := self.front_bounds(spec):
+            frame_bytes = self.frame_bytes(bounds, spec)
+            self.batch = batching.take_batch(self.queue, spec, end, frame_bytes, bounds[1])
+        else:
+            self.batch = batching.take_batch(self.queue, spec, end)
+        self.bounds = bounds
         self.queue_bytes -= sum(record.size_bytes for record in self.batch)
         self.phase = Phase.READY
+
+    def is_full(self, spec: MappingSpec) -> bool:
+        """The queue makes a batch that cannot grow, so there is nothing to wait for."""
+        bounds = self.front_bounds(spec)
+        if bounds is None:
+            return batching.is_full(len(self.queue), self.queue_bytes, spec)
+        frame_bytes = self.frame_bytes(bounds, spec)
+        return self.queue[-1].arrival_ms >= bounds[1] or batching.is_full(
+            len(self.queue), self.queue_bytes, spec, frame_bytes
+        )
+
+    def front_bounds(self, spec: MappingSpec) -> windows.Bounds | None:
+        """The tumbling window of the first record in the queue; None without windows."""
+        if not spec.tumbling_window_ms or not self.is_sole:
+            return None
+        return windows.bounds_of(self.queue[0].arrival_ms, self.window, spec.tumbling_window_ms)
+
+    def frame_bytes(self, bounds: windows.Bounds | None, spec: MappingSpec) -> int:
+        """What the event of a batch in that window takes besides its records (D11)."""
+        if bounds is None:
+            return batching.ENVELOPE_BYTES
+        return windows.frame_bytes(bounds, self.window, self.shard, spec.source_arn)
 
     def window_end_ms(self, window_ms: int, now_ms: int) -> int:
         """When the batch is closed, however small."""

@@ -42,6 +42,10 @@ class Shard:
         self.is_ended = False
         """The source has nothing after `read_to` and never will."""
         self.is_fetching = False
+        self.quiet_wall_ms: int | None = None
+        """When the source last said that it has nothing more; None since it had something."""
+        self.last_arrival_ms: int | None = None
+        """Arrival of the last record read, also of one that the mapping's filters left out."""
         self.is_paused = False
         """Not read at the moment, so that waiting for a window cannot fill a batch."""
         self.misses = 0
@@ -53,6 +57,15 @@ class Shard:
     def is_idle(self) -> bool:
         """Nothing that was read is unfinished or on its way to the store."""
         return not self.held_records and all(lane.is_idle for lane in self.lanes)
+
+    def is_past(self, end_ms: int) -> bool:
+        """No record of a window that ends then is still to be read, as far as can be known."""
+        if self.is_ended:
+            return True
+        if self.last_arrival_ms is not None and self.last_arrival_ms >= end_ms:
+            return True
+        over_ms = end_ms + limits.WINDOW_GRACE_MS
+        return self.quiet_wall_ms is not None and self.quiet_wall_ms >= over_ms
 
     def room(self, run_ahead: RunAhead) -> tuple[int, int]:
         """Records and bytes the next fetch may bring; (0, 0) when that is not worth a fetch.
@@ -76,9 +89,22 @@ class Shard:
         return not self.is_ended and not (is_switching and self.read_to >= self.horizon)
 
     def remap(self, factor: int) -> None:
-        """Take another lane map. Only when settled: the shard's position then says everything."""
+        """Take another lane map. Only when settled: the shard's position then says everything.
+
+        The last tumbling window is kept: the next one, if there ever is one, comes after it.
+        """
+        window = self.lanes[0].window
+        if window is not None and window.is_open:
+            raise EngineError(f"{self.name}: a new lane map while a window is open")
         self.factor = factor
-        self.lanes = [Lane(self.name, LaneProgress(index, self.read_to)) for index in range(factor)]
+        self.lanes = [
+            Lane(
+                self.name,
+                LaneProgress(index, self.read_to, None, window if index == 0 else None),
+                is_sole=factor == 1,
+            )
+            for index in range(factor)
+        ]
 
     def take_in(
         self, records: tuple[Record, ...], read_to: int, now_ms: int, window_ms: int
@@ -138,5 +164,6 @@ def _recover_lanes(shard: str, progress: ShardProgress) -> list[Lane]:
     for index in range(progress.factor):
         found = stored.get(index, LaneProgress(index, progress.position))
         position = max(found.position, progress.position)
-        lanes.append(Lane(shard, LaneProgress(index, position, found.head)))
+        lane = LaneProgress(index, position, found.head, found.window)
+        lanes.append(Lane(shard, lane, is_sole=progress.factor == 1))
     return lanes

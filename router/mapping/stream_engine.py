@@ -14,11 +14,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from router.mapping import batching, engine, retry
+from router.mapping import engine, retry, window_calls
 from router.mapping.attempts import conclude, prepare
 from router.mapping.lanes import Lane, Phase, Place
 from router.mapping.shard import RunAhead, Shard
 from router.mapping.timers import Timers
+from router.model import limits
 from router.model.errors import EngineError
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Outcome
@@ -46,6 +47,7 @@ class StreamEngine:
 
     def __init__(self, spec: MappingSpec, run_ahead: RunAhead | None = None) -> None:
         self._spec = spec
+        self._factor = _factor_of(spec)
         self._run_ahead = run_ahead or RunAhead()
         self._shards: dict[str, Shard] = {}
         self._finished: dict[str, int] = {}
@@ -85,7 +87,7 @@ class StreamEngine:
             case engine.ShardOpened():
                 self._shard_opened(event)
             case engine.SettingsChanged(spec):
-                self._spec = spec
+                self._spec, self._factor = spec, _factor_of(spec)
                 self._work_everywhere()
             case engine.DrainRequested():
                 self._is_draining = True
@@ -132,6 +134,10 @@ class StreamEngine:
     def _records_fetched(self, event: engine.RecordsFetched) -> None:
         shard = self._close_fetch(event.command_id)
         shard.misses = 0
+        if event.records or event.read_to != shard.read_to:
+            shard.quiet_wall_ms, shard.last_arrival_ms = None, event.last_arrival_ms
+        elif not self._is_draining:  # a drain ends fetches that wait: it says nothing
+            shard.quiet_wall_ms = self._wall_ms
         shard.take_in(event.records, event.read_to, self._now_ms, self._spec.window_ms)
         if event.is_end:
             shard.end()
@@ -147,6 +153,10 @@ class StreamEngine:
     def _invocation_finished(self, command_id: int, outcome: Outcome) -> None:
         step = self._close(command_id, engine.Invoke)
         shard, lane = step.shard, step.lane
+        if lane.call is not None:
+            window_calls.conclude(lane, outcome, self._spec, self._now_ms)
+            self._work(shard, (lane,))
+            return
         finished = conclude(lane, outcome, self._spec, shard.name, self._now_ms, self._wall_ms)
         shard.release(finished)
         self._work(shard, (lane,))
@@ -187,7 +197,8 @@ class StreamEngine:
     def _settle(self, shard: Shard) -> Iterable[Lane]:
         """A shard with nothing unfinished: store how far it is read, take a new lane map, end.
 
-        Returns lanes that have something to do because of it.
+        An open window comes first: its lane knows when it is over. Returns lanes that have
+        something to do because of it.
         """
         if self._is_draining:
             return ()
@@ -195,10 +206,12 @@ class StreamEngine:
             # Nothing but filtered or trimmed stretches since: no batch carries this position.
             shard.lanes[0].phase = Phase.SAVING
             return shard.lanes[:1]
+        if (window := shard.lanes[0].window) is not None and window.is_open:
+            return ()
         if shard.is_ended:
             self._finish(shard)
-        elif shard.factor != self._spec.factor and not shard.can_read(self._spec.factor):
-            shard.remap(self._spec.factor)
+        elif shard.factor != self._factor and not shard.can_read(self._factor):
+            shard.remap(self._factor)
         return ()
 
     def _finish(self, shard: Shard) -> None:
@@ -215,7 +228,7 @@ class StreamEngine:
         if shard.is_fetching or self._is_draining or is_waiting_for_parents:
             return
         records_max, bytes_max = (
-            shard.room(self._run_ahead) if shard.can_read(self._spec.factor) else (0, 0)
+            shard.room(self._run_ahead) if shard.can_read(self._factor) else (0, 0)
         )
         shard.is_paused = not records_max
         is_waiting = self._now_ms < shard.fetch_from_ms
@@ -225,8 +238,11 @@ class StreamEngine:
         shard.is_fetching = True
         command_id = self._next_id()
         self._fetches[command_id] = shard
+        wait_ms = limits.FETCH_WAIT_MS
+        if self._spec.tumbling_window_ms:
+            wait_ms = window_calls.fetch_wait_ms(shard, shard.lanes[0], self._spec, self._wall_ms)
         self._commands.append(
-            engine.Fetch(command_id, shard.name, shard.read_to, records_max, bytes_max)
+            engine.Fetch(command_id, shard.name, shard.read_to, records_max, bytes_max, wait_ms)
         )
 
     def _advance(self, shard: Shard, lane: Lane) -> None:
@@ -243,13 +259,18 @@ class StreamEngine:
         self._timers.set(lane.timer, due_ms)
 
     def _gather(self, shard: Shard, lane: Lane) -> int | None:
-        """Close the lane's next batch, or say until when it may wait for more records."""
+        """Close the lane's next batch, or say until when it may wait for more records.
+
+        The end of its tumbling window, when it is due, takes the place of a batch.
+        """
         spec = self._spec
+        if lane.window is not None and (call := window_calls.due(shard, lane, spec)):
+            window_calls.begin(lane, call)
+            return None
         if lane.take_part(spec, shard.read_to) or lane.ends or not lane.queue:
             return None
         due_ms = lane.window_end_ms(spec.window_ms, self._now_ms)
-        is_closed = batching.is_full(len(lane.queue), lane.queue_bytes, spec)
-        if not is_closed and not shard.is_paused and self._now_ms < due_ms:
+        if not lane.is_full(spec) and not shard.is_paused and self._now_ms < due_ms:
             return due_ms
         lane.take_batch(spec)
         return None
@@ -258,11 +279,18 @@ class StreamEngine:
         """Hand the batch to the function, or say when that may be."""
         if self._now_ms < lane.attempt_from_ms:
             return lane.attempt_from_ms
-        if prepare(lane, self._spec, self._wall_ms):
-            lane.phase = Phase.RUNNING
+        if lane.call is not None:
+            attempt = lane.call_failures + 1
+        elif prepare(lane, self._spec, self._wall_ms):
             attempt = lane.attempts + 1
-            command = engine.Invoke(self._next_id(), shard.name, lane.index, lane.batch, attempt)
-            self._issue(command, shard, lane)
+        else:
+            return None
+        lane.phase = Phase.RUNNING
+        window = window_calls.invoke_window(lane)
+        command = engine.Invoke(
+            self._next_id(), shard.name, lane.index, lane.batch, attempt, window
+        )
+        self._issue(command, shard, lane)
         return None
 
     def _store(self, shard: Shard, lane: Lane) -> int | None:
@@ -315,3 +343,8 @@ class StreamEngine:
 
     def _backoff_ms(self, shard: Shard, lane: int, misses: int) -> int:
         return retry.backoff_ms(self._spec, shard.name, lane, misses)
+
+
+def _factor_of(spec: MappingSpec) -> int:
+    """Lanes of a shard: a tumbling window is one state after the other, so it has one."""
+    return 1 if spec.tumbling_window_ms else spec.factor

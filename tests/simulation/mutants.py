@@ -209,7 +209,7 @@ EDITS = (
     Edit(
         "envelope forgotten",
         "batching",
-        "spec.event_bytes_max - ENVELOPE_BYTES",
+        "spec.event_bytes_max - frame_bytes",
         "spec.event_bytes_max",
     ),
     Edit("full batch waits", "batching", "records >= spec.batch_size", "records > spec.batch_size"),

@@ -103,7 +103,7 @@ class SqliteMetadata:
         db.execute("DELETE FROM progress WHERE mapping = ?", (mapping,))
         db.execute("DELETE FROM lanes WHERE mapping = ?", (mapping,))
         db.execute("DELETE FROM windows WHERE mapping = ?", (mapping,))
-        self._progress.forget_factors()
+        self._progress.forget()
 
     def _applied(self, requests: Sequence[tuple[Change, ...]], _results: object) -> None:
         is_garbage = False

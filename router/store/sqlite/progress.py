@@ -69,7 +69,10 @@ class SqliteProgress:
         self._start_kind = Kind(each(_start))
         # Of the storage thread alone: the lane map of each shard that is known to be started.
         self._factors: dict[tuple[str, str], int] = {}
-        writer.on_rollback(self.forget_factors)
+        # Of that thread too: the window each shard stored last, so that a state is written once
+        # and not with every position that leaves it as it is.
+        self._windows: dict[tuple[str, str], Window] = {}
+        writer.on_rollback(self.forget)
 
     async def load(self, mapping: str) -> Mapping[str, ShardProgress]:
         """See `ProgressStore.load`."""
@@ -98,9 +101,10 @@ class SqliteProgress:
         size_bytes = STEP_BYTES * (1 + len(positions))
         await self._writer.submit(self._start_kind, (mapping, dict(positions)), size_bytes)
 
-    def forget_factors(self) -> None:
+    def forget(self) -> None:
         """In the storage thread: what it knows may not be true any more."""
         self._factors.clear()
+        self._windows.clear()
 
     def _discarded(self, steps: Sequence[_Step], _results: object) -> None:
         for step in steps:
@@ -129,9 +133,10 @@ class SqliteProgress:
             head = None if lane.head is None else _encode_head(lane.head)
             before, _ = lanes.get((*shard, lane.lane), (0, None))
             lanes[(*shard, lane.lane)] = (max(lane.position, before), head)
-            if (window := lane.window) is not None:
+            if (window := lane.window) is not None and self._windows.get(shard) is not window:
                 row = (*shard, lane.position, window.start_ms, window.end_ms, window.state)
                 insert_rows(db, _SAVE_WINDOW, [row])
+                self._windows[shard] = window
         _write(db, shards, self._factors, lanes)
         return [None] * len(steps)
 

@@ -2,7 +2,8 @@
 
 The world answers commands in any order with any outcome, crashes and starts again from what its
 store holds, changes settings and drains. After every step it checks D3 to D6 and D10 to D12; in
-the end every fault stops and every record must be finished and stored (D1).
+the end every fault stops and every record must be finished and stored (D1). With tumbling windows
+the handler's state is the list of what it was given, and every window must end (P30).
 """
 
 from random import Random
@@ -22,7 +23,9 @@ from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, NotRun, PartlySucceeded, Succeeded
 from router.model.progress import LaneProgress, ShardProgress
 from router.model.record import Record
+from router.model.window import window_frame_bytes
 from tests.unit.mapping.play import WALL_MS, spec_of
+from tests.unit.mapping.window_book import WindowBook, check_final, last_window
 
 STEPS_MAX = 20_000
 """A run that needs more than this hangs."""
@@ -44,6 +47,7 @@ class World:
         self.store = {shard: ShardProgress(0, self.spec.factor) for shard in self.lineage}
         self.finished: dict[str, set[int]] = {shard: set() for shard in self.lineage}
         self.discarded: list[tuple[str, int]] = []
+        self.windows = {shard: WindowBook() for shard in self.lineage}
         self.handed_out: set[tuple[str, int]] = set()
         self.crashes = 0
         self.start()
@@ -58,6 +62,8 @@ class World:
             record_age_ms_max=pick([-1, -1, 60_000, 200_000]),
             is_bisecting=pick([True, False]),
             event_bytes_max=EVENT_BYTES_MAX,
+            tumbling_window_ms=pick([0, 0, 5_000, 60_000, 90_000]),
+            state_bytes_max=pick([30, 150, 10_000]),
         )
 
     def any_records(self, shard: str) -> list[Record]:
@@ -79,6 +85,9 @@ class World:
         """A router starts on what the store holds."""
         self.engine = StreamEngine(self.spec, RunAhead(self.random.choice([20, 50]), 6_000))
         self.open: list[e.Command] = []
+        self.seen = {shard: self.store[shard].position for shard in self.lineage}
+        self.quiet_wall_ms: dict[str, int] = {}
+        self.ended: set[str] = set()
         for shard, parents in self.lineage.items():
             self.feed(e.ShardOpened(shard, self.store[shard], parents))
 
@@ -106,10 +115,17 @@ class World:
 
     def check_invoke(self, invoke: e.Invoke) -> None:
         spec, shard, batch = self.spec, invoke.shard, invoke.records
-        assert batch
+        self.windows[shard].check_invoke(invoke, self.store[shard])
+        if not batch:
+            if invoke.window.is_final and spec.tumbling_window_ms and not self.has_changed:
+                self.check_final_call(invoke)
+            return
         if not self.crashes and not self.has_changed:
             assert len(batch) <= spec.batch_size, "D11"
-        assert ENVELOPE_BYTES + sum(r.size_bytes for r in batch) <= EVENT_BYTES_MAX, "D11"
+        frame_bytes = ENVELOPE_BYTES
+        if invoke.window is not None:
+            frame_bytes = window_frame_bytes(shard, spec.source_arn) + len(invoke.window.state)
+        assert frame_bytes + sum(r.size_bytes for r in batch) <= EVENT_BYTES_MAX, "D11"
         if spec.retries_max >= 0:
             assert invoke.attempt <= 1 + spec.retries_max, "D10"
         if spec.record_age_ms_max >= 0:
@@ -124,6 +140,20 @@ class World:
         assert not any(self.is_stored(shard, r) for r in batch), "D12"
         if not self.crashes:
             assert not any(self.is_finished(shard, r.position) for r in batch), "D12"
+
+    def check_final_call(self, invoke: e.Invoke) -> None:
+        shard = invoke.shard
+        waiting = [
+            record.arrival_ms
+            for record in self.records[shard]
+            if record.position <= self.seen[shard] and not self.is_stored(shard, record)
+        ]
+        check_final(
+            invoke.window,
+            waiting[0] if waiting else None,
+            self.quiet_wall_ms.get(shard),
+            is_ended=shard in self.ended,
+        )
 
     has_changed = False
 
@@ -145,14 +175,21 @@ class World:
         lanes = {} if old.factor != update.factor else {lp.lane: lp for lp in old.lanes}
         if before := lanes.get(update.lane.lane):
             assert update.lane.position >= before.position, "D4"
+        if (window := last_window(old)) is not None:  # it outlives its lane map
+            lanes.setdefault(0, LaneProgress(0, old.position, window=window))
         lanes[update.lane.lane] = update.lane
         new = ShardProgress(
             max(old.position, update.position), update.factor, tuple(lanes.values())
         )
         self.store[update.shard] = new
+        book, handled = self.windows[update.shard], set()
+        book.apply(old, new)
         for record in self.records[update.shard]:
             if self.is_stored(update.shard, record):
                 assert self.is_finished(update.shard, record.position), "D3"
+                if (update.shard, record.position) not in self.discarded:
+                    handled.add(record.position)
+        book.check_all(new, handled)
 
     # Steps.
 
@@ -174,7 +211,7 @@ class World:
                 self.crash()
             case "settings":
                 self.has_changed = True
-                self.spec = msgspec.structs.replace(self.any_spec())
+                self.spec = self.any_spec()
                 self.feed(e.SettingsChanged(self.spec))
             case "drain":
                 self.feed(e.DrainRequested())
@@ -205,6 +242,7 @@ class World:
                     self.apply_discard(command)
         if self.random.random() < 0.2:
             self.spec = self.any_spec()
+            self.has_changed = True
         self.start()
 
     def apply_discard(self, command: e.Discard) -> None:
@@ -220,9 +258,10 @@ class World:
         number = command.command_id
         match command:
             case e.Fetch():
-                self.feed(e.FetchFailed(number, "x") if fails else self.fetch(command))
+                self.feed(e.FetchFailed(number, "x") if fails else self.noted_fetch(command))
             case e.Invoke():
                 outcome = self.any_outcome(command)
+                outcome = self.windows[command.shard].answer(command, outcome)
                 self.feed(e.InvocationFinished(number, outcome))
             case e.SaveProgress():
                 if fails:
@@ -236,6 +275,19 @@ class World:
                 else:
                     self.apply_discard(command)
                     self.feed(e.DiscardStored(number))
+
+    def noted_fetch(self, fetch: e.Fetch) -> e.RecordsFetched:
+        """A fetch that brings nothing has waited for it."""
+        answer = self.fetch(fetch)
+        if answer.records or answer.read_to > fetch.after:
+            self.quiet_wall_ms.pop(fetch.shard, None)
+            self.seen[fetch.shard] = max(self.seen[fetch.shard], answer.read_to)
+        else:
+            self.now_ms += fetch.wait_ms
+            self.quiet_wall_ms[fetch.shard] = self.wall_ms
+        if answer.is_end:
+            self.ended.add(fetch.shard)
+        return answer
 
     def fetch(self, fetch: e.Fetch) -> e.RecordsFetched:
         later = [r for r in self.records[fetch.shard] if r.position > fetch.after]
@@ -257,6 +309,8 @@ class World:
     def any_outcome(self, command: e.Invoke):
         random, size = self.random, len(command.records)
         kind = random.choice(["ok", "ok", "partly", "failed", "invalid", "not run"])
+        if kind == "partly" and not size:
+            kind = "failed"
         done = size
         if not self.is_faulty or kind == "ok":
             outcome = Succeeded()
@@ -284,7 +338,9 @@ class World:
             assert self.finished[shard] == {r.position for r in records}
 
     def is_settled(self, shard: str) -> bool:
-        return self.store[shard].position >= self.read_to[shard]
+        window = last_window(self.store[shard])
+        is_window_open = window is not None and window.is_open
+        return self.store[shard].position >= self.read_to[shard] and not is_window_open
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
