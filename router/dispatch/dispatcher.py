@@ -38,7 +38,9 @@ class Dispatcher:
         self._limit = limit
         self._free = limit
         self._running: dict[str, int] = {}
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._idle = 0
+        """How many of those that may ask run nothing."""
+        self._waiting = _Waiting()
         self.problems: dict[str, str] = {}
         """Error type of each function whose last invocation failed, or why it did not start."""
         metrics.CONCURRENCY_LIMIT.set(limit)
@@ -55,12 +57,15 @@ class Dispatcher:
 
     def register(self, claimant: str) -> None:
         """A mapping that may ask for slots."""
-        self._running.setdefault(claimant, 0)
+        if claimant not in self._running:
+            self._running[claimant] = 0
+            self._idle += 1
 
     def unregister(self, claimant: str) -> None:
         """A mapping that will not ask again; what it runs still counts until it ends."""
-        if not self._running.get(claimant):
-            self._running.pop(claimant, None)
+        if self._running.get(claimant) == 0:
+            del self._running[claimant]
+            self._idle -= 1
 
     async def invoke(self, request: InvokeRequest) -> InvokeReply:
         """Invoke for a caller that waits: now or not at all. Raises `NotInvoked`."""
@@ -99,7 +104,7 @@ class Dispatcher:
             self._take(claimant)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(claimant, deque()).append(turn)
+        self._waiting.add(claimant, turn, self._running.get(claimant, 0))
         self._grant()
         try:
             async with asyncio.timeout(WAIT_S_MAX):
@@ -114,17 +119,9 @@ class Dispatcher:
                 self._release(claimant)
             raise
         finally:
-            if not turn.done():
+            if not turn.done() or turn.cancelled():
                 turn.cancel()
-            self._forget(claimant, turn)
-
-    def _forget(self, claimant: str, turn: "asyncio.Future[None]") -> None:
-        turns = self._waiting.get(claimant)
-        if turns is not None:
-            if turn in turns:
-                turns.remove(turn)
-            if not turns:
-                del self._waiting[claimant]
+                self._waiting.remove(claimant, turn, self._running.get(claimant, 0))
 
     def _may_take(self, claimant: str) -> bool:
         if self._free < 1:
@@ -133,33 +130,96 @@ class Dispatcher:
         claimants = max(1, len(self._running))
         if mine < max(1, self._limit // claimants):
             return True
-        idle = sum(1 for name, count in self._running.items() if count == 0 and name != claimant)
+        idle = self._idle - (claimant in self._running and not mine)
         return self._free > min(idle, self._limit // 2)
 
     def _grant(self) -> None:
-        """Give free slots to those that wait, the least served first."""
+        """Give free slots to those that wait, the least served first.
+
+        When the least served may not take one, nobody may: who runs more has less of a claim.
+        """
         while self._free > 0 and self._waiting:
-            for claimant in sorted(self._waiting, key=lambda name: self._running.get(name, 0)):
-                if self._may_take(claimant):
-                    break
-            else:
+            claimant = self._waiting.first()
+            if not self._may_take(claimant):
                 return
-            turns = self._waiting[claimant]
-            turn = turns.popleft()
-            if not turns:
-                del self._waiting[claimant]
+            turn = self._waiting.pop(claimant, self._running.get(claimant, 0))
             if not turn.done():
                 self._take(claimant)
                 turn.set_result(None)
 
     def _take(self, claimant: str) -> None:
         self._free -= 1
-        self._running[claimant] = self._running.get(claimant, 0) + 1
+        self._count(claimant, 1)
         metrics.CONCURRENCY_USED.inc()
 
     def _release(self, claimant: str) -> None:
         self._free += 1
-        self._running[claimant] -= 1
+        self._count(claimant, -1)
         metrics.CONCURRENCY_USED.dec()
         if self._waiting:
             self._grant()
+
+    def _count(self, claimant: str, change: int) -> None:
+        """It runs one more, or one less."""
+        before = self._running.get(claimant)
+        self._running[claimant] = after = (before or 0) + change
+        self._idle += (after == 0) - (before == 0)
+        if self._waiting:
+            self._waiting.move(claimant, before or 0, after)
+
+
+class _Waiting:
+    """Who waits for a slot, by how many invocations each runs.
+
+    Finding the least served costs the same however many wait.
+    """
+
+    def __init__(self) -> None:
+        self._turns: dict[str, deque[asyncio.Future[None]]] = {}
+        self._levels: dict[int, dict[str, None]] = {}
+        """Invocations running → who waits with so many, in the order they came to it."""
+
+    def __bool__(self) -> bool:
+        return bool(self._turns)
+
+    def add(self, claimant: str, turn: "asyncio.Future[None]", running: int) -> None:
+        """Wait, behind those that are served as little."""
+        turns = self._turns.get(claimant)
+        if turns is None:
+            turns = self._turns[claimant] = deque()
+            self._levels.setdefault(running, {})[claimant] = None
+        turns.append(turn)
+
+    def first(self) -> str:
+        """The least served; of several the one that waits longest at that."""
+        return next(iter(self._levels[min(self._levels)]))
+
+    def pop(self, claimant: str, running: int) -> "asyncio.Future[None]":
+        """Its oldest turn."""
+        turn = self._turns[claimant].popleft()
+        self._tidy(claimant, running)
+        return turn
+
+    def remove(self, claimant: str, turn: "asyncio.Future[None]", running: int) -> None:
+        """A turn that is waited for no more."""
+        turns = self._turns.get(claimant, ())
+        if turn in turns:
+            self._turns[claimant].remove(turn)
+            self._tidy(claimant, running)
+
+    def move(self, claimant: str, before: int, after: int) -> None:
+        """It runs another number of invocations than before."""
+        if claimant in self._turns:
+            self._leave(claimant, before)
+            self._levels.setdefault(after, {})[claimant] = None
+
+    def _tidy(self, claimant: str, running: int) -> None:
+        if not self._turns[claimant]:
+            del self._turns[claimant]
+            self._leave(claimant, running)
+
+    def _leave(self, claimant: str, running: int) -> None:
+        claimants = self._levels[running]
+        del claimants[claimant]
+        if not claimants:
+            del self._levels[running]

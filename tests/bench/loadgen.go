@@ -29,7 +29,7 @@ import (
 type settings struct {
 	address, path, secret, tag string
 	requests, connections      int
-	keys, bytes                int
+	keys, bytes, paths         int
 }
 
 type report struct {
@@ -54,6 +54,10 @@ func build(s settings, number int) []byte {
 		filler = 0
 	}
 	body := head + strings.Repeat("x", filler) + `"}`
+	path := s.path
+	if s.paths > 0 {
+		path = fmt.Sprintf("%s-%d", s.path, number%s.paths)
+	}
 	mac := hmac.New(sha256.New, []byte(s.secret))
 	mac.Write([]byte(body))
 	return []byte(fmt.Sprintf(
@@ -61,7 +65,7 @@ func build(s settings, number int) []byte {
 			"Content-Type: application/json\r\nX-GitHub-Event: issues\r\n"+
 			"X-GitHub-Delivery: %s-%d\r\nX-Hub-Signature-256: sha256=%s\r\n"+
 			"Content-Length: %d\r\n\r\n%s",
-		s.path, s.address, s.tag, number, hex.EncodeToString(mac.Sum(nil)), len(body), body,
+		path, s.address, s.tag, number, hex.EncodeToString(mac.Sum(nil)), len(body), body,
 	))
 }
 
@@ -194,6 +198,7 @@ func main() {
 	flag.IntVar(&s.connections, "connections", 64, "keep-alive connections")
 	flag.IntVar(&s.keys, "keys", 200, "partition keys")
 	flag.IntVar(&s.bytes, "bytes", 1000, "body size")
+	flag.IntVar(&s.paths, "paths", 0, "post to path-0, path-1 … in turn; 0: to path alone")
 	flag.Parse()
 	result, err := run(s)
 	if err != nil {

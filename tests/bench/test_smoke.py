@@ -13,30 +13,40 @@ import pytest
 from tests.bench import __main__ as bench
 from tests.bench.pipeline import bed
 
+pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).parents[2]
-NEEDS_GENERATOR = {"G0", "G14", "G15"}
+GROWTH = {name for name in bench.MODULES if name.startswith("GROW-")}
+NEEDS_GENERATOR = {"G0", "G14", "G15"} | GROWTH
 HAS_GO = bed.find_go() is not None
 
 
-@pytest.fixture(scope="module")
-def results():
+def quick(goals):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "--quick"],
+        [sys.executable, "-m", "tests.bench", "--quick", "--only", ",".join(goals)],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.fixture(scope="module")
+def results():
+    return quick(sorted(set(bench.MODULES) - GROWTH))
+
+
 def test_every_goal_has_a_result_beside_its_baseline(results):
-    assert {name.partition("_")[0] for name in results} == set(bench.MODULES)
+    assert {name.partition("_")[0] for name in results} == set(bench.MODULES) - GROWTH
     for name, one in results.items():
         if name in NEEDS_GENERATOR and not HAS_GO:
             assert "Go" in one["error"]
             continue
-        assert set(one) >= {"ratio", "goal", "ok", "load", "cores", "seconds"}, name
-        assert isinstance(one["ok"], bool)
+        check_shape(one)
         assert one["ratio"] > 0 or name == "G14"  # a difference, which may be nothing
+
+
+def check_shape(one):
+    assert set(one) >= {"ratio", "goal", "ok", "load", "cores", "seconds"}
+    assert isinstance(one["ok"], bool)
 
 
 def test_g0_counts_on_both_sides_what_the_functions_got(results):
@@ -48,6 +58,22 @@ def test_g0_counts_on_both_sides_what_the_functions_got(results):
     assert one["requests"] == 400
     assert one["router"]["mean_batch"] >= 1
     assert one["thin"]["mean_batch"] >= 1
+
+
+@pytest.mark.parametrize("name", sorted(GROWTH))
+def test_a_growth_bench_shows_both_ends(name):
+    one = quick([name])[name]
+    if not HAS_GO:
+        assert "Go" in one["error"]
+        return
+    check_shape(one)
+    assert min(*one["small"]["cpu_us"], *one["large"]["cpu_us"]) > 0
+    if name == "GROW-MAPPINGS":
+        assert one["mappings"] == {"small": 1, "middle": 3, "large": 10}
+        assert one["large"]["mean_batch"] > 1
+    if name == "GROW-WAITING":
+        for shown in one["waiting"].values():
+            assert min(shown["start_s"], shown["drain_mean_batch"], shown["trim_cpu_us"]) > 0
 
 
 def test_a_side_that_loses_records_or_makes_them_up_is_found_out(monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ import msgspec
 
 from router.store.base import EnqueuedMessage, NewMessage, QueueCounts, StoredMessage
 from router.store.sqlite.reader import Reader
+from router.store.sqlite.sql import for_ids, insert_rows
 from router.store.sqlite.wakes import Wakes
 from router.store.sqlite.writer import Kind, Writer, each
 
@@ -30,8 +31,7 @@ _COLUMNS = (
 
 _INSERT = """
 INSERT INTO messages
-(queue_id, visible_ms, expires_ms, sent_ms, message_id, attributes, system, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+(queue_id, visible_ms, expires_ms, sent_ms, message_id, attributes, system, body) VALUES (:row)
 """
 
 _VISIBLE = """
@@ -40,11 +40,14 @@ WHERE queue_id = ? AND visible_ms <= ? AND expires_ms > ?
 ORDER BY visible_ms, receive_count, id LIMIT ?
 """
 
-_HIDE = """
+# Gives the rows in any order.
+_HIDE = f"""
 UPDATE messages SET visible_ms = ?, receive_count = receive_count + 1,
 first_received_ms = CASE first_received_ms WHEN 0 THEN ? ELSE first_received_ms END
-WHERE id = ?
-"""
+WHERE id IN (:ids) RETURNING {_COLUMNS}
+"""  # noqa: S608 - a constant
+
+_DELETE = "DELETE FROM messages WHERE queue_id = ? AND id IN (:ids)"
 
 # A moved message keeps its id, body, time of sending and count, and names where it came from
 # (`bus-http-and-schedules.md` 6.3, Redrive).
@@ -229,7 +232,8 @@ def _queue_id(db: sqlite3.Connection, queue: str) -> int:
 
 def _send(db: sqlite3.Connection, messages: tuple[NewMessage, ...]) -> None:
     ids = {queue: _queue_id(db, queue) for queue in {message.queue for message in messages}}
-    db.executemany(
+    insert_rows(
+        db,
         _INSERT,
         [
             (
@@ -268,15 +272,8 @@ def _receive(db: sqlite3.Connection, request: _Receive) -> _Received:
             visible = [item for item in visible if item[1] < count_max]
             break
     taken = [message for message, _count in visible]
-    db.executemany(_HIDE, [(request.visible_ms, now_ms, message) for message in taken])
-    rows = [
-        db.execute(
-            f"SELECT {_COLUMNS} FROM messages WHERE id = ?",  # noqa: S608 - a constant
-            (message,),
-        ).fetchone()
-        for message in taken
-    ]
-    return _Received(list(map(_stored, rows)), moved)
+    rows = {row[0]: row for row in for_ids(db, _HIDE, (request.visible_ms, now_ms), taken)}
+    return _Received([_stored(rows[message]) for message in taken], moved)
 
 
 def _stored(row: tuple[int, str, str, bytes, bytes, int, int, int, int]) -> StoredMessage:
@@ -297,10 +294,7 @@ def _delete(db: sqlite3.Connection, request: tuple[str, tuple[int, ...]]) -> Non
     queue, ids = request
     row = db.execute(_FIND, (queue,)).fetchone()
     if row is not None:
-        db.executemany(
-            "DELETE FROM messages WHERE id = ? AND queue_id = ?",
-            [(message, row[0]) for message in ids],
-        )
+        for_ids(db, _DELETE, row, ids)
 
 
 def _change_visibility(db: sqlite3.Connection, request: _Visibility) -> bool:

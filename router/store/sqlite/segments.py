@@ -88,6 +88,15 @@ def read(
     return found
 
 
+def first_position(db: sqlite3.Connection, shard_id: int) -> int:
+    """The oldest record's position; 0 when there is none."""
+    row = db.execute(
+        "SELECT id, records FROM segments WHERE id > ? AND id <= ? ORDER BY id LIMIT 1",
+        (segment_id(shard_id, 0), segment_id(shard_id, POSITION_MAX)),
+    ).fetchone()
+    return 0 if row is None else (row[0] & POSITION_MAX) - int(row[1]) + 1
+
+
 def position_at(db: sqlite3.Connection, shard_id: int, last: int, arrival_ms: int) -> int:
     """The position before the first record that arrived at or after a wall time.
 

@@ -21,6 +21,26 @@ def _expand(template: str, rows: int) -> str:
     return head + ",".join([marks] * rows) + tail if row else template
 
 
+@functools.cache
+def _expand_ids(template: str, ids: int) -> str:
+    return template.replace("(:ids)", "(" + ",".join("?" * ids) + ")")
+
+
+def for_ids(
+    db: sqlite3.Connection, template: str, values: Sequence[Any], ids: Sequence[int]
+) -> list[tuple[Any, ...]]:
+    """Run a statement that ends in `id IN (:ids)` for all ids; returns the rows it gives.
+
+    `values` are its other parameters, which come before the ids.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for start in range(0, len(ids), ROWS_MAX):
+        part = ids[start : start + ROWS_MAX]
+        statement = _expand_ids(template, len(part))
+        rows += db.execute(statement, (*values, *part)).fetchall()
+    return rows
+
+
 def insert_rows(db: sqlite3.Connection, template: str, rows: Sequence[tuple[Any, ...]]) -> int:
     """Run `INSERT INTO table (column, …) VALUES (:row) …` for rows; returns how many it changed.
 

@@ -174,8 +174,9 @@ class SqliteStreams:
                 self._tails.trim((stream, shard), last)
                 removed += last - first + 1
                 unfinished += max(0, last - max(finished.get(shard, 0), first - 1))
-        while await self._writer.submit(self._purge_kind, self._wall_ms(), 64):
-            pass
+        if await self._reader.submit(lambda db: _has_old_keys(db, self._wall_ms())):
+            while await self._writer.submit(self._purge_kind, self._wall_ms(), 64):
+                pass
         return removed, unfinished
 
     def dropped(self, stream: str) -> None:
@@ -334,10 +335,18 @@ def _trims(db: sqlite3.Connection, stream: str, before_ms: int) -> list[tuple[st
         " WHERE arn = ?",
         (stream,),
     ).fetchall()
-    return [
-        (shard, _Trim(shard_id, segments.position_at(db, shard_id, last, before_ms)))
-        for shard_id, shard, last in shards
-    ]
+    found = []
+    for shard_id, shard, last in shards:
+        # Mostly there is nothing to remove: then no commit is held up to find that out.
+        first = segments.first_position(db, shard_id)
+        if first and (up_to := segments.position_at(db, shard_id, last, before_ms)) >= first:
+            found.append((shard, _Trim(shard_id, up_to)))
+    return found
+
+
+def _has_old_keys(db: sqlite3.Connection, now_ms: int) -> bool:
+    row = db.execute("SELECT 1 FROM deduplication WHERE until_ms < ? LIMIT 1", (now_ms,))
+    return row.fetchone() is not None
 
 
 def _purge_keys(db: sqlite3.Connection, now_ms: int) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
+TEMPLATE = HERE / "template.yaml"
 SECRET = "bench-secret"
 START_S = 30.0
 HANDLED_S = 60.0
@@ -130,6 +131,11 @@ class Server:
     addresses: dict[str, str]
     log: Path
     data: Path
+    template: Path
+    start_s: float = 0.0
+    """From its start to being ready."""
+    ready_cpu_s: float = 0.0
+    """CPU it had taken when it was ready."""
 
     @property
     def is_running(self) -> bool:
@@ -139,6 +145,12 @@ class Server:
         """User and system time of the process itself, its threads included, no children."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self, field: str = "VmRSS") -> float:
+        """Memory of the process itself; `VmHWM` is the most it ever had."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith(f"{field}:"))
+        return int(line.split()[1]) / 1024
 
     def metrics(self) -> str:
         with urllib.request.urlopen(self.addresses["ops"] + "/metrics", timeout=10) as reply:
@@ -162,18 +174,25 @@ def metric(text: str, name: str) -> float:
 
 
 @contextlib.contextmanager
-def router(folder: Path, name: str = "router", **environment: str) -> Iterator[Server]:
-    """`router run` on the bench's template, through the launcher."""
-    folder.mkdir()
+def router(
+    folder: Path,
+    name: str = "router",
+    *,
+    template: Path = TEMPLATE,
+    data: Path | None = None,
+    **environment: str,
+) -> Iterator[Server]:
+    """`router run` on a template, the bench's own by default, through the launcher."""
+    folder.mkdir(exist_ok=True)
     collector = Collector()
     command = [
-        sys.executable, "-m", "tests.bench.pipeline.launch", "run", HERE / "template.yaml",
-        "--data", folder / "data", "--ready-file", folder / "ready.json",
+        sys.executable, "-m", "tests.bench.pipeline.launch", "run", template,
+        "--data", data or folder / "data", "--ready-file", folder / "ready.json",
         "--api", "127.0.0.1:0", "--ingress", "127.0.0.1:0", "--ops", "127.0.0.1:0",
         "--parameter", f"Collector={collector.address}",
     ]  # fmt: skip
     own = {"ROUTER_SECRET_BENCH": SECRET, "ROUTER_LOG_FORMAT": "json", **environment}
-    with _serving(name, command, folder, collector, own) as server:
+    with _serving(name, command, folder, collector, own, template) as server:
         yield server
 
 
@@ -193,7 +212,12 @@ def thin(folder: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def _serving(
-    name: str, command: list, folder: Path, collector: Collector, own: dict[str, str]
+    name: str,
+    command: list,
+    folder: Path,
+    collector: Collector,
+    own: dict[str, str],
+    template: Path = TEMPLATE,
 ) -> Iterator[Server]:
     log, ready = folder / "log", folder / "ready.json"
     kept = {key: text for key, text in os.environ.items() if not key.startswith("ROUTER_")}
@@ -202,13 +226,14 @@ def _serving(
             [str(part) for part in command],
             cwd=ROOT, env=kept | own, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-    server = Server(name, process, collector, {}, log, folder)
+    server = Server(name, process, collector, {}, log, folder, template)
     try:
         began = time.monotonic()
         while not ready.exists():
             if not server.is_running or time.monotonic() - began > START_S:
                 raise RuntimeError(f"{name} did not start: {log.read_text()[-2000:]}")
             time.sleep(0.01)
+        server.start_s, server.ready_cpu_s = time.monotonic() - began, server.cpu_s()
         server.addresses = json.loads(ready.read_text())
         yield server
     finally:
@@ -223,6 +248,10 @@ class Load:
     connections: int = 256
     keys: int = 200
     body_bytes: int = 1_000
+    paths: int = 0
+    """Webhooks posted to in turn, `/in-0`, `/in-1` …; 0: `/in` alone."""
+    deliveries: int = 1
+    """How many mappings hand each record to a function."""
 
 
 @dataclass
@@ -231,7 +260,8 @@ class Round:
 
     per_s: float
     cpu_us: float
-    """CPU of the server process per record, its children not counted."""
+    """CPU of the server process per delivery (per record where nothing is delivered), its
+    children not counted."""
     mean_batch: float
     p50_ms: float
     p99_ms: float
@@ -248,50 +278,64 @@ def drive(server: Server, load: Load, tag: str) -> Round:
             load_generator(), "-address", server.addresses["ingress"].removeprefix("http://"),
             "-path", "/in", "-secret", SECRET, "-tag", tag, "-requests", str(load.requests),
             "-connections", str(load.connections), "-keys", str(load.keys),
-            "-bytes", str(load.body_bytes),
+            "-bytes", str(load.body_bytes), "-paths", str(load.paths),
         ],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"the load generator failed: {done.stderr.strip()}")
     report = json.loads(done.stdout)
+    wanted = report["accepted"] * load.deliveries
     deadline = time.monotonic() + HANDLED_S
-    while collector.records < report["accepted"] and time.monotonic() < deadline:
+    while collector.records < wanted and time.monotonic() < deadline:
         if not server.is_running:
             raise RuntimeError(f"{server.name} ended: {server.log.read_text()[-2000:]}")
         time.sleep(0.005)
     time.sleep(QUIET_S)
-    if report["other"] or not load.requests == report["accepted"] == collector.records:
+    is_whole = load.requests == report["accepted"] and wanted == collector.records
+    if report["other"] or not is_whole:
         raise Dishonest(
             f"{server.name}: sent {load.requests}, accepted {report['accepted']}, handled "
-            f"{collector.records}, other answers {report['other']}"
+            f"{collector.records} of {wanted}, other answers {report['other']}"
         )
-    count = load.requests
+    count = load.requests * max(1, load.deliveries)
+    last_ns = collector.last_ns or report["answered_ns"]
     return Round(
-        per_s=count / (collector.last_ns - report["started_ns"]) * 1e9,
+        per_s=count / (last_ns - report["started_ns"]) * 1e9,
         cpu_us=(server.cpu_s() - cpu_s) / count * 1e6,
-        mean_batch=count / collector.batches,
+        mean_batch=count / collector.batches if collector.batches else 0.0,
         p50_ms=report["p50_ms"],
         p99_ms=report["p99_ms"],
-        generator_cpu_us=report["cpu_s"] / count * 1e6,
+        generator_cpu_us=report["cpu_s"] / load.requests * 1e6,
     )
 
 
 def compare(servers: list[Server], load: Load, rounds: int) -> dict[str, list[Round]]:
     """The same load on each server in turn, `rounds` times after one warm-up round."""
-    found: dict[str, list[Round]] = {server.name: [] for server in servers}
+    return compare_loads([(server, load) for server in servers], rounds)
+
+
+def compare_loads(pairs: list[tuple[Server, Load]], rounds: int) -> dict[str, list[Round]]:
+    """Each server's own load in turn, `rounds` times after one warm-up round."""
+    found: dict[str, list[Round]] = {server.name: [] for server, _ in pairs}
     for number in range(rounds + 1):
-        for server in servers:
-            shown = drive(server, load, f"{server.name}-{load.connections}-{number}")
-            time.sleep(IDLE_PAUSE_S)
-            print(
-                f"  {server.name:<10} {load.connections:>4} connections {shown.per_s:>7.0f}/s "
-                f"{shown.cpu_us:>6.1f} CPU µs/event, batches of {shown.mean_batch:.1f}",
-                file=sys.stderr,
-            )
+        for server, load in pairs:
+            shown = drive_and_show(server, load, f"{server.name}-{load.connections}-{number}")
             if number:
                 found[server.name].append(shown)
     return found
+
+
+def drive_and_show(server: Server, load: Load, tag: str) -> Round:
+    """One round, and a line about it; then a pause."""
+    shown = drive(server, load, tag)
+    time.sleep(IDLE_PAUSE_S)
+    print(
+        f"  {server.name:<10} {load.connections:>4} connections {shown.per_s:>7.0f}/s "
+        f"{shown.cpu_us:>6.1f} CPU µs/event, batches of {shown.mean_batch:.1f}",
+        file=sys.stderr,
+    )
+    return shown
 
 
 def median(rounds: list[Round], name: str) -> float:

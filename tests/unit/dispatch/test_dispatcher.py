@@ -119,6 +119,35 @@ async def test_the_least_served_comes_first() -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_l4_of_many_that_wait_each_has_its_turn() -> None:
+    order: list[str] = []
+
+    class Short:
+        async def invoke(self, request: InvokeRequest) -> InvokeReply:
+            order.append(request.request_id)
+            await asyncio.sleep(0)
+            return InvokeReply(payload=b"null")
+
+    dispatcher = Dispatcher(Short(), 4)
+    names = [f"mapping-{number}" for number in range(50)]
+    for name in names:
+        dispatcher.register(name)
+
+    async def ask(name: str) -> None:
+        request = InvokeRequest(
+            function=REQUEST.function, invoked_arn="arn", request_id=name, payload=b"{}"
+        )
+        for _ in range(5):
+            await dispatcher.invoke_for(name, request)
+
+    await asyncio.gather(*map(ask, names))
+    for turn in range(5):
+        assert sorted(order[turn * 50 : turn * 50 + 50]) == sorted(names)
+    for name in names:
+        dispatcher.unregister(name)
+    assert not dispatcher.running
+
+
 async def test_l3_a_wait_ends_as_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAIT_S_MAX", 0.05)
     gate = Gate()

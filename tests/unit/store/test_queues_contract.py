@@ -34,6 +34,18 @@ async def test_a_receive_takes_at_most_what_was_asked_and_no_message_twice(store
     assert sorted(i for batch in batches for i in ids(batch)) == sorted(f"m{n}" for n in range(25))
 
 
+async def test_a_hundred_come_in_the_order_they_were_sent_and_go_together(store):
+    names = [f"m{n}" for n in range(150)]
+    await store.queues.send([message(name, sent_ms=1_000) for name in names])
+    found = await received(store, 2_000, count=100)
+    assert ids(found) == names[:100]
+    assert {m.receive_count for m in found} == {1}
+    deletion = store.queues.delete("q", [m.id for m in found])
+    _, rest = await asyncio.gather(deletion, received(store, 2_000, count=100))
+    assert ids(rest) == names[100:]
+    assert ids(await received(store, 9_000, count=100)) == names[100:]
+
+
 async def test_a_delayed_message_waits_for_its_time(store):
     await store.queues.send([message("m1", visible_ms=5_000)])
     assert await received(store, 4_999) == []

@@ -359,3 +359,18 @@ async def test_what_was_dropped_is_removed_in_steps_also_after_a_restart(tmp_pat
     assert left() > 2_500
     await until(lambda: left() == 0, within_s=20)
     await store.close()
+
+
+async def test_a_retention_round_that_removes_nothing_waits_for_no_commit(tmp_path, monkeypatch):
+    """A thousand webhooks are looked at every half minute."""
+    store = SqliteStore(tmp_path, wall_ms=lambda: 1_500)
+    await store.open()
+    await store.streams.append(record("e1", arrival_ms=1_000, dedup_key="k", dedup_until_ms=2_000))
+    groups = []
+    monkeypatch.setattr(store._writer, "_write", groups.append)
+    assert await store.streams.trim(STREAM, 1_000, {}) == (0, 0)
+    assert groups == []
+    monkeypatch.undo()
+    assert await store.streams.trim(STREAM, 1_001, {}) == (1, 1)
+    assert await store.streams.trim(STREAM, 9_999, {}) == (0, 0)
+    await store.close()
