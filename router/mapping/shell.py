@@ -165,6 +165,8 @@ class Shell:
         self._request_ids = RequestIds()
         self._last_request: dict[tuple[str, int], str] = {}
         self._parts: dict[tuple[str, int], int] = {}
+        self._windows: dict[str, int] = {}
+        """Where the last tumbling window of each shard starts."""
         self.last_result = "No records processed"
         self.in_flight = 0
 
@@ -173,6 +175,9 @@ class Shell:
     def start(self, shards: Sequence[e.ShardOpened]) -> None:
         """Open the shards and begin."""
         for opened in shards:
+            for lane in opened.progress.lanes:
+                if lane.window is not None:
+                    self._windows[opened.shard] = lane.window.start_ms
             self._feed(opened)
 
     def change_settings(self, spec: MappingSpec) -> None:
@@ -354,7 +359,7 @@ class Shell:
         try:
             reply = await self._run(command, request_id)
             outcome = self._format.interpret(self._spec, command, reply)
-            error_text = reply.error_type
+            error_text = reply.error_type or _reason_of(outcome)
         except NotInvoked as error:
             outcome = NotRun(error.reason)
             error_text = str(error)
@@ -368,9 +373,10 @@ class Shell:
     async def _run(self, command: e.Invoke, request_id: str) -> InvokeReply:
         function = self._resolve()
         payload = self._format.build_event(self._spec, command)
-        self._numbers.iterator_age.set(
-            max(0, self._clock.wall_ms() - command.records[-1].arrival_ms) / 1000
-        )
+        if command.records:
+            self._numbers.iterator_age.set(
+                max(0, self._clock.wall_ms() - command.records[-1].arrival_ms) / 1000
+            )
         chaos_point("before_invoke")
         return await self._runner.invoke_for(
             self._spec.uuid,
@@ -394,7 +400,7 @@ class Shell:
         numbers, count = self._numbers, len(command.records)
         kind = _kind_of(outcome)
         numbers.batches[kind].inc()
-        fields = {
+        fields: dict[str, object] = {
             "shard": command.shard,
             "lane": command.lane,
             "records": count,
@@ -402,15 +408,24 @@ class Shell:
             "duration_ms": duration_ms,
             "request_id": request_id,
         }
+        if (window := command.window) is not None:
+            fields["window"] = {"start_ms": window.start_ms, "end_ms": window.end_ms}
+            fields["call"] = window.call
         if isinstance(outcome, NotRun):
             if outcome.reason != "throttled":
                 self.last_result = INVOKE_FAILED
             self._log.warning("batch_not_invoked", **fields, reason=error)
             return
-        numbers.invoked.inc(count)
-        numbers.batch_records.observe(count)
         if command.attempt > 1:
             numbers.retries.inc()
+        if count:
+            numbers.invoked.inc(count)
+            numbers.batch_records.observe(count)
+        elif window is not None and isinstance(outcome, Succeeded):
+            self.last_result = "OK"
+            numbers.windows[window.call].inc()
+            self._log.info("window_called", **fields)
+            return
         if isinstance(outcome, Succeeded):
             self.last_result = "OK"
             age_ms = max(0, self._clock.wall_ms() - command.records[0].arrival_ms)
@@ -419,7 +434,8 @@ class Shell:
             return
         failed = len(outcome.failed) if isinstance(outcome, PartlySucceeded) else count
         numbers.failed.inc(failed)
-        self.last_result = INVOKE_FAILED
+        reason = _reason_of(outcome)
+        self.last_result = f"{INVOKE_FAILED}: {reason}" if reason else INVOKE_FAILED
         self._log.warning("batch_failed", **fields, outcome=kind, error=error)
 
     async def _save(self, command: e.SaveProgress) -> e.Event:
@@ -429,12 +445,20 @@ class Shell:
         except RouterError as error:
             self._log.warning("progress_not_stored", error=str(error))
             return e.ProgressFailed(command.command_id, error.code)
-        self._note_split(command.update)
+        self._note(command.update)
         chaos_point("after_settle")
         return e.ProgressStored(command.command_id)
 
-    def _note_split(self, update: ProgressUpdate) -> None:
-        """Count a bisect: a lane head with more parts behind it than before."""
+    def _note(self, update: ProgressUpdate) -> None:
+        """Count what a stored step shows.
+
+        A bisect: a lane head with more parts behind it than before. A window that opened: one
+        that starts elsewhere than the last.
+        """
+        window = update.lane.window
+        if window is not None and self._windows.get(update.shard) != window.start_ms:
+            self._windows[update.shard] = window.start_ms
+            self._numbers.windows["opened"].inc()
         lane = (update.shard, update.lane.lane)
         parts = len(update.lane.head.ends) if update.lane.head is not None else 0
         if parts > self._parts.get(lane, 0):
@@ -471,7 +495,7 @@ class Shell:
         except RouterError as error:
             self._log.warning("discard_not_stored", error=str(error))
             return e.DiscardFailed(command.command_id, error.code)
-        self._note_split(command.update)
+        self._note(command.update)
         chaos_point("after_discard")
         numbers = self._numbers
         numbers.discarded[command.condition].inc(count)
@@ -505,3 +529,8 @@ def _kind_of(outcome: Outcome) -> str:
             return "failed"
         case NotRun():
             return "not_run"
+
+
+def _reason_of(outcome: Outcome) -> str | None:
+    """What is wrong with a reply whose function said nothing of an error."""
+    return (outcome.reason or None) if isinstance(outcome, Failed) else None

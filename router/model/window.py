@@ -51,3 +51,10 @@ class InvokeWindow(msgspec.Struct, frozen=True):
     state: bytes
     is_final: bool = False
     is_terminated_early: bool = False
+
+    @property
+    def call(self) -> str:
+        """What it is about: `records`, `final` or `terminated_early`."""
+        if self.is_final:
+            return "final"
+        return "terminated_early" if self.is_terminated_early else "records"

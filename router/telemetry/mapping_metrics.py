@@ -5,6 +5,7 @@ from router.telemetry import metrics
 STATES = ("Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting")
 CONDITIONS = ("RetryAttemptsExhausted", "RecordAgeExceeded", "MaximumPayloadSizeExceeded")
 OUTCOMES = ("succeeded", "partly_succeeded", "failed", "invalid_response", "not_run")
+WINDOW_EVENTS = ("opened", "final", "terminated_early")
 
 
 class MappingMetrics:
@@ -22,6 +23,7 @@ class MappingMetrics:
         self.delivered = metrics.RECORDS_DELIVERED.labels(mapping)
         self.batches = {o: metrics.BATCHES.labels(mapping, o) for o in OUTCOMES}
         self.batch_records = metrics.BATCH_RECORDS.labels(mapping)
+        self.windows = {w: metrics.WINDOWS.labels(mapping, w) for w in WINDOW_EVENTS}
         self.bisects = metrics.BISECTS.labels(mapping)
         self.retries = metrics.RETRIES.labels(mapping)
         self.in_flight = metrics.IN_FLIGHT.labels(mapping)

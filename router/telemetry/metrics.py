@@ -119,6 +119,12 @@ BATCH_RECORDS = Histogram(
     buckets=SIZE_BUCKETS,
     registry=REGISTRY,
 )
+WINDOWS = Counter(
+    "router_mapping_windows_total",
+    "Tumbling windows by what happened: opened, final (closed), terminated_early (too large).",
+    ["mapping", "event"],
+    registry=REGISTRY,
+)
 BISECTS = Counter(
     "router_mapping_bisects_total",
     "Batches split after a failure.",

@@ -113,6 +113,7 @@ def test_everything_a_stream_takes(aws, function):
         "BisectBatchOnFunctionError": True,
         "MaximumRecordAgeInSeconds": 60,
         "MaximumRetryAttempts": 10_000,
+        "TumblingWindowInSeconds": 900,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "MetricsConfig": {"Metrics": ["EventCount"]},
     }
@@ -132,7 +133,9 @@ def test_everything_a_stream_takes(aws, function):
         DestinationConfig={"OnFailure": {"Destination": ""}},
         FunctionResponseTypes=[],
         FilterCriteria={},
+        TumblingWindowInSeconds=0,
     )
+    assert cleared["TumblingWindowInSeconds"] == 0
     assert cleared["DestinationConfig"] == {"OnFailure": {}}
     assert cleared["FunctionResponseTypes"] == []
     assert cleared["BatchSize"] == 10_000
@@ -203,8 +206,9 @@ YET = "not supported by this version of Event Router yet."
          "InvalidParameterValueException", "Filter criteria exceed the limit of 5 filters."),
         ({"FilterCriteria": {"Filters": [{"Pattern": '{"a": [1]}'}]}},
          "InvalidParameterValueException", f"Filters of event source mappings are {YET}"),
-        ({"TumblingWindowInSeconds": 30}, "InvalidParameterValueException",
-         f"Tumbling windows are {YET}"),
+        ({"TumblingWindowInSeconds": 901}, "ValidationException",
+         ("1 validation error detected: Value '901' at 'tumblingWindowInSeconds' failed to satisfy "
+          "constraint: Member must have value less than or equal to 900")),
         ({"DestinationConfig": {"OnFailure": {"Destination":
           "arn:aws:sns:us-east-1:000000000000:t"}}}, "InvalidParameterValueException",
          f"On-failure destinations other than SQS queues are {YET}"),

@@ -105,7 +105,7 @@ class Mappings:
             self._function(context, params["FunctionName"])
             self._check_source(kind, mapping)
             self._check_duplicate(kind, mapping)
-            self._refuse_later(kind, mapping, has_filters=has_filters)
+            self._refuse_later(kind, has_filters=has_filters)
             await catalog.commit_locked([put("mapping", mapping.uuid, mapping)])
         state = "Creating" if mapping.is_enabled else "Disabled"
         return self._shown(context, mapping, state)
@@ -159,7 +159,7 @@ class Mappings:
             )
             self._check_source(kind, changed)
             self._check_duplicate(kind, changed)
-            self._refuse_later(kind, changed, has_filters=has_filters)
+            self._refuse_later(kind, has_filters=has_filters)
             await catalog.commit_locked([put("mapping", name, changed)])
         if changed.is_enabled != mapping.is_enabled:
             return self._shown(context, changed, "Enabling" if changed.is_enabled else "Disabling")
@@ -259,14 +259,12 @@ class Mappings:
                 raise conflict(f"An event source mapping with SQS {what} already exists. {advice}")
             raise conflict(f"The event source {what} provided mapping already exists. {advice}")
 
-    def _refuse_later(self, kind: str, mapping: Mapping, *, has_filters: bool) -> None:
+    def _refuse_later(self, kind: str, *, has_filters: bool) -> None:
         """What is sound and not here yet is refused by name, after everything else."""
         if kind != "webhook":
             raise not_yet(f"{sources.NAMES[kind]} event source mappings are")
         if has_filters:
             raise not_yet("Filters of event source mappings are")
-        if mapping.tumbling_window_s > 0:
-            raise not_yet("Tumbling windows are")
 
     def _shown(self, context: Context, mapping: Mapping, state: str | None = None) -> Params:
         """A mapping of a stream, exactly the fields of 1.4."""

@@ -92,8 +92,6 @@ class EventSourceMapping:
             found = parse_function_ref(properties, "FunctionName", at.surroundings)
             function = found or function
         _check_duplicate(properties, source, function, draft)
-        if properties.integer("TumblingWindowInSeconds", 0, 900, 0):
-            properties.problem("TumblingWindowInSeconds", "is not supported yet", "leave it out")
         position, timestamp_ms = _starting_position(properties)
         uuid = self.ref(at)
         if "Enabled" not in properties:
@@ -117,6 +115,9 @@ class EventSourceMapping:
             is_bisecting=properties.boolean("BisectBatchOnFunctionError"),
             response_types=_response_types(properties),
             destination_arn=_destination(at, properties),
+            tumbling_window_s=properties.integer(
+                "TumblingWindowInSeconds", 0, limits.TUMBLING_WINDOW_S_MAX, 0
+            ),
             starting_position=position,
             starting_timestamp_ms=timestamp_ms,
             last_modified_ms=0,

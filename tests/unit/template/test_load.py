@@ -74,6 +74,7 @@ ORDERS = """\
           BisectBatchOnFunctionError: true
           MaximumRetryAttempts: 2
           MaximumRecordAgeInSeconds: 600
+          TumblingWindowInSeconds: 120
           FunctionResponseTypes: [ReportBatchItemFailures]
           DestinationConfig:
             OnFailure: {Destination: !GetAtt Failed.Arn}
@@ -129,6 +130,7 @@ def test_mapping_carries_every_setting_and_the_alias(orders):
     assert mapping.event_source_arn == orders.webhooks[0].spec.arn
     assert (mapping.batch_size, mapping.window_s, mapping.factor) == (20, 1, 4)
     assert (mapping.retries_max, mapping.record_age_s_max, mapping.is_bisecting) == (2, 600, True)
+    assert mapping.tumbling_window_s == 120
     assert mapping.response_types == ("ReportBatchItemFailures",)
     assert mapping.destination_arn == orders.functions[0].environment["QUEUE"]
     assert mapping.starting_position == "TRIM_HORIZON"

@@ -305,11 +305,11 @@ CASES = {
         "filters are not supported yet",
     ),
     "tumbling window": (
-        below(MAPPING, "TumblingWindowInSeconds: 5"),
+        below(MAPPING, "TumblingWindowInSeconds: 901"),
         "Map",
         "TumblingWindowInSeconds",
         19,
-        "not supported yet",
+        "901",
     ),
     "on success": (
         below(MAPPING, "DestinationConfig: {OnSuccess: {Destination: x}}"),
