@@ -17,6 +17,7 @@ from router.auth.signing import (
     keyed,
     match_base64,
 )
+from router.model.media_types import FORM, media_type
 from router.model.webhook import Signature
 
 FORM_FIELDS_MAX: Final = 1_000
@@ -59,7 +60,7 @@ class Twilio:
             return SIGNATURE_MISSING
         try:
             reason = _body_refusal(head, body)
-            fields = _fields(body) if is_form(headers.get("content-type")) else b""
+            fields = _fields(body) if _is_form(head) else b""
         except ValueError:
             return SIGNATURE_INVALID
         if reason:
@@ -73,12 +74,6 @@ class Twilio:
             if match_base64(keys, origin + target + fields, given) is None:
                 return None
         return SIGNATURE_INVALID
-
-
-def is_form(content_type: str | None) -> bool:
-    """Whether a body is an URL-encoded form."""
-    kind = (content_type or "").partition(";")[0].strip().lower()
-    return kind == "application/x-www-form-urlencoded"
 
 
 def problems(signature: Signature) -> Iterator[Problem]:
@@ -107,9 +102,13 @@ def _body_refusal(head: SignedHead, body: bytes) -> str | None:
         given = [text.lower().encode("utf-8", "surrogatepass") for text in digests]
         if not all(hmac.compare_digest(wanted, one) for one in given):
             return SIGNATURE_INVALID
-    elif body and not is_form(head.headers.get("content-type")):
+    elif body and not _is_form(head):
         return BODY_UNSIGNED
     return None
+
+
+def _is_form(head: SignedHead) -> bool:
+    return media_type(head.headers.get("content-type")) == FORM
 
 
 def _fields(body: bytes) -> bytes:

@@ -116,6 +116,11 @@ JSON_HEADERS: Final[Pairs] = (("content-type", "application/json"),)
 RETRY_HEADERS: Final[Pairs] = (*JSON_HEADERS, ("retry-after", "1"))
 
 
+def retry_headers(wait_s: int) -> Pairs:
+    """Ask again after so many seconds."""
+    return (*JSON_HEADERS, ("retry-after", str(wait_s)))
+
+
 def json_response(status: int, members: object, headers: Pairs = JSON_HEADERS) -> Response:
     """An answer in JSON."""
     return Response(status, orjson.dumps(members), headers)

@@ -1,18 +1,22 @@
-"""Partition and deduplication keys: a header, or a place in the JSON body.
+"""Partition and deduplication keys: a header, a form's field, a place in the JSON body.
 
-`header.NAME` needs no look at the body. `$.a.b[0].c` reads just that place: the decoder skips
+`header.NAME` needs no look at the body; `cloudevent.NAME` is an attribute, in whichever mode it
+came. `$.a.b[0].c` reads just that place: the decoder skips
 over everything else without making objects of it, a quarter of the cost of a full parse. A path
 of members alone is one call of it.
 """
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl
 
 import msgspec
 
+from router.ingress import cloudevents
 from router.model.errors import ConfigError, RouterError
+from router.model.media_types import FORM, media_type
 
 KEY_CHARACTERS_MAX: Final = 256
 """Longest partition key (Kinesis quota); a longer one is replaced by its digest."""
@@ -20,12 +24,25 @@ KEY_CHARACTERS_MAX: Final = 256
 STEPS_MAX: Final = 16
 """Most steps of one body path."""
 
+FORM_FIELDS_MAX: Final = 1_000
+"""Most fields of one form."""
+
+PARTS_MAX: Final = 4
+"""Most keys taken together."""
+
+KEY_FORMS: Final = (
+    "$.a.b[0] (JSON body), header.NAME, form.NAME (URL-encoded form), cloudevent.NAME (attribute)"
+)
+"""What a key may be, for people."""
+
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d{1,6})\]")
 _HEADER: Final = re.compile(r"header\.([!#$%&'*+.^_`|~0-9A-Za-z-]+)")
+_FIELD: Final = re.compile(r"form\.([^\s=&]{1,128})")
+_ATTRIBUTE: Final = re.compile(r"cloudevent\.([a-z0-9]{1,64})")
 
 
 class BodyUnreadable(RouterError):
-    """The body is not JSON, so a body path cannot be followed."""
+    """The body is not what the key is looked for in: JSON, or a form."""
 
     code = "body_unreadable"
 
@@ -100,10 +117,73 @@ class BodyKey:
         return place if isinstance(place, msgspec.Raw) else None
 
 
-def parse_key(text: str) -> HeaderKey | BodyKey:
-    """`header.NAME` or `$.a.b[0].c`. Raises `ConfigError`."""
+class FormKey:
+    """The first field of a name in an URL-encoded form."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def read(self, headers: Mapping[str, str], text: str | None) -> str | None:
+        """As `Key.read`."""
+        if text is None or media_type(headers.get("content-type")) != FORM:
+            raise BodyUnreadable("the body is not a form")
+        try:
+            fields = parse_qsl(text, errors="strict", max_num_fields=FORM_FIELDS_MAX)
+        except ValueError:
+            raise BodyUnreadable("the body is not a form that can be read") from None
+        return bounded(next((value for name, value in fields if name == self._name), None))
+
+
+class AttributeKey:
+    """An attribute of a CloudEvent: of the body when it is structured, else of a header."""
+
+    def __init__(self, name: str) -> None:
+        self._member = BodyKey((name,))
+        self._header = f"ce-{name}"
+
+    def read(self, headers: Mapping[str, str], text: str | None) -> str | None:
+        """As `Key.read`."""
+        if cloudevents.is_structured(headers):
+            return self._member.read(headers, text)
+        given = headers.get(self._header)
+        try:
+            return bounded(given and cloudevents.decode_attribute(given))
+        except ValueError:
+            return None
+
+
+class JointKey:
+    """Several keys together; none when one of them is missing."""
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self._keys = tuple(keys)
+
+    def read(self, headers: Mapping[str, str], text: str | None) -> str | None:
+        """As `Key.read`."""
+        values = [key.read(headers, text) for key in self._keys]
+        if None in values:
+            return None
+        # With lengths, so that two that are cut elsewhere are still two.
+        return bounded("".join(f"{len(value)}:{value}" for value in values if value))
+
+
+def parse_keys(texts: str | Sequence[str]) -> Key:
+    """One key, or several to be taken together. Raises `ConfigError`."""
+    if isinstance(texts, str):
+        return parse_key(texts)
+    if not 1 <= len(texts) <= PARTS_MAX:
+        raise ConfigError(f"a key has 1 to {PARTS_MAX} parts")
+    return JointKey([parse_key(text) for text in texts])
+
+
+def parse_key(text: str) -> Key:
+    """A key as `KEY_FORMS` says. Raises `ConfigError`."""
     if match := _HEADER.fullmatch(text):
         return HeaderKey(match.group(1))
+    if match := _FIELD.fullmatch(text):
+        return FormKey(match.group(1))
+    if match := _ATTRIBUTE.fullmatch(text):
+        return AttributeKey(match.group(1))
     steps: list[str | int] = []
     if text.startswith("$"):
         place = 1
@@ -113,7 +193,7 @@ def parse_key(text: str) -> HeaderKey | BodyKey:
             place = match.end()
         if steps and place == len(text) and len(steps) <= STEPS_MAX:
             return BodyKey(tuple(steps))
-    raise ConfigError(f"{text!r} is neither header.NAME nor a body path such as $.a.b[0].c")
+    raise ConfigError(f"{text!r} is not a key: write {KEY_FORMS}")
 
 
 def bounded(key: str | None) -> str | None:

@@ -6,161 +6,43 @@ is refused, and nothing is answered 2xx that is not stored.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
-import structlog
+import msgspec
 
-from router.auth.signing import MESSAGES, QUERY_FIELDS_MAX, Scheme
-from router.auth.webhooks import scheme_for
+from router.auth.bearer import TOKEN_HEADER, TOKEN_PARAMETER
+from router.auth.signing import QUERY_FIELDS_MAX
+from router.ingress import cloudevents, refusals
 from router.ingress.event_id import EventIds
 from router.ingress.http_values import (
-    JSON_HEADERS,
-    RETRY_HEADERS,
     BodyPolicy,
     Head,
+    Pending,
     Request,
     Response,
     json_response,
-    message_response,
 )
-from router.ingress.keys import BodyUnreadable, Key, parse_key
+from router.ingress.keys import BodyUnreadable, Key
+from router.ingress.route import Route
+from router.ingress.senders import Answer, accepted
 from router.model.errors import ConfigError, StoreError, StoreFull
 from router.model.limits import EVENT_BYTES_MAX
-from router.model.shard import shard_id, shard_index
+from router.model.shard import shard_index
 from router.model.webhook import WebhookSpec
 from router.sources.webhook_event import (
     EVENT_FRAME_BYTES,
     body_text,
     build_fragment,
     join_pairs,
-    origin_members,
     record_size_bytes,
 )
 from router.store.base import Appended, NewRecord, StreamStore
 from router.telemetry import metrics
 
-log = structlog.get_logger(__name__)
-
 WAITING_MAX: Final = 4_096
 """Requests that may wait for their commit at a time."""
-
-SECRET_S: Final = 30.0
-"""How long resolved secrets are used before they are looked up again: a rotation needs no
-restart."""
-
-SECRET_RETRY_S: Final = 2.0
-"""How soon a secret that could not be resolved is looked up again."""
-
-LOG_S: Final = 10.0
-"""One webhook's failures of the store are logged at most this often; each is counted."""
-
-NOT_FOUND: Final = message_response(404, "Not Found")
-NOT_ALLOWED: Final = message_response(405, "Method Not Allowed", (*JSON_HEADERS, ("allow", "POST")))
-DRAINING: Final = message_response(503, "The router is stopping, try again.", RETRY_HEADERS)
-OVERLOADED: Final = message_response(503, "Too much is waiting, try again later.", RETRY_HEADERS)
-STORE_FULL: Final = message_response(503, "The store is full, try again later.", RETRY_HEADERS)
-CHANGED: Final = message_response(503, "The webhook has changed, try again.", RETRY_HEADERS)
-STORE_FAILED: Final = message_response(503, "The store failed, try again later.", RETRY_HEADERS)
-UNREADABLE: Final = message_response(400, "The body is not JSON, so it has no partition key.")
-BAD_QUERY: Final = message_response(400, "The query has too many parameters.")
-TOO_LARGE: Final = message_response(
-    413, "The body is too large for an event once it is written as JSON."
-)
-MISCONFIGURED: Final = message_response(500, "The webhook's secret is not available.")
-UNAUTHORIZED: Final[Mapping[str, Response]] = {
-    reason: json_response(401, {"message": text, "reason": reason})
-    for reason, text in MESSAGES.items()
-}
-
-
-class Route:
-    """One webhook, made ready: keys parsed, secrets resolved, metrics bound."""
-
-    def __init__(self, spec: WebhookSpec, resolve_secret: Callable[[str], str]) -> None:
-        """Raises `ConfigError` for a key that cannot be understood."""
-        self.spec = spec
-        self.origin = origin_members(spec.arn)
-        self.key: Key | None = parse_key(spec.partition_key) if spec.partition_key else None
-        deduplicate = spec.deduplicate
-        self.dedup_key: Key | None = parse_key(deduplicate.key) if deduplicate else None
-        self.dedup_window_ms = deduplicate.window_s * 1000 if deduplicate else 0
-        self.shards = tuple(shard_id(index) for index in range(spec.shards))
-        self.policy = BodyPolicy(spec.body_bytes_max, self.count)
-        self._received_bytes = metrics.INGEST_BYTES.labels(spec.name)
-        self.duration = metrics.INGEST_DURATION.labels(spec.name)
-        self.unkeyed = metrics.INGEST_UNKEYED.labels(spec.name)
-        self._results = {
-            result: metrics.INGEST.labels(spec.name, result) for result in ("accepted", "duplicate")
-        }
-        self._accepted = 0
-        self._accepted_bytes = 0
-        """What was accepted in this turn of the loop and is not counted yet."""
-        self._resolve_secret = resolve_secret
-        self._scheme: Scheme | None = None
-        self._scheme_until_s = 0.0
-        self._log_after_s = 0.0
-
-    def count(self, result: str) -> None:
-        """Count one request by its result."""
-        counter = self._results.get(result)
-        if counter is None:
-            counter = self._results[result] = metrics.INGEST.labels(self.spec.name, result)
-        counter.inc()
-
-    def accepted(self, body_bytes: int) -> None:
-        """Count one accepted request, with all others of this turn of the loop.
-
-        Whoever has seen an answer finds it counted: nothing is read before this turn is over.
-        """
-        if not self._accepted:
-            asyncio.get_running_loop().call_soon(self._count_accepted)
-        self._accepted += 1
-        self._accepted_bytes += body_bytes
-
-    def _count_accepted(self) -> None:
-        self._results["accepted"].inc(self._accepted)
-        self._received_bytes.inc(self._accepted_bytes)
-        self._accepted = self._accepted_bytes = 0
-
-    def scheme(self, now_s: float) -> Scheme | None:
-        """The signature scheme with its secrets; None while there is no usable secret."""
-        if now_s >= self._scheme_until_s:
-            self._renew_scheme(now_s)
-        return self._scheme
-
-    def _renew_scheme(self, now_s: float) -> None:
-        signature = self.spec.signature
-        try:
-            secrets = [self._resolve_secret(text) for text in signature.secrets]
-            self._scheme = scheme_for(signature, secrets)
-            self._scheme_until_s = now_s + SECRET_S
-        except (ConfigError, OSError, UnicodeDecodeError) as error:
-            # Never fall back to an old secret: taking one away is how it is revoked.
-            self._scheme = None
-            self._scheme_until_s = now_s + SECRET_RETRY_S
-            # A decoding error's text would show the secret.
-            text = str(error) if isinstance(error, ConfigError) else type(error).__name__
-            log.error("webhook_secret_unusable", webhook=self.spec.name, error=text)
-
-    def log_store_failure(self, error: StoreError, now_s: float) -> None:
-        """Say that the store refused a record, not more often than `LOG_S`."""
-        if now_s >= self._log_after_s:
-            self._log_after_s = now_s + LOG_S
-            log.warning("webhook_record_not_stored", webhook=self.spec.name, code=error.code)
-
-
-def check_webhook(spec: WebhookSpec) -> None:
-    """Raise `ConfigError` for keys or a signature that could never work; secrets are not looked up.
-
-    For whoever makes webhooks, so that a mistake is found before it is stored.
-    """
-    for text in (spec.partition_key, spec.deduplicate and spec.deduplicate.key):
-        if text:
-            parse_key(text)
-    # `d2hzZWM=` is a well-formed secret for every scheme.
-    scheme_for(spec.signature, ["d2hzZWM="] if spec.signature.secrets else [])
 
 
 class WebhookIngress:
@@ -218,75 +100,156 @@ class WebhookIngress:
         route = self._routes.get(head.path)
         if route is None:
             metrics.INGRESS_REFUSED.labels("unknown_path").inc()
-            return NOT_FOUND
+            return refusals.NOT_FOUND
         if head.method != "POST":
-            route.count("method_not_allowed")
-            return NOT_ALLOWED
+            return _not_post(route, head)
         if self._is_draining:
             route.count("draining")
-            return DRAINING
+            return refusals.DRAINING
         if self._waiting >= self._waiting_max:
             route.count("overloaded")
-            return OVERLOADED
+            return refusals.OVERLOADED
         return route.policy
 
-    def on_request(self, request: Request) -> "Response | _Commit":
+    def on_request(self, request: Request) -> "Response | Pending":
         """As `Handler.on_request`."""
         route = self._routes.get(request.head.path)
         if route is None:  # removed while the body was read
-            return NOT_FOUND
+            return refusals.NOT_FOUND
         started_s = self._monotonic_s()
-        record = self._record(route, request, started_s)
-        if isinstance(record, Response):
-            return record
+        made = self._records(route, request, started_s)
+        if isinstance(made, Response):
+            return made
         if self._waiting >= self._waiting_max:
-            return _refuse(route, "overloaded", OVERLOADED)
+            return _refuse(route, "overloaded", refusals.OVERLOADED)
+        size_bytes = len(request.body)
         try:
-            future = self._streams.append_nowait(record)
+            if isinstance(made, NewRecord):
+                future = self._streams.append_nowait(made)
+                answer = route.sender.answer
+                commit: Pending = _Commit(
+                    self, future, route, size_bytes, started_s, answer and answer(request.head)
+                )
+            else:
+                several = self._streams.append_all_nowait(made)
+                commit = _BatchCommit(self, several, route, size_bytes, started_s)
         except StoreError as error:
             return _not_stored(route, error, started_s)
         self._waiting += 1
-        return _Commit(self, future, route, len(request.body), started_s)
+        return commit
 
     def on_commit(self, commit: "_Commit") -> Response:
         """The answer to a request whose record is stored, or not."""
-        self._waiting -= 1
-        route = commit.route
         try:
             appended = commit.future.result()
         except StoreError as error:
-            return _not_stored(route, error, commit.started_s)
+            return self._on_failure(commit, error)
+        refusal = self._on_stored(commit, is_new=not appended.is_duplicate)
+        return refusal or (commit.answer or accepted)(appended.event_id)
+
+    def on_batch_commit(self, commit: "_BatchCommit") -> Response:
+        """As `on_commit`, for records that came together."""
+        try:
+            appended = commit.future.result()
+        except StoreError as error:
+            return self._on_failure(commit, error)
+        is_new = not all(one.is_duplicate for one in appended)
+        refusal = self._on_stored(commit, is_new=is_new)
+        return refusal or json_response(202, {"ids": [one.event_id for one in appended]})
+
+    def _on_failure(self, commit: "_Commit | _BatchCommit", error: StoreError) -> Response:
+        self._waiting -= 1
+        return _not_stored(commit.route, error, commit.started_s)
+
+    def _on_stored(self, commit: "_Commit | _BatchCommit", *, is_new: bool) -> Response | None:
+        """Count what is durable; a refusal when it is so in vain."""
+        self._waiting -= 1
+        route = commit.route
         if self._layouts.get(route.spec.arn) != route.spec.shards:
             # The stream was dropped or cut anew meanwhile: maybe nobody reads where this went.
-            return _refuse(route, "changed", CHANGED)
-        if appended.is_duplicate:
-            route.count("duplicate")
-        else:
+            return _refuse(route, "changed", refusals.CHANGED)
+        if is_new:
             route.accepted(commit.body_bytes)
+        else:
+            route.count("duplicate")
         route.duration.observe(self._monotonic_s() - commit.started_s)
-        return Response(202, b'{"id":"%b"}' % appended.event_id.encode(), JSON_HEADERS)
+        return None
 
-    def _record(self, route: Route, request: Request, now_s: float) -> NewRecord | Response:
-        """The record of a genuine request, or why it is refused."""
+    def _records(
+        self, route: Route, request: Request, now_s: float
+    ) -> NewRecord | Sequence[NewRecord] | Response:
+        """The record of a genuine request, or those of its batch, or what it is answered."""
         head, body = request.head, request.body
-        headers = head.headers
         scheme = route.scheme(now_s)
         if scheme is None:
-            return _refuse(route, "secret_unusable", MISCONFIGURED)
+            return _refuse(route, "secret_unusable", refusals.MISCONFIGURED)
         wall_s = self._wall_s()
         if reason := scheme.refusal(head, body, wall_s):
-            return _refuse(route, reason, UNAUTHORIZED[reason])
+            return _refuse(route, reason, refusals.UNAUTHORIZED[reason])
+        try:
+            query = _query(head.query) if head.query else {}
+        except ValueError:
+            return _refuse_for_good(route, "bad_query", refusals.BAD_QUERY)
         text = body_text(body)
+        if route.is_plain:
+            return self._record(route, head, query, wall_s, head.headers, body, text)
+        return self._unusual(route, head, query, wall_s, now_s, body, text)
+
+    def _unusual(
+        self,
+        route: Route,
+        head: Head,
+        query: Mapping[str, str],
+        wall_s: float,
+        now_s: float,
+        body: bytes,
+        text: str | None,
+    ) -> NewRecord | Sequence[NewRecord] | Response:
+        """As `_records`, where more than the signature is looked at."""
+        handshake = route.sender.handshake
+        if handshake and (answer := handshake(body)):
+            return _refuse(route, "handshake", answer)
+        if route.rate and (wait_s := route.rate.wait_s(now_s)):
+            return _refuse(route, "rate", refusals.too_often(wait_s))
+        headers: Mapping[str, str] = head.headers
+        if route.hides_token:
+            # A token is no signature: whoever reads it may use it.
+            headers = {name: value for name, value in headers.items() if name != TOKEN_HEADER}
+            query = {name: value for name, value in query.items() if name != TOKEN_PARAMETER}
+        if not route.is_cloudevents:
+            return self._record(route, head, query, wall_s, headers, body, text)
+        try:
+            events, is_batch = cloudevents.events_of(headers, body, text)
+        except cloudevents.NotAnEvent as error:
+            members = {"message": str(error), "reason": error.reason}
+            return _refuse_for_good(route, error.reason, json_response(error.status, members))
+        records: list[NewRecord] = []
+        for event in events:
+            made = self._record(route, head, query, wall_s, event.headers, event.body, event.text)
+            if isinstance(made, Response):
+                return made
+            records.append(made)
+        if not records:
+            return _refuse(route, "empty_batch", json_response(202, {"ids": []}))
+        return records if is_batch else records[0]
+
+    def _record(
+        self,
+        route: Route,
+        head: Head,
+        query: Mapping[str, str],
+        wall_s: float,
+        headers: Mapping[str, str],
+        body: bytes,
+        text: str | None,
+    ) -> NewRecord | Response:
+        """A record, or why there can be none."""
         try:
             key = route.key.read(headers, text) if route.key else None
         except BodyUnreadable:
             if route.spec.on_unkeyable != "Spread":
-                return _refuse(route, "unkeyable", UNREADABLE)
+                return _refuse_for_good(route, "unkeyable", refusals.UNREADABLE)
             key = None
-        try:
-            query = _query(head.query) if head.query else {}
-        except ValueError:
-            return _refuse(route, "bad_query", BAD_QUERY)
         arrival_ms = int(wall_s * 1000)
         event_id = self._ids.next(arrival_ms)
         place = key or event_id
@@ -304,7 +267,7 @@ class WebhookIngress:
         )
         size_bytes = record_size_bytes(fragment)
         if size_bytes + EVENT_FRAME_BYTES > EVENT_BYTES_MAX:
-            return _refuse(route, "event_too_large", TOO_LARGE)
+            return _refuse_for_good(route, "event_too_large", refusals.TOO_LARGE)
         if route.key and not key:
             route.unkeyed.inc()
         return NewRecord(
@@ -323,12 +286,38 @@ class WebhookIngress:
 class _Commit:
     """A request whose record is on its way to the disk: the server's `Pending`."""
 
-    __slots__ = ("_ingress", "body_bytes", "future", "route", "started_s")
+    __slots__ = ("_ingress", "answer", "body_bytes", "future", "route", "started_s")
 
     def __init__(
         self,
         ingress: WebhookIngress,
         future: asyncio.Future[Appended],
+        route: Route,
+        body_bytes: int,
+        started_s: float,
+        answer: Answer | None,
+    ) -> None:
+        self._ingress = ingress
+        self.future = future
+        self.route = route
+        self.body_bytes = body_bytes
+        self.started_s = started_s
+        self.answer = answer
+
+    def response(self) -> Response:
+        """As `Pending.response`."""
+        return self._ingress.on_commit(self)
+
+
+class _BatchCommit:
+    """As `_Commit`, for records that came together."""
+
+    __slots__ = ("_ingress", "body_bytes", "future", "route", "started_s")
+
+    def __init__(
+        self,
+        ingress: WebhookIngress,
+        future: asyncio.Future[Sequence[Appended]],
         route: Route,
         body_bytes: int,
         started_s: float,
@@ -341,19 +330,40 @@ class _Commit:
 
     def response(self) -> Response:
         """As `Pending.response`."""
-        return self._ingress.on_commit(self)
+        return self._ingress.on_batch_commit(self)
 
 
 def _not_stored(route: Route, error: StoreError, now_s: float) -> Response:
     if isinstance(error, StoreFull):
-        return _refuse(route, "store_full", STORE_FULL)
+        return _refuse(route, "store_full", refusals.STORE_FULL)
     route.log_store_failure(error, now_s)
-    return _refuse(route, "store_failed", STORE_FAILED)
+    return _refuse(route, "store_failed", refusals.STORE_FAILED)
 
 
 def _refuse(route: Route, reason: str, response: Response) -> Response:
     route.count(reason)
     return response
+
+
+def _refuse_for_good(route: Route, reason: str, response: Response) -> Response:
+    """Refuse what would be refused again."""
+    route.count(reason)
+    more = route.sender.refusal_headers
+    return msgspec.structs.replace(response, headers=response.headers + more) if more else response
+
+
+def _not_post(route: Route, head: Head) -> Response:
+    if not route.is_cloudevents:
+        route.count("method_not_allowed")
+        return refusals.NOT_ALLOWED
+    if head.method != "OPTIONS":
+        route.count("method_not_allowed")
+        return refusals.NOT_ALLOWED_EITHER
+    route.count("handshake")
+    origin = head.headers.get("webhook-request-origin", "").strip()
+    spec = route.spec
+    consent = cloudevents.consent(origin, spec.allowed_origins, spec.per_minute_max)
+    return Response(200, b"", (refusals.ALLOW_BOTH, *consent))
 
 
 def _query(query: str) -> Mapping[str, str]:

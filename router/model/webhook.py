@@ -25,9 +25,9 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deduplicate(msgspec.Struct, frozen=True, kw_only=True):
-    """`key` is `header.NAME` or a body path `$.a.b`; `window_s` how long a key is remembered."""
+    """`key` as `ingress.keys` reads it, several together; `window_s` how long it is remembered."""
 
-    key: str
+    key: str | tuple[str, ...]
     window_s: int = 604_800
 
 
@@ -38,10 +38,16 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True):
     arn: str
     path: str
     signature: Signature
+    form: str = "Any"
+    """Any | CloudEvents: what a request must be."""
+    allowed_origins: tuple[str, ...] = ()
+    """Who may be told that CloudEvents are welcome; empty: everyone."""
+    per_minute_max: int | None = None
+    """Requests per minute beyond which 429 is answered; None: no limit."""
     partition_key: str | None = None
-    """`$.body.path` or `header.NAME`; None: spread evenly."""
+    """As `ingress.keys` reads it; None: spread evenly."""
     on_unkeyable: str = "Refuse"
-    """Refuse | Spread: a body that is not JSON where a body path is the key."""
+    """Refuse | Spread: a body that cannot be read where the key is in it."""
     shards: int = 1
     deduplicate: Deduplicate | None = None
     retention_s: int = 86_400

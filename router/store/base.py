@@ -140,6 +140,9 @@ class StreamStore(Protocol):
         Cancelling the future takes nothing back.
         """
 
+    def append_all_nowait(self, records: Sequence[NewRecord]) -> asyncio.Future[Sequence[Appended]]:
+        """As `append_nowait`, for records that are kept all together or not at all."""
+
     async def read(
         self, stream: str, shard: str, after: int, records_max: int, bytes_max: int
     ) -> tuple[Sequence[Record], int]:

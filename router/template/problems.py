@@ -122,6 +122,14 @@ class Problems:
         if len(self._found) >= PROBLEMS_MAX:
             self.raise_any()
 
+    def has(self, path: Path) -> bool:
+        """Whether something is wrong with just this place already."""
+        _, resource, below = split_path(path)
+        return any(
+            problem.resource == resource and problem.property == below
+            for problem in self._found.values()
+        )
+
     def raise_any(self) -> None:
         """Raises `TemplateRefused` when there are problems, in the order of the file."""
         if self._found:

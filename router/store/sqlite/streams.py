@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
@@ -105,6 +106,8 @@ class SqliteStreams:
         self._wakes = Wakes()
         self._tails = Tails()
         self._append_kind = Kind(self._append, self._appended, is_growth=True, rank=0)
+        # Of the same rank: both touch a shard's counter, and keep the order they came in.
+        self._append_all_kind = Kind(self._append_all, self._appended_all, is_growth=True, rank=0)
         self._trim_kind = Kind(each(self._trim))
         self._purge_kind = Kind(each(_purge_keys))
         # Of the storage thread alone:
@@ -121,6 +124,11 @@ class SqliteStreams:
         return self._writer.submit(
             self._append_kind, record, len(record.data) + RECORD_OVERHEAD_BYTES
         )
+
+    def append_all_nowait(self, records: Sequence[NewRecord]) -> asyncio.Future[Sequence[Appended]]:
+        """See `StreamStore.append_all_nowait`: one operation, so never divided."""
+        size_bytes = sum(len(record.data) + RECORD_OVERHEAD_BYTES for record in records)
+        return self._writer.submit(self._append_all_kind, records, size_bytes)
 
     async def read(
         self, stream: str, shard: str, after: int, records_max: int, bytes_max: int
@@ -225,6 +233,18 @@ class SqliteStreams:
             self._tails.push(key, fresh)
         for key in by_shard:
             self._wakes.wake(key)
+
+    def _append_all(
+        self, db: sqlite3.Connection, batches: Sequence[Sequence[NewRecord]]
+    ) -> list[Sequence[Appended]]:
+        results = iter(self._append(db, [record for batch in batches for record in batch]))
+        return [list(itertools.islice(results, len(batch))) for batch in batches]
+
+    def _appended_all(
+        self, batches: Sequence[Sequence[NewRecord]], results: Sequence[Sequence[Appended]]
+    ) -> None:
+        flat = itertools.chain.from_iterable
+        self._appended(list(flat(batches)), list(flat(results)))
 
     def _trim(self, db: sqlite3.Connection, trim: _Trim) -> tuple[int, int, bool]:
         removed = segments.remove(db, trim.shard_id, trim.up_to, TRIM_SEGMENTS)

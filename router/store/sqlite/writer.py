@@ -62,8 +62,8 @@ class Kind(Generic[Q, R]):
     hear of it. `is_growth` marks what makes the store larger: when the disk is full it is
     the first to be left out, so that work can drain.
 
-    Kinds with a `rank` never touch each other's rows. A group of such kinds alone is put in this
-    order, so that each kind of it runs in one call however the callers came.
+    Kinds of different `rank` never touch each other's rows. A group of such kinds alone is put in
+    this order, so that each kind of it runs in one call however the callers came.
     """
 
     __slots__ = ("committed", "is_growth", "rank", "run")

@@ -4,19 +4,17 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from router.auth.webhooks import scheme_for
-from router.ingress.keys import parse_key
+from router.auth.webhooks import NONE, OPTIONS, SCHEMES
+from router.ingress.check import FORMS, webhook_problems
+from router.ingress.senders import CLOUDEVENTS, default_dedup_key
 from router.model.arn import webhook_arn
-from router.model.errors import ConfigError
 from router.model.resources import Webhook
 from router.model.webhook import Deduplicate, Signature, WebhookSpec
 from router.template.dynamic import check_references, holds_reference
 from router.template.properties import Properties
 from router.template.resources.base import At, Draft
 
-SCHEMES = ("github", "standard-webhooks", "hmac-sha256", "none")
-SCHEMES_LATER = ("stripe", "slack", "shopify", "twilio")
-"""Known, and refused by name until they are verified here."""
+SCHEME_NAMES = (*SCHEMES, NONE)
 
 SECRETS_MAX = 2
 """Live secrets of one webhook: the new one and the one being replaced."""
@@ -33,6 +31,12 @@ WINDOW_S_MAX = 2_592_000
 
 TOLERANCE_S_MAX = 86_400
 
+PER_MINUTE_MAX = 1_000_000
+"""Largest RatePerMinute."""
+
+ORIGINS_MAX = 50
+"""Most AllowedOrigins."""
+
 BODY_BYTES_MAX = 5 * 1024 * 1024
 """Largest BodyBytesMax: one record with its headers must fit the 6 MiB event."""
 
@@ -40,13 +44,15 @@ HEADER_PATTERN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}"
 """A header's name: an HTTP token."""
 
 _PATH_PATTERN = r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]{0,1023}"
-_KEY_FORM = "write $.a.b for a member of the JSON body, or header.NAME"
-_FIELDS = re.compile(r"\{([^{}]*)\}")
-_GENERIC = ("Header", "Prefix", "Encoding", "Template", "TimestampHeader", "IdHeader")
+_ORIGIN = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?")
+_OPTIONS = tuple(dict.fromkeys(option for options in OPTIONS.values() for option in options))
 
 _PROPERTIES = (
     "Path",
     "Signature",
+    "Format",
+    "AllowedOrigins",
+    "RatePerMinute",
     "PartitionKey",
     "OnUnkeyable",
     "Shards",
@@ -84,67 +90,73 @@ class RouterWebhook:
         for other in draft.webhooks.values():
             if path and other.spec.path == path:
                 properties.problem("Path", f"two webhooks listen on {path}")
-        partition_key = properties.text("PartitionKey")
-        if partition_key:
-            _check_key(properties, "PartitionKey", partition_key)
+        signature = _signature(at, properties, draft)
+        form = properties.text("Format", "Any", choices=FORMS)
         spec = WebhookSpec(
             name=name,
             arn=webhook_arn(around.region, around.account, name),
             path=path,
-            signature=_signature(at, properties, draft),
-            partition_key=partition_key or None,
+            signature=signature,
+            form=form,
+            allowed_origins=_origins(properties),
+            per_minute_max=properties.integer("RatePerMinute", 1, PER_MINUTE_MAX, 0) or None,
+            partition_key=properties.text("PartitionKey") or None,
             on_unkeyable=properties.text("OnUnkeyable", "Refuse", choices=("Refuse", "Spread")),
             shards=properties.integer("Shards", 1, SHARDS_MAX, 1),
-            deduplicate=_deduplicate(properties),
+            deduplicate=_deduplicate(properties, signature.scheme, form),
             retention_s=properties.integer(
                 "RetentionSeconds", RETENTION_S_MIN, RETENTION_S_MAX, 86_400
             ),
             body_bytes_max=properties.integer("BodyBytesMax", 1, BODY_BYTES_MAX, BODY_BYTES_MAX),
         )
+        _check(properties, spec, draft)
         draft.webhooks[name] = Webhook(spec=spec, owner=at.owner)
+
+
+def _check(properties: Properties, spec: WebhookSpec, draft: Draft) -> None:
+    """What could never work; once for each place, as a wrong value is read as none at all."""
+    has_secrets = not any(holds_reference(secret) for secret in spec.signature.secrets)
+    signature = properties.section("Signature")
+    for problem in webhook_problems(spec, has_secrets=has_secrets):
+        place = problem.place
+        if place == ("Signature", "Secret") and signature and "Secrets" in signature:
+            place = ("Signature", "Secrets")
+        path = (*properties.path, *place)
+        if not draft.problems.has(path):
+            draft.problems.add(path, problem.text, problem.hint)
 
 
 def _signature(at: At, properties: Properties, draft: Draft) -> Signature:
     given = properties.section("Signature")
     if given is None:
-        return Signature(scheme="none")
-    given.check_known(
-        ("Scheme", "Secret", "Secrets", "ToleranceSeconds", *_GENERIC), "Signature of a webhook"
-    )
+        return Signature(scheme=NONE)
+    given.check_known(("Scheme", "Secret", "Secrets", *_OPTIONS), "Signature of a webhook")
     given.require("Scheme")
-    asked = given.raw("Scheme")
-    if asked in SCHEMES_LATER:
-        given.problem("Scheme", f"{asked} is not supported yet", f"now: {', '.join(SCHEMES)}")
-        return Signature(scheme="none")
-    scheme = given.text("Scheme", "none", choices=SCHEMES)
-    if scheme == "none":
+    if str(given.raw("Scheme")).lower() == CLOUDEVENTS.lower():
+        given.problem("Scheme", "is no way to sign", f"Format: {CLOUDEVENTS}, Scheme: bearer")
+        return Signature(scheme=NONE)
+    scheme = given.text("Scheme", NONE, choices=SCHEME_NAMES)
+    for option in _OPTIONS:
+        if option in given and option not in OPTIONS.get(scheme, ()):
+            owners = ", ".join(name for name in OPTIONS if option in OPTIONS[name])
+            given.problem(option, f"belongs to Scheme {owners}, not to {scheme}")
+    if scheme == NONE:
         for name in ("Secret", "Secrets"):
-            if name in given and asked == "none":
+            if name in given and given.raw("Scheme") == NONE:
                 given.problem(name, "a webhook with Scheme none checks no secret")
         return Signature(scheme=scheme)
-    tolerance_s = given.integer("ToleranceSeconds", 0, TOLERANCE_S_MAX, 300)
-    secrets = _secrets(at, given, draft)
-    if scheme != "hmac-sha256":
-        for name in _GENERIC:
-            if name in given:
-                given.problem(name, f"belongs to Scheme hmac-sha256, not to {scheme}")
-        signature = Signature(scheme=scheme, secrets=secrets, tolerance_s=tolerance_s)
-        _check_secrets(given, signature)
-        return signature
-    given.require("Header")
-    signature = Signature(
+    return Signature(
         scheme=scheme,
-        secrets=secrets,
-        tolerance_s=tolerance_s,
+        secrets=_secrets(at, given, draft),
+        tolerance_s=given.integer("ToleranceSeconds", 0, TOLERANCE_S_MAX, 300),
         header=given.text("Header", pattern=HEADER_PATTERN) or None,
         prefix=given.text("Prefix", length_max=128),
         encoding=given.text("Encoding", "hex", choices=("hex", "base64")),
         template=given.text("Template", "{body}", length_max=1024),
         timestamp_header=given.text("TimestampHeader", pattern=HEADER_PATTERN) or None,
         id_header=given.text("IdHeader", pattern=HEADER_PATTERN) or None,
+        public_url=given.text("PublicUrl", length_max=1024) or None,
     )
-    _check_template(given, signature)
-    return signature
 
 
 def _secrets(at: At, given: Properties, draft: Draft) -> tuple[str, ...]:
@@ -157,8 +169,6 @@ def _secrets(at: At, given: Properties, draft: Draft) -> tuple[str, ...]:
         secrets = given.texts(name)
     else:
         secrets = tuple(secret for secret in (given.text(name),) if secret)
-    if not secrets or not all(secrets):
-        given.problem(name, "is required", "such as {{resolve:secretsmanager:NAME}}")
     if len(secrets) > SECRETS_MAX:
         given.problem(name, f"at most {SECRETS_MAX} secrets can be live at a time")
     for secret in secrets:
@@ -171,47 +181,32 @@ def _secrets(at: At, given: Properties, draft: Draft) -> tuple[str, ...]:
     return secrets
 
 
-def _check_secrets(given: Properties, signature: Signature) -> None:
-    """Secrets in clear must be of the scheme's form; references are looked up when needed."""
-    secrets = signature.secrets
-    if not secrets or not all(secrets) or any(holds_reference(secret) for secret in secrets):
-        return
-    try:
-        scheme_for(signature, signature.secrets)
-    except ConfigError as error:
-        given.problem("Secret", str(error))
+def _origins(properties: Properties) -> tuple[str, ...]:
+    origins = properties.texts("AllowedOrigins")
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            hint = "such as eventgrid.azure.net; leave it out to allow everyone"
+            properties.problem("AllowedOrigins", f"{origin!r} is not a host name", hint)
+    if len(origins) > ORIGINS_MAX:
+        properties.problem("AllowedOrigins", f"at most {ORIGINS_MAX} origins")
+    return origins
 
 
-def _check_template(given: Properties, signature: Signature) -> None:
-    fields = set(_FIELDS.findall(signature.template))
-    for field in sorted(fields - {"body", "timestamp", "id"}):
-        given.problem("Template", f"unknown field {{{field}}}", "known: {body} {timestamp} {id}")
-    if "body" not in fields:
-        given.problem("Template", "does not sign the {body}")
-    for field, header, name in (
-        ("timestamp", signature.timestamp_header, "TimestampHeader"),
-        ("id", signature.id_header, "IdHeader"),
-    ):
-        if field in fields and not header:
-            given.problem(name, f"is required: Template signs the {{{field}}}")
-        elif header and field not in fields:
-            given.problem(name, f"is not used: Template has no {{{field}}}")
-
-
-def _deduplicate(properties: Properties) -> Deduplicate | None:
+def _deduplicate(properties: Properties, scheme: str, form: str) -> Deduplicate | None:
     given = properties.section("Deduplicate")
     if given is None:
         return None
     given.check_known(("Key", "WindowSeconds"), "Deduplicate")
-    given.require("Key")
-    key = given.text("Key")
-    if key:
-        _check_key(given, "Key", key)
-    return Deduplicate(key=key, window_s=given.integer("WindowSeconds", 1, WINDOW_S_MAX, 604_800))
-
-
-def _check_key(properties: Properties, name: str, key: str) -> None:
-    try:
-        parse_key(key)
-    except ConfigError:
-        properties.problem(name, f"{key!r} is not a key", _KEY_FORM)
+    key: str | tuple[str, ...] | None
+    if "Key" not in given:
+        key = default_dedup_key(scheme, form)
+        if key is None:
+            given.problem("Key", f"is required: nothing is known to mark repetitions of {scheme}")
+    elif isinstance(given.raw("Key"), list):
+        key = given.texts("Key")
+    else:
+        key = given.text("Key") or None
+        if key is None:
+            given.problem("Key", "is empty")
+    window_s = given.integer("WindowSeconds", 1, WINDOW_S_MAX, 604_800)
+    return None if key is None else Deduplicate(key=key, window_s=window_s)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.ingress.keys import BodyUnreadable, parse_key
+from router.ingress.keys import BodyUnreadable, parse_key, parse_keys
 from router.model.errors import ConfigError
 
 BODY = json.dumps(
@@ -166,8 +166,75 @@ def test_long_keys_are_told_apart_by_their_digest():
         "header.a b",
         "body",
         "$" + ".a" * 17,
+        "form.",
+        "form.a b",
+        "form.a=b",
+        "cloudevent.",
+        "cloudevent.Id",
     ],
 )
 def test_paths_that_cannot_be_understood(text):
     with pytest.raises(ConfigError):
         parse_key(text)
+
+
+FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("From=%2B1415&To=x", "+1415"),
+        ("To=x&From=a+b&From=c", "a b"),
+        ("From=%E2%82%AC", "€"),
+        ("To=x", None),
+        ("From=", None),
+        ("", None),
+    ],
+)
+def test_fields_of_a_form(text, key):
+    assert read("form.From", text, FORM) == key
+
+
+@pytest.mark.parametrize(
+    ("text", "headers"),
+    [
+        ("From=1", {}),
+        ("From=1", {"content-type": "application/json"}),
+        ("From=%ff", FORM),
+        ("&".join(["a=1"] * 1_001), FORM),
+        (None, FORM),
+    ],
+)
+def test_what_is_not_a_form_is_said_to_be_so(text, headers):
+    with pytest.raises(BodyUnreadable):
+        read("form.From", text, headers)
+
+
+def test_attributes_of_cloudevents_in_either_mode():
+    structured = {"content-type": "application/cloudevents+json"}
+    assert read("cloudevent.subject", '{"subject":"é"}', structured) == "é"
+    assert read("cloudevent.sequence", '{"sequence":7}', structured) == "7"
+    assert read("cloudevent.subject", "not read", {"ce-subject": "%C3%A9"}) == "é"
+    assert read("cloudevent.subject", None, {"ce-subject": "%ff"}) is None
+    assert read("cloudevent.subject", None, {"ce-subject": ""}) is None
+    assert read("cloudevent.subject", '{"subject":"body"}', {}) is None
+
+
+def test_joint_keys_are_told_apart():
+    """("a", "bc") is not ("ab", "c"), and half a key is none."""
+
+    def joint(one, two):
+        headers = {"one": one, "two": two}
+        return parse_keys(["header.one", "header.two"]).read(headers, None)
+
+    assert joint("a", "bc") == "1:a2:bc"
+    assert len({joint("a", "bc"), joint("ab", "c"), joint("1:a", "2:bc")}) == 3
+    assert joint("a", "") is None
+    assert len(joint("a" * 200, "b" * 200)) == 71
+
+
+@pytest.mark.parametrize("texts", [[], ["$.a"] * 5, ["$.a", "b"]])
+def test_joint_keys_that_cannot_be_understood(texts):
+    with pytest.raises(ConfigError):
+        parse_keys(texts)

@@ -11,7 +11,8 @@ import structlog
 from router.config import IngressSettings, StoreSettings
 from router.ingress.http_values import Head, Request
 from router.ingress.listener import Ingress, count_refused
-from router.ingress.webhooks import Route, WebhookIngress, check_webhook
+from router.ingress.route import Route
+from router.ingress.webhooks import WebhookIngress
 from router.model.errors import ConfigError, StoreError, StoreFull
 from router.model.shard import shard_id, shard_index
 from router.model.webhook import Deduplicate, Signature, WebhookSpec
@@ -438,19 +439,6 @@ def test_a_secret_taken_away_is_not_remembered():
     values["ref"] = "back"
     assert route.scheme(32) is None
     assert route.scheme(34) is not None
-
-
-def test_specs_are_checked_before_they_are_stored():
-    for good in SPECS:
-        check_webhook(good)
-    for bad in (
-        spec("x", partition_key="body"),
-        spec("x", deduplicate=Deduplicate(key="$")),
-        spec("x", signature=Signature(scheme="github")),
-        spec("x", signature=Signature(scheme="rot13", secrets=("a",))),
-    ):
-        with pytest.raises(ConfigError):
-            check_webhook(bad)
 
 
 def test_refusals_before_a_webhook_is_known_are_counted():

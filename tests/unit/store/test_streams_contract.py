@@ -211,3 +211,36 @@ async def test_position_at_finds_the_place_before_a_wall_time_even_if_the_clock_
     for at_ms, position in ((0, 0), (100, 0), (101, 1), (300, 2), (901, 5), (1_001, 6)):
         assert await store.streams.position_at(STREAM, "0", at_ms) == position
     assert await store.streams.position_at(STREAM, "unknown", 5) == 0
+
+
+async def test_records_together_are_in_order_in_their_shards(store):
+    both = [record(f"e{n}", shard=str(n % 2)) for n in range(6)]
+    before = store.streams.append_nowait(record("first", shard="0"))
+    several = store.streams.append_all_nowait(both)
+    after = store.streams.append_nowait(record("last", shard="0"))
+    assert (await before).position == 1
+    assert [one.position for one in await several] == [2, 1, 3, 2, 4, 3]
+    assert (await after).position == 5
+    assert await ids(store) == ["first", "e0", "e2", "e4", "last"]
+    assert await ids(store, shard="1") == ["e1", "e3", "e5"]
+
+
+async def test_records_together_wake_their_readers(store):
+    woken = []
+    for shard in ("0", "1"):
+        store.streams.subscribe(STREAM, shard, lambda shard=shard: woken.append(shard))
+    await store.streams.append_all_nowait([record("a", shard="0"), record("b", shard="1")])
+    assert sorted(woken) == ["0", "1"]
+
+
+async def test_repetitions_among_records_together(store):
+    def keyed(event_id, key):
+        return record(event_id, dedup_key=key, dedup_until_ms=9_000)
+
+    await store.streams.append(keyed("e1", "a"))
+    results = await store.streams.append_all_nowait(
+        [keyed("e2", "a"), keyed("e3", "b"), keyed("e4", "b"), record("e5")]
+    )
+    assert [one.event_id for one in results] == ["e1", "e3", "e3", "e5"]
+    assert [one.is_duplicate for one in results] == [True, False, True, False]
+    assert await ids(store) == ["e1", "e3", "e5"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from router.model.webhook import Deduplicate
 from router.template.desired import DesiredState
 from router.template.load import files_of, load_template
 
@@ -347,3 +348,71 @@ def test_files_to_watch(load, folder):
     assert files_of(template, {"Table": "x"}) == {template, folder / "code"}
     template.write_text("Resources: [")
     assert files_of(template) == {template}
+
+
+WEBHOOK = """
+    Resources:
+      Hook:
+        Type: Router::Webhook
+        Properties:
+          Path: /h
+          Signature: {{{signature}}}
+          {more}
+"""
+
+
+def webhook(load, signature, more="Shards: 1"):
+    return load(WEBHOOK.format(signature=signature, more=more)).webhooks[0].spec
+
+
+@pytest.mark.parametrize(
+    ("scheme", "options"),
+    [
+        ("github", ""),
+        ("stripe", "ToleranceSeconds: 60"),
+        ("slack", "ToleranceSeconds: 60"),
+        ("shopify", ""),
+        ("twilio", "PublicUrl: https://hooks.example.com/twilio"),
+        ("svix", "ToleranceSeconds: 60"),
+        ("standard-webhooks", "ToleranceSeconds: 60"),
+        ("bearer", ""),
+        ("hmac-sha1", "Header: X-Sig"),
+        ("hmac-sha512", "Header: X-Sig"),
+    ],
+)
+def test_every_scheme_with_its_options(load, scheme, options):
+    secret = 'Secret: "{{resolve:secretsmanager:hook}}"'
+    spec = webhook(load, f"Scheme: {scheme}, {secret}" + (f", {options}" if options else ""))
+    assert spec.signature.scheme == scheme
+    assert spec.signature.tolerance_s == (60 if "Tolerance" in options else 300)
+    assert spec.signature.public_url == (
+        "https://hooks.example.com/twilio" if scheme == "twilio" else None
+    )
+
+
+def test_a_webhook_of_cloudevents(load):
+    spec = webhook(
+        load,
+        'Scheme: bearer, Secret: "{{resolve:secretsmanager:hook}}"',
+        "Format: CloudEvents\n          AllowedOrigins: [a.example, 'b.example:8443']\n"
+        "          RatePerMinute: 120\n          PartitionKey: cloudevent.subject\n"
+        "          Deduplicate: {WindowSeconds: 60}",
+    )
+    assert (spec.form, spec.per_minute_max) == ("CloudEvents", 120)
+    assert spec.allowed_origins == ("a.example", "b.example:8443")
+    assert spec.deduplicate == Deduplicate(key=("cloudevent.source", "cloudevent.id"), window_s=60)
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ("{}", "$.event_id"),
+        ("{Key: form.MessageSid}", "form.MessageSid"),
+        ("{Key: [form.MessageSid, form.MessageStatus]}", ("form.MessageSid", "form.MessageStatus")),
+    ],
+)
+def test_keys_of_repetitions(load, given, key):
+    spec = webhook(
+        load, 'Scheme: slack, Secret: "{{resolve:secretsmanager:s}}"', f"Deduplicate: {given}"
+    )
+    assert spec.deduplicate.key == key

@@ -196,6 +196,23 @@ async def test_only_the_bad_write_of_a_group_fails(open_store, disk):
     assert disk.commits == 1
 
 
+async def test_records_together_are_kept_together_or_not_at_all(open_store, disk):
+    """D1: of a batch that fails nothing is kept, and its neighbours in the commit are."""
+    store = await open_store()
+    writes = [
+        store.streams.append_all_nowait([record("a1"), record("a2")]),
+        store.streams.append_all_nowait([record("b1"), record("\ud800"), record("b3")]),
+        store.streams.append_nowait(record("c1")),
+        store.streams.append_all_nowait([record("d1", dedup_key="k", dedup_until_ms=9_000)]),
+    ]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert isinstance(results[1], StoreError)
+    assert [one.position for one in results[0]] == [1, 2]
+    assert (results[2].position, results[3][0].position) == (3, 4)
+    assert await event_ids(store) == ["a1", "a2", "c1", "d1"]
+    assert disk.commits == 1
+
+
 async def test_an_io_error_fails_the_callers_and_the_next_write_may_succeed(open_store, disk):
     store = await open_store()
     await store.streams.append(record("e1"))
