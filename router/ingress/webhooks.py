@@ -45,6 +45,9 @@ WAITING_MAX: Final = 4_096
 """Requests that may wait for their commit at a time."""
 
 
+_Stored = asyncio.Future[Appended] | asyncio.Future[Sequence[Appended]]
+
+
 class WebhookIngress:
     """The handler behind the ingress listener."""
 
@@ -122,58 +125,43 @@ class WebhookIngress:
             return made
         if self._waiting >= self._waiting_max:
             return _refuse(route, "overloaded", refusals.OVERLOADED)
-        size_bytes = len(request.body)
+        future: _Stored
+        answer = None
         try:
             if isinstance(made, NewRecord):
                 future = self._streams.append_nowait(made)
-                answer = route.sender.answer
-                commit: Pending = _Commit(
-                    self, future, route, size_bytes, started_s, answer and answer(request.head)
-                )
+                if route.sender.answer:
+                    answer = route.sender.answer(request.head)
             else:
-                several = self._streams.append_all_nowait(made)
-                commit = _BatchCommit(self, several, route, size_bytes, started_s)
+                future = self._streams.append_all_nowait(made)
         except StoreError as error:
             return _not_stored(route, error, started_s)
         self._waiting += 1
-        return commit
+        return _Commit(self, future, route, len(request.body), started_s, answer)
 
     def on_commit(self, commit: "_Commit") -> Response:
-        """The answer to a request whose record is stored, or not."""
-        try:
-            appended = commit.future.result()
-        except StoreError as error:
-            return self._on_failure(commit, error)
-        refusal = self._on_stored(commit, is_new=not appended.is_duplicate)
-        return refusal or (commit.answer or accepted)(appended.event_id)
-
-    def on_batch_commit(self, commit: "_BatchCommit") -> Response:
-        """As `on_commit`, for records that came together."""
-        try:
-            appended = commit.future.result()
-        except StoreError as error:
-            return self._on_failure(commit, error)
-        is_new = not all(one.is_duplicate for one in appended)
-        refusal = self._on_stored(commit, is_new=is_new)
-        return refusal or json_response(202, {"ids": [one.event_id for one in appended]})
-
-    def _on_failure(self, commit: "_Commit | _BatchCommit", error: StoreError) -> Response:
-        self._waiting -= 1
-        return _not_stored(commit.route, error, commit.started_s)
-
-    def _on_stored(self, commit: "_Commit | _BatchCommit", *, is_new: bool) -> Response | None:
-        """Count what is durable; a refusal when it is so in vain."""
+        """The answer to a request whose record is stored, or not; or its batch of records."""
         self._waiting -= 1
         route = commit.route
+        try:
+            stored = commit.future.result()
+        except StoreError as error:
+            return _not_stored(route, error, commit.started_s)
         if self._layouts.get(route.spec.arn) != route.spec.shards:
             # The stream was dropped or cut anew meanwhile: maybe nobody reads where this went.
             return _refuse(route, "changed", refusals.CHANGED)
-        if is_new:
-            route.accepted(commit.body_bytes)
+        if isinstance(stored, Appended):
+            is_duplicate = stored.is_duplicate
+            response = (commit.answer or accepted)(stored.event_id)
         else:
+            is_duplicate = all(one.is_duplicate for one in stored)
+            response = json_response(202, {"ids": [one.event_id for one in stored]})
+        if is_duplicate:
             route.count("duplicate")
+        else:
+            route.accepted(commit.body_bytes)
         route.duration.observe(self._monotonic_s() - commit.started_s)
-        return None
+        return response
 
     def _records(
         self, route: Route, request: Request, now_s: float
@@ -291,7 +279,7 @@ class _Commit:
     def __init__(
         self,
         ingress: WebhookIngress,
-        future: asyncio.Future[Appended],
+        future: "_Stored",
         route: Route,
         body_bytes: int,
         started_s: float,
@@ -307,30 +295,6 @@ class _Commit:
     def response(self) -> Response:
         """As `Pending.response`."""
         return self._ingress.on_commit(self)
-
-
-class _BatchCommit:
-    """As `_Commit`, for records that came together."""
-
-    __slots__ = ("_ingress", "body_bytes", "future", "route", "started_s")
-
-    def __init__(
-        self,
-        ingress: WebhookIngress,
-        future: asyncio.Future[Sequence[Appended]],
-        route: Route,
-        body_bytes: int,
-        started_s: float,
-    ) -> None:
-        self._ingress = ingress
-        self.future = future
-        self.route = route
-        self.body_bytes = body_bytes
-        self.started_s = started_s
-
-    def response(self) -> Response:
-        """As `Pending.response`."""
-        return self._ingress.on_batch_commit(self)
 
 
 def _not_stored(route: Route, error: StoreError, now_s: float) -> Response:

@@ -1,10 +1,7 @@
 """Every kind of sender from the socket to the real store, answered as it insists."""
 
 import base64
-import hashlib
-import hmac
 import json
-import time
 from urllib.parse import urlencode
 
 import pytest
@@ -19,6 +16,7 @@ from router.sources.webhook_event import build_event
 from router.store.sqlite.store import SqliteStore
 from router.telemetry import metrics
 from router.telemetry.metrics import REGISTRY
+from tests.senders import digest_query, proof
 from tests.unit.ingress.client import connect, post
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/"
@@ -27,7 +25,14 @@ FORM = "application/x-www-form-urlencoded"
 EVENT = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "subject": "a"}
 OPTIONS = {
     "twilio": {"public_url": "https://hooks.example.com/twilio"},
-    "hmac-sha512": {"header": "X-Sig", "prefix": "sha512="},
+    "hmac-sha512": {
+        "header": "X-Signature",
+        "prefix": "sha512=",
+        "encoding": "base64",
+        "template": "{id}.{timestamp}.{body}",
+        "id_header": "X-Id",
+        "timestamp_header": "X-Timestamp",
+    },
 }
 
 
@@ -57,43 +62,11 @@ SPECS = (
 )
 
 
-def digest(text, algorithm="sha256", key=None):
-    return hmac.digest(key or KEY.encode(), text, algorithm)
-
-
-def signed(scheme, body):
-    """Header fields that make a body genuine; underscores become hyphens."""
-    now = str(int(time.time()))
-    match scheme:
-        case "github":
-            return {"X_Hub_Signature_256": f"sha256={digest(body).hex()}", "X_GitHub_Delivery": "d"}
-        case "stripe":
-            v1 = digest(now.encode() + b"." + body).hex()
-            return {"Stripe_Signature": f"t={now},v1={'0' * 64},v1={v1}"}
-        case "slack" | "keyed":
-            v0 = digest(b"v0:%b:%b" % (now.encode(), body)).hex()
-            return {"X_Slack_Signature": f"v0={v0}", "X_Slack_Request_Timestamp": now}
-        case "shopify":
-            given = base64.b64encode(digest(body)).decode()
-            return {"X_Shopify_Hmac_Sha256": given, "X_Shopify_Webhook_Id": "w"}
-        case "twilio":
-            url = f"https://hooks.example.com/twilio?bodySHA256={hashlib.sha256(body).hexdigest()}"
-            given = base64.b64encode(digest(url.encode(), "sha1")).decode()
-            return {"X_Twilio_Signature": given, "I_Twilio_Idempotency_Token": "i"}
-        case "svix" | "standard-webhooks":
-            prefix = "svix" if scheme == "svix" else "webhook"
-            text = b"msg_1.%b.%b" % (now.encode(), body)
-            given = base64.b64encode(digest(text, key=base64.b64decode(KEY))).decode()
-            return {
-                f"{prefix}_id": "msg_1",
-                f"{prefix}_timestamp": now,
-                f"{prefix}_signature": f"v1,AAAA v1,{given}",
-            }
-        case "bearer" | "events":
-            return {"Authorization": f"Bearer {KEY}"}
-        case "hmac-sha512":
-            return {"X_Sig": "sha512=" + digest(body, "sha512").hex()}
-    return {}
+def signed(name, body):
+    scheme = {"keyed": "slack", "events": "bearer"}.get(name, name)
+    url = f"https://hooks.example.com/twilio?{digest_query(body)}"
+    secret = f"whsec_{KEY}" if scheme in {"svix", "standard-webhooks"} else KEY
+    return proof(scheme, body, secret, url=url)
 
 
 def counted(webhook, result):
@@ -124,7 +97,7 @@ class Site:
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
         if name == "twilio":
-            query = f"bodySHA256={hashlib.sha256(body).hexdigest()}"
+            query = digest_query(body)
         proof = signed(name, body) if secret else {}
         path = f"/{name}?{query}" if query else f"/{name}"
         return await self.send(post(body, path, **{**proof, **headers}))
@@ -175,7 +148,7 @@ async def test_not_genuine_is_401_and_stores_nothing(site, name):
     if name != "bearer":
         body = json.dumps(BODY).encode()
         other = signed(name, body)
-        query = f"?bodySHA256={hashlib.sha256(body).hexdigest()}" if name == "twilio" else ""
+        query = f"?{digest_query(body)}" if name == "twilio" else ""
         replies.append(await site.send(post(body + b" ", f"/{name}{query}", **other)))
     for reply in replies:
         assert reply.status == 401
@@ -231,12 +204,9 @@ async def test_github_s_ping_is_an_event(site):
 
 async def test_twilio_s_forms(site):
     fields = {"MessageSid": "SM1", "From": "+1415", "Body": "hi é"}
-    signed_text = "https://hooks.example.com/twilio" + "".join(
-        name + fields[name] for name in sorted(fields)
-    )
-    given = base64.b64encode(digest(signed_text.encode(), "sha1")).decode()
     body = urlencode(fields).encode()
-    headers = {"Content_Type": FORM, "X_Twilio_Signature": given}
+    made = proof("twilio", body, KEY, url="https://hooks.example.com/twilio", form=True)
+    headers = {"Content_Type": FORM, "X-Twilio-Signature": made["X-Twilio-Signature"]}
     assert (await site.send(post(body, "/twilio", **headers))).status == 202
     # Behind a proxy that is not to be believed.
     lying = {**headers, "X_Forwarded_Host": "other.example", "X_Forwarded_Proto": "http"}
