@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import structlog
 
 from router.ingress import http_values as values
-from router.ingress.http_reader import HEAD, IDLE, RequestReader, Turn
+from router.ingress.http_reader import BODY, HEAD, IDLE, RequestReader, Turn
 from router.ingress.http_values import Pending, Refusal, Request, Response, render
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: "HttpServer") -> None:
         self.deadline = 0.0
+        self.waiting_since_s = 0.0
+        """Since when the client has to send what comes next, in loop time."""
         self.peer = ""
         self._server = server
         self._transport: asyncio.Transport | None = None
@@ -49,6 +51,24 @@ class Connection(asyncio.Protocol):
         """A request is with the handler."""
         return self._running is not None
 
+    @property
+    def waits_for_client(self) -> bool:
+        """Nothing can be done before the client sends more."""
+        reader = self._reader
+        return (
+            reader is not None
+            and not reader.turns
+            and not reader.is_over
+            and self._running is None
+            and not self._is_write_paused
+            and not self._is_closing
+        )
+
+    @property
+    def has_body_begun(self) -> bool:
+        """The head of a request has come, its body not yet."""
+        return self._reader is not None and self._reader.phase == BODY
+
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,7 +78,8 @@ class Connection(asyncio.Protocol):
         self.peer = peername[0] if isinstance(peername, tuple) else ""
         server = self._server
         refusal = server.admit(self)
-        self.deadline = server.now() + server.limits.header_s
+        self.waiting_since_s = server.now()
+        self.deadline = self.waiting_since_s + server.limits.header_s
         if refusal is not None:
             server.refused(refusal.reason)
             self._write(refusal.response, CLOSE_LINE, has_body=True)
@@ -172,7 +193,8 @@ class Connection(asyncio.Protocol):
             return
         self._stage = reader.stage
         wait_s = (limits.idle_s, limits.header_s, limits.body_s)[reader.phase]
-        self.deadline = self._server.now() + wait_s
+        self.waiting_since_s = self._server.now()
+        self.deadline = self.waiting_since_s + wait_s
 
     def _answer(self, turn: Turn) -> None:
         if turn.request is None:
@@ -254,6 +276,16 @@ class Connection(asyncio.Protocol):
             self._close(is_lingering=False)
         else:
             reader.refuse(values.HEAD_LATE if reader.phase == HEAD else values.BODY_LATE)
+            self._advance()
+
+    def give_way(self) -> None:
+        """Others need the room. Only for who `waits_for_client`; closed between requests."""
+        reader = self._reader
+        if reader is None or reader.phase == IDLE:
+            self._server.refused("gave_way")
+            self._close(is_lingering=False)
+        else:
+            reader.refuse(values.GAVE_WAY)
             self._advance()
 
     def stop(self) -> None:

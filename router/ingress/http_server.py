@@ -19,12 +19,25 @@ from router.ingress.http_values import Handler, HttpLimits, Refusal
 BACKLOG: Final = 1024
 """Connections the kernel may hold before they are accepted."""
 
+LATE_S: Final = 0.5
+"""A sweep that comes this late says that the process was held up; deadlines wait for it."""
+
+FULL_SHARE: Final = 0.75
+"""From this share of a bound on, whoever makes no headway gives way, oldest first …"""
+
+ROOM_SHARE: Final = 0.5
+"""… down to this one: so a newcomer finds room whatever idles."""
+
 ABORT_S: Final = 1.0
 """How long aborted requests may take to end."""
 
 
 def _uncounted(reason: str) -> None:
     del reason
+
+
+def _waiting_since(connection: Connection) -> float:
+    return connection.waiting_since_s
 
 
 class HttpServer:
@@ -51,6 +64,7 @@ class HttpServer:
         self._open = 0
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._swept_s = 0.0
         self._emptied = asyncio.Event()
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False) -> tuple[str, int]:
@@ -63,6 +77,7 @@ class HttpServer:
             backlog=BACKLOG,
             reuse_port=reuse_port or None,
         )
+        self._swept_s = self.loop.time()
         self._sweep()
         address = self._listener.sockets[0].getsockname()
         return str(address[0]), int(address[1])
@@ -135,6 +150,40 @@ class HttpServer:
         self._sweeper = self.loop.call_later(self.limits.sweep_s, self._sweep)
         self.date_line = f"date: {formatdate(usegmt=True)}\r\n".encode()
         now = self.loop.time()
+        late_s, self._swept_s = now - self._swept_s - self.limits.sweep_s, now
+        if late_s > LATE_S:
+            # What came while this process was stopped is still unread: no fault of the clients.
+            for connection in self._connections:
+                connection.deadline += late_s
         late = [connection for connection in self._connections if connection.deadline <= now]
         for connection in late:
             connection.on_deadline()
+        self._make_room(now - self.limits.headway_s)
+
+    def _make_room(self, before_s: float) -> None:
+        """Near a bound: close what has made no headway since then, the longest waiting first.
+
+        Else a few hundred halves of requests, or connections that only stay, would keep everybody
+        else out for as long as their deadlines let them.
+        """
+        memory, limits = self.memory, self.limits
+        if memory.held_bytes > limits.buffered_bytes_max * FULL_SHARE:
+            for connection in self._waiting(before_s, has_bytes=True):
+                if memory.held_bytes <= limits.buffered_bytes_max * ROOM_SHARE:
+                    break
+                connection.give_way()
+        if self._open > limits.connections_max * FULL_SHARE:
+            surplus = self._open - int(limits.connections_max * ROOM_SHARE)
+            for connection in self._waiting(before_s, has_bytes=False)[:surplus]:
+                connection.give_way()
+
+    def _waiting(self, before_s: float, *, has_bytes: bool) -> list[Connection]:
+        """Connections whose client has to go on, the longest waiting first."""
+        found = [
+            connection
+            for connection in self._connections
+            if connection.waiting_since_s <= before_s
+            and connection.waits_for_client
+            and connection.has_body_begun == has_bytes
+        ]
+        return sorted(found, key=_waiting_since)

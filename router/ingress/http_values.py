@@ -106,6 +106,8 @@ class HttpLimits(msgspec.Struct, frozen=True):
     """Between requests."""
     handler_s: float = 60.0
     """From the complete request to its answer; then 503."""
+    headway_s: float = 1.0
+    """Near a bound, whoever has not gone on for this long gives way to others."""
     linger_s: float = 2.0
     """How long a connection that is closed early may still deliver, so that it sees the answer."""
     sweep_s: float = 0.5
@@ -181,6 +183,9 @@ BODY_TOO_LARGE: Final = _refusal("body_too_large", 413, "The body is too large."
 HEAD_LATE: Final = _refusal("head_late", 408, "The headers took too long.")
 BODY_LATE: Final = _refusal("body_late", 408, "The body took too long.")
 NO_ROOM: Final = _refusal("memory", 503, "Too much is waiting, try again later.", RETRY_HEADERS)
+GAVE_WAY: Final = _refusal(
+    "gave_way", 503, "The request came too slowly while others waited.", RETRY_HEADERS
+)
 TOO_MANY: Final = _refusal("connections", 503, "Too many connections.", RETRY_HEADERS)
 TOO_MANY_OF_PEER: Final = _refusal(
     "connections_per_address", 503, "Too many connections from this address.", RETRY_HEADERS

@@ -532,6 +532,67 @@ async def test_connections_are_bounded_in_all(serve):
     assert running.reasons == ["connections"]
 
 
+async def test_halves_of_requests_give_way_before_memory_is_full(serve):
+    """Else whoever can send halves keeps all others out for as long as a body may take."""
+    running = await serve(buffered_bytes_max=100_000, headway_s=0.2)
+    held = await running.client()
+    await held.send(post(b"h" * 10_000, "/held"))
+    await running.eventually(lambda: len(running.handler.requests) == 1)
+    halves = []
+    for _ in range(7):
+        halves.append(await running.client())
+        await halves[-1].send(post(b"x" * 10_000, "/")[:-1])
+        await asyncio.sleep(0.01)
+    await running.eventually(lambda: running.server.memory.held_bytes > 80_000)
+    # The oldest go, no more than are in the way; what is with the handler stays.
+    await running.eventually(lambda: running.server.memory.held_bytes <= 75_000)
+    for client in halves[:2]:
+        reply = await client.reply()
+        assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+    await halves[-1].send(b"x")
+    assert (await halves[-1].reply()).status == 200
+    running.handler.gate.set()
+    assert (await held.reply()).status == 200
+    assert set(running.handler.refused) == {"gave_way"}
+
+
+async def test_whoever_only_stays_gives_way_before_there_are_too_many(serve):
+    running = await serve(connections_max=40, headway_s=0.3)
+    busy = await running.client()
+    await busy.send(post(b"a", "/held"))
+    first = [await running.client() for _ in range(20)]
+    await first[0].send(b"POST / HTTP/1.1\r\nHost: t\r\n")
+    await asyncio.sleep(0.1)
+    later = [await running.client() for _ in range(9)]
+    await asyncio.sleep(0.4)
+    assert running.server.connections == 30  # three quarters: nobody is in the way
+    await running.client()
+    await running.eventually(lambda: running.server.connections == 20)
+    for client in later:  # the longest there went first
+        await client.send(post(b"a"))
+        assert (await client.reply()).status == 200
+    running.handler.gate.set()
+    assert (await busy.reply()).status == 200
+    assert running.reasons == ["gave_way"] * 11
+
+
+async def test_what_came_while_the_process_was_stopped_is_not_late(serve):
+    running = await serve(header_s=0.5, body_s=0.5, idle_s=0.5)
+    halves = [await running.client() for _ in range(3)]
+    await halves[0].send(post(b"abc"))
+    await halves[0].reply()
+    await halves[1].send(post(b"abc")[:10])
+    await halves[2].send(post(b"abc")[:-1])
+    await running.eventually(lambda: running.server.connections == 3)
+    await asyncio.sleep(0.1)
+    for client, data in zip(halves, (post(b"abc"), post(b"abc")[10:], b"c"), strict=True):
+        client.writer.write(data)
+    time.sleep(1.5)
+    for client in halves:
+        assert (await client.reply()).status == 200
+    assert running.reasons + running.handler.refused == []
+
+
 async def test_connections_are_bounded_per_address(serve):
     running = await serve(connections_per_address_max=2)
     for _ in range(2):
