@@ -77,6 +77,16 @@ def backoff_ms(spec: MappingSpec, shard: str, lane: int, attempt: int) -> int:
     )
 
 
+def store_backoff_ms(spec: MappingSpec, shard: str, lane: int, attempt: int) -> int:
+    """Wait after the store failed: short, for no function has to recover, only a disk."""
+    return backoff.backoff_ms(
+        attempt,
+        limits.BACKOFF_MS_MIN,
+        min(spec.backoff_ms_max, limits.STORE_BACKOFF_MS_MAX),
+        f"{spec.uuid}\0{shard}\0{lane}",
+    )
+
+
 def cut_by_age(
     batch: tuple[Record, ...], wall_ms: int, age_ms_max: int
 ) -> tuple[tuple[Record, ...], tuple[Record, ...], tuple[Record, ...]]:

@@ -172,7 +172,9 @@ class StreamEngine:
         step = self._close(command_id, kind)
         shard, lane = step.shard, step.lane
         lane.misses += 1
-        lane.store_from_ms = self._now_ms + self._backoff_ms(shard, lane.index, lane.misses)
+        lane.store_from_ms = self._now_ms + retry.store_backoff_ms(
+            self._spec, shard.name, lane.index, lane.misses
+        )
         self._work(shard, (lane,))
 
     def _tick(self) -> None:

@@ -64,6 +64,10 @@ BACKOFF_MS_MIN = 500
 BACKOFF_MS_MAX = 60_000
 """Ceiling of the wait between attempts."""
 
+STORE_BACKOFF_MS_MAX = 4_000
+"""Ceiling of the wait before the router's own store is asked again: what a disk held up goes on
+soon after it is well (C1)."""
+
 CODE_ZIPPED_BYTES_MAX = 52_428_800
 """Largest zip in a request (Lambda quota)."""
 

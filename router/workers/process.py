@@ -25,6 +25,10 @@ LAST_WORDS_S = 0.1
 CLOSED_GRACE_S = 0.25
 """After the socket is closed: how long the process may take to end by itself."""
 
+LATE_S = 0.1
+"""A timer that fires this late says that this process was held up: what the other has answered
+meanwhile is still unread, and is read before it is given up."""
+
 KILL_TIMEOUT_S = 5.0
 """After SIGKILL: how long until its end is reported; else the zygote is taken for stuck."""
 
@@ -73,6 +77,8 @@ class Environment(asyncio.Protocol):
         self._is_ended = False
         self._gone = asyncio.Event()
         self._deadline = 0.0
+        self._has_waited = False
+        """An answer was waited for beyond the deadline, once."""
         self._timer_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._stuck_timer: asyncio.TimerHandle | None = None
@@ -182,6 +188,7 @@ class Environment(asyncio.Protocol):
             answer.set_result(None)
             return answer
         self._deadline = time.monotonic() + timeout_ms / 1000
+        self._has_waited = False
         if self._timer is None or self._deadline < self._timer_at:
             self._set_timer()
         return answer
@@ -197,8 +204,14 @@ class Environment(asyncio.Protocol):
         self._timer = None
         if self._answer is None or self._answer.done() or self.status is not None:
             return
-        if time.monotonic() < self._deadline:
+        late_s = time.monotonic() - self._deadline
+        if late_s < 0:
             self._set_timer()
+            return
+        if late_s > LATE_S and not self._has_waited:
+            self._has_waited = True
+            self._timer_at = time.monotonic() + LATE_S
+            self._timer = self._loop.call_later(LATE_S, self._on_timer)
             return
         self.has_timed_out = True
         self.kill()

@@ -15,6 +15,7 @@ from router.mapping.retry import (
     cut_by_age,
     is_spent,
     judge,
+    store_backoff_ms,
 )
 from router.model import limits
 from router.model.errors import EngineError
@@ -100,3 +101,12 @@ def test_d10_age_cuts_in_order():
     assert cut(200, 1, 200, 1) == ([0], [1], [2, 3])
     assert cut(1, 200) == ([], [0], [1])
     assert cut(200, 200, age_ms_max=-1) == ([], [0, 1], [])
+
+
+def test_a_store_is_asked_again_soon_however_long_it_failed():
+    """C1: well again within 10 s, also after an hour of a full disk."""
+    waits = [store_backoff_ms(spec_of(backoff_ms_max=60_000), "0", 0, n) for n in range(1, 40)]
+    assert waits[0] < 1_000
+    assert max(waits) <= limits.STORE_BACKOFF_MS_MAX
+    assert max(waits) > backoff_ms(spec_of(), "0", 0, 1)
+    assert max(store_backoff_ms(spec_of(backoff_ms_max=500), "0", 0, n) for n in range(1, 9)) <= 500

@@ -91,6 +91,24 @@ async def test_a_shorter_call_is_not_bound_by_a_longer_timer(bed):
     assert (await bed.invoke(function, b"5")).error_type == "Sandbox.Timedout"
 
 
+async def test_what_was_answered_in_time_is_no_timeout_however_late_it_is_read(bed):
+    """A process that was stopped (SIGSTOP, a suspended machine) reads late; no attempt is lost."""
+    function = bed.function(SLEEP, timeout_ms=500)
+    await bed.invoke(function, b"0")
+    call = asyncio.ensure_future(bed.invoke(function, b"0.1"))
+    await asyncio.sleep(0.05)
+    time.sleep(1)
+    reply = await call
+    assert reply.error_type is None
+    assert reply.payload == b"0.1"
+    call = asyncio.ensure_future(bed.invoke(function, b"60"))
+    await asyncio.sleep(0.05)
+    time.sleep(1)
+    began = time.monotonic()
+    assert (await call).error_type == "Sandbox.Timedout"
+    assert time.monotonic() - began < 1
+
+
 async def test_a_handler_that_ignores_sigterm_is_killed_all_the_same(bed):
     source = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
     reply = await bed.run(source, b"60", timeout_ms=300)
