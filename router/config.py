@@ -51,6 +51,9 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`normal` may lose the last commits on power loss. `ROUTER_STORE_SYNCHRONOUS`."""
     bytes_max: Annotated[int, Meta(ge=1 << 20)] = 20 << 30
     """Size at which new records are refused with 503. `ROUTER_STORE_BYTES_MAX`."""
+    free_bytes_min: Annotated[int, Meta(ge=0)] = 64 << 20
+    """Free bytes of the disk below which new records are refused with 503, so that what was
+    accepted can still be finished. `ROUTER_STORE_FREE_BYTES_MIN`."""
     waiting_operations_max: Annotated[int, Meta(ge=1)] = 20_000
     """Writes that may wait for a commit. `ROUTER_STORE_WAITING_OPERATIONS_MAX`."""
     waiting_bytes_max: Annotated[int, Meta(ge=1 << 20)] = 64 << 20
@@ -72,8 +75,9 @@ class IngressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the complete head to the complete body."""
     idle_deadline_s: Annotated[float, Meta(gt=0)] = 75.0
     """How long a connection may wait between requests."""
-    buffered_bytes_max: Annotated[int, Meta(ge=1 << 20)] = 128 << 20
-    """Body bytes held by all requests together; beyond it 503."""
+    buffered_bytes_max: Annotated[int, Meta(ge=0)] = 0
+    """Bytes held by all requests together; beyond it 503. 0: a sixteenth of the memory, from 16
+    to 128 MiB. `ROUTER_INGRESS_BUFFERED_BYTES_MAX`."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

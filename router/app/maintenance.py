@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from logging import ERROR, INFO
 
 import structlog
 
+from router.app.jumps import Jumps
 from router.mapping.manager import MappingManager
 from router.model.errors import RouterError
 from router.ops.server import Health
@@ -16,6 +18,17 @@ log = structlog.get_logger()
 
 RETENTION_S = 30.0
 """How often old records and messages are removed."""
+
+QUEUE_RETENTION_MS_MAX = 1_209_600_000
+"""Longest MessageRetentionPeriod of a queue: 14 days."""
+
+FAULTS = {
+    "disk_full": "its disk is full",
+    "disk_low": "its disk is nearly full (ROUTER_STORE_FREE_BYTES_MIN)",
+    "stalled": "its disk does not answer",
+    "io_error": "its disk reports I/O errors",
+    "read_only": "its file cannot be written",
+}
 
 HEALTH_S = 1.0
 """How often the disk's state is looked at."""
@@ -36,7 +49,7 @@ class Maintenance:
         self._catalog = catalog
         self._mappings = mappings
         self._health = health
-        self._wall_ms = wall_ms
+        self._jumps = Jumps(wall_ms)
 
     async def run_retention(self) -> None:
         """Remove what is past its retention, for ever."""
@@ -49,29 +62,48 @@ class Maintenance:
 
     async def remove_expired(self) -> None:
         """One round over all streams and queues. Raises `StoreError`."""
-        now_ms = self._wall_ms()
         for webhook in list(self._catalog.webhooks.values()):
             spec = webhook.spec
             finished = await self._mappings.finished_positions(spec.arn)
             removed, unhandled = await self._store.streams.trim(
-                spec.arn, now_ms - spec.retention_s * 1000, finished
+                spec.arn, self._jumps.before_ms(spec.retention_s * 1000), finished
             )
             if unhandled:
                 metrics.RECORDS_EXPIRED.labels(spec.name).inc(unhandled)
                 log.error("records_expired_unhandled", stream=spec.name, records=unhandled)
             if removed:
                 log.info("records_trimmed", stream=spec.name, records=removed)
-        await self._store.queues.expire(now_ms)
+        # Each message has a time of its own; the longest is what a jump must not cut short.
+        await self._store.queues.expire(
+            self._jumps.before_ms(QUEUE_RETENTION_MS_MAX) + QUEUE_RETENTION_MS_MAX
+        )
 
     async def run_health(self) -> None:
-        """Follow the disk's state, for ever."""
+        """Tell of the disk's state and of a clock that was set, for ever."""
+        known: str | None = None
         while True:
             fault = self._store.fault
             if fault is None:
                 self._health.clear("store")
             else:
-                self._health.block("store", f"the store cannot write: {fault}")
+                self._health.block(
+                    "store", f"the store takes no records: {FAULTS.get(fault, fault)}"
+                )
+            if fault != known:
+                log.log(INFO if fault is None else ERROR, "store_fault", fault=fault or "over")
+                known = fault
+            if by_ms := self._jumps.look():
+                log.warning("clock_jumped", by_ms=by_ms)
+                metrics.CLOCK_JUMPS.labels("forward" if by_ms > 0 else "backward").inc()
             metrics.STORE_BYTES.set(self._store.bytes_used)
+            metrics.STORE_FREE_BYTES.set(self._store.free_bytes)
+            metrics.STORE_STALLED.set(self._store.stalled_s)
+            await asyncio.sleep(HEALTH_S)
+
+    async def run_disk(self) -> None:
+        """Look at the disk, for ever. Apart from `run_health`: a disk that hangs holds this up."""
+        while True:
+            await self._store.look()
             await asyncio.sleep(HEALTH_S)
 
     async def refresh(self) -> None:

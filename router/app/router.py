@@ -14,7 +14,7 @@ import structlog
 from aiohttp import web
 
 from router.app.admin import Admin
-from router.app.capacity import concurrency_default
+from router.app.capacity import concurrency_default, ingress_fitting, raise_open_files
 from router.app.connect import EmbeddedConnector, QueueMailbox
 from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.identity import ADDRESS_FILE, claim, write_private
@@ -26,7 +26,7 @@ from router.app.template_file import TemplateFile
 from router.app.watch import Watch
 from router.app.workers import hosting_of, make_launcher, probe_isolation
 from router.auth.peer import FunctionPeers
-from router.config import Settings, resolve_secret
+from router.config import IngressSettings, Settings, resolve_secret
 from router.destinations.outbox import Courier
 from router.dispatch.dispatcher import Dispatcher
 from router.embedded.queues import EmbeddedQueues
@@ -37,7 +37,7 @@ from router.mapping.manager import MappingManager
 from router.mapping.shell import SystemClock
 from router.model.errors import ConfigError, RouterError
 from router.model.function import FunctionVersion
-from router.ops.server import Health, LoopWatch, make_app
+from router.ops.server import IDLE_S_MAX, Health, LoopWatch, make_app
 from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog
 from router.store.sqlite import SqliteStore
@@ -65,6 +65,7 @@ class Router:
         self._template: TemplateFile | None = None
         self._desired: DesiredState | None = None
         self._saves: Watch | None = None
+        self._concurrency_max = settings.concurrency_max or concurrency_default()
         self._undo = contextlib.AsyncExitStack()
 
     # Life
@@ -93,6 +94,7 @@ class Router:
         self._spawn(Courier(self.store.outbox, self.mailbox.route, self.clock.wall_ms).run())
         self._spawn(self.maintenance.run_retention())
         self._spawn(self.maintenance.run_health())
+        self._spawn(self.maintenance.run_disk())
         if self._saves is not None:
             self._spawn(self._saves.run())
         self._announce()
@@ -129,7 +131,7 @@ class Router:
         settings = self.settings
         # At rungs without Landlock functions share this user: its variables are not theirs.
         hide_from_peers()
-        limit = settings.concurrency_max or concurrency_default()
+        limit = self._concurrency_max
         self.logs = LogWriter(self.data)
         self._undo.push_async_callback(self.logs.close)
         self.keys = FunctionKeys(settings.region)
@@ -198,7 +200,7 @@ class Router:
         self.ingress = Ingress(
             self.store.streams,
             lambda text: resolve_secret(text, settings.secrets_dir),
-            settings.listen,
+            self._listen(),
         )
         # Before anybody can ask: a webhook that exists is never answered 404.
         self._set_webhooks()
@@ -214,6 +216,16 @@ class Router:
         )
         self.admin = Admin(self.catalog, self.store, self.mappings, self._facts, self.clock.wall_ms)
         self.invoker = ApiInvoker(self.dispatcher, self.functions)
+
+    def _listen(self) -> IngressSettings:
+        """The ingress listener's settings, as far as this machine carries them."""
+        files = raise_open_files()
+        settings = ingress_fitting(self.settings.listen, files, self._concurrency_max)
+        if settings.connections_max < self.settings.listen.connections_max:
+            log.warning(
+                "open_files_few", files=files, ingress_connections_max=settings.connections_max
+            )
+        return settings
 
     async def _start_listeners(self) -> None:
         settings = self.settings
@@ -255,7 +267,9 @@ class Router:
 
     async def _start_ops(self) -> None:
         app = make_app(self.health, self.watch, self.maintenance.refresh)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_S_MAX
+        )
         await runner.setup()
         self._undo.push_async_callback(runner.cleanup)
         host, port = _split(self.settings.ops)

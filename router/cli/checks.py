@@ -137,10 +137,11 @@ def _clock() -> Check:
 
 def _files() -> Check:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    text = f"{soft} open files (hard limit {hard})"
-    if soft < FILES_MIN:
-        text += "; raise it: ulimit -n 65536"
-    return Check("limits", soft >= FILES_MIN, text)
+    text = f"{soft} open files (hard limit {hard}, used in full by the router)"
+    is_ok = hard == resource.RLIM_INFINITY or hard >= FILES_MIN
+    if not is_ok:
+        text += "; raise it: ulimit -Hn 65536, or LimitNOFILE= of the service"
+    return Check("limits", is_ok, text)
 
 
 def _functions(about: dict[str, Any]) -> list[Check]:

@@ -20,7 +20,10 @@ class Ingress:
         resolve_secret: Callable[[str], str],
         settings: IngressSettings | None = None,
     ) -> None:
-        """`resolve_secret` gives a secret's value or raises `ConfigError`."""
+        """`resolve_secret` gives a secret's value or raises `ConfigError`.
+
+        `settings`: what the machine carries, see `app.capacity`; 0 bytes is the server's default.
+        """
         self._webhooks = WebhookIngress(streams, (), resolve_secret)
         self._server = HttpServer(
             self._webhooks, http_limits(settings or IngressSettings()), count_refused
@@ -57,7 +60,7 @@ def http_limits(settings: IngressSettings) -> HttpLimits:
         connections_max=settings.connections_max,
         connections_per_address_max=settings.connections_per_address_max,
         head_bytes_max=settings.header_bytes_max,
-        buffered_bytes_max=settings.buffered_bytes_max,
+        buffered_bytes_max=settings.buffered_bytes_max or HttpLimits().buffered_bytes_max,
         header_s=settings.header_deadline_s,
         body_s=settings.body_deadline_s,
         idle_s=settings.idle_deadline_s,

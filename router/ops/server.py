@@ -12,6 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from router.telemetry import metrics
 
+IDLE_S_MAX = 30.0
+"""From a connection's start, or its last answer, to the complete head of its next request."""
+
 STALL_PROBE_S = 0.02
 """How often the loop is asked whether it is on time."""
 

@@ -255,10 +255,24 @@ STORE_WAITING = Gauge(
     "router_store_waiting_operations", "Writes waiting for a commit.", registry=REGISTRY
 )
 STORE_BYTES = Gauge("router_store_bytes", "Bytes in use in the store.", registry=REGISTRY)
+STORE_FREE_BYTES = Gauge(
+    "router_store_free_bytes", "Bytes left on the store's disk.", registry=REGISTRY
+)
+STORE_STALLED = Gauge(
+    "router_store_stalled_seconds",
+    "How long the commit in hand has been with the disk.",
+    registry=REGISTRY,
+)
 STORE_ERRORS = Counter(
     "router_store_errors_total",
     "Writes the store refused or failed.",
     ["reason"],
+    registry=REGISTRY,
+)
+CLOCK_JUMPS = Counter(
+    "router_clock_jumps_total",
+    "Times the wall clock was set while the router ran: forward, backward.",
+    ["direction"],
     registry=REGISTRY,
 )
 LOOP_STALL_MAX = Gauge(

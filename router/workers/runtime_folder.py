@@ -14,6 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from router.model.errors import StoreUnusable
+
 ROOT = "boto3"
 """The package whose closure handlers may import without shipping it."""
 
@@ -58,7 +60,7 @@ def build(data_dir: str | Path) -> RuntimeFolder:
     """The runtime folder, made when it is not there yet. Blocks; about a second when it is made.
 
     Its name holds the versions in it, so a newer router makes another one. Files are hard links
-    where the file system allows it.
+    where the file system allows it. Raises `StoreUnusable` when the folder cannot hold it.
     """
     closure = _closure()
     if not closure:
@@ -70,9 +72,15 @@ def build(data_dir: str | Path) -> RuntimeFolder:
     if not target.is_dir():
         parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix="building-", dir=parent))
-        building.chmod(0o755)
-        for distribution in closure.values():
-            _place(distribution, building)
+        try:
+            building.chmod(0o755)
+            for distribution in closure.values():
+                _place(distribution, building)
+        except OSError as error:
+            shutil.rmtree(building, ignore_errors=True)
+            raise StoreUnusable(
+                f"the data folder {data_dir} cannot hold the packages of handlers: {error.strerror}"
+            ) from error
         try:
             building.rename(target)
         except OSError:  # another router was faster

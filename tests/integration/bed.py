@@ -245,6 +245,9 @@ class Bed:
     process: subprocess.Popen[bytes] | None = None
     addresses: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: list[str] = field(default_factory=list)
+    """What starts the router instead of the test itself, with its arguments."""
+    pass_fds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
@@ -297,8 +300,8 @@ class Bed:
         ready.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(*more, with_template=with_template),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*self.prefix, *self.command(*more, with_template=with_template)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=self.pass_fds,
                 env=self.environ(), cwd=self.folder, start_new_session=True,
             )  # fmt: skip
 

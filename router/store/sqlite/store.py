@@ -80,7 +80,7 @@ class SqliteStore:
         writing, copying, reading = await asyncio.to_thread(self._open)
         self._db = writing
         self._checkpointer = Checkpointer(copying)
-        self._writer = Writer(writing, self._settings, self._checkpointer)
+        self._writer = Writer(writing, self._settings, self._checkpointer, self._folder)
         self._reader = Reader(reading)
         self.streams = SqliteStreams(self._writer, self._reader, self._wall_ms)
         self.queues = SqliteQueues(self._writer, self._reader, self._collect)
@@ -109,8 +109,22 @@ class SqliteStore:
 
     @property
     def fault(self) -> str | None:
-        """Why nothing can be written just now (`disk_full`, `io_error` …); for `/ready`."""
+        """Why no record can be taken just now (`disk_full`, `stalled` …); for `/ready`."""
         return self._writer.fault
+
+    @property
+    def stalled_s(self) -> float:
+        """How long the write in hand has been with the disk; 0 when none is."""
+        return self._writer.stalled_s
+
+    @property
+    def free_bytes(self) -> int:
+        """Bytes left on the disk, as last looked at."""
+        return self._writer.free_bytes
+
+    async def look(self) -> None:
+        """See how the disk is, so that a fault ends when its cause has. As slow as the disk."""
+        await self._writer.look()
 
     @property
     def bytes_used(self) -> int:

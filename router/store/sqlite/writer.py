@@ -12,6 +12,7 @@ and bytes; beyond that `submit` raises `StoreFull` at once, before memory grows.
 import asyncio
 import contextlib
 import itertools
+import os
 import queue
 import sqlite3
 import threading
@@ -19,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 from router.config import StoreSettings
@@ -42,6 +44,9 @@ MEASURE_GROUPS: Final = 32
 """The store's size is looked at once in so many groups, or bytes, below."""
 
 MEASURE_BYTES: Final = 1 << 20
+
+STALLED_S: Final = 5.0
+"""A group that takes this long counts as a fault: the disk may never answer."""
 
 IDLE_S: Final = 1.0
 """After this time without a write the log is moved into the database."""
@@ -93,6 +98,20 @@ def each(
     return run
 
 
+def free_bytes(folder: Path) -> int:
+    """Bytes left on a folder's disk; 0 when it cannot be asked."""
+    try:
+        facts = os.statvfs(folder)
+    except OSError:
+        return 0
+    return facts.f_bavail * facts.f_frsize
+
+
+def _write_a_page(db: sqlite3.Connection, _request: None) -> None:
+    """The smallest change there is: a number of the file's head that nothing else uses."""
+    db.execute("PRAGMA user_version = 1")
+
+
 class _Failed:
     """Stands for the result of an operation that failed."""
 
@@ -121,9 +140,16 @@ class Writer:
     """Owns the writing connection and its thread."""
 
     def __init__(
-        self, db: sqlite3.Connection, settings: StoreSettings, checkpointer: Checkpointer
+        self,
+        db: sqlite3.Connection,
+        settings: StoreSettings,
+        checkpointer: Checkpointer,
+        folder: Path,
     ) -> None:
-        """Start the thread. Call in the running loop; `db` is the thread's own from here on."""
+        """Start the thread. Call in the running loop; `db` is the thread's own from here on.
+
+        `folder` lies on the disk whose free space counts.
+        """
         self._db = db
         self._loop = asyncio.get_running_loop()
         self._settings = settings
@@ -132,7 +158,9 @@ class Writer:
         self._waiting_bytes = 0
         self._operations_open = 0
         self._bytes_open = 0
+        self._folder = folder
         self._is_busy = False
+        self._busy_since = 0.0
         self._is_woken = False
         self._is_closing = False
         self._drained: asyncio.Future[None] | None = None
@@ -141,8 +169,10 @@ class Writer:
         self._groups_unmeasured = 0
         self._bytes_unmeasured = 0
         self.bytes_used = self._measured_bytes()
-        self.fault: str | None = None
-        """Why the last group could not be written (`disk_full`, `io_error` …), None when it was."""
+        self.free_bytes = free_bytes(folder)
+        self._error: str | None = None
+        """Why new records could not be written (`disk_full`, `io_error` …), until one was."""
+        self._probe_kind = Kind(each(_write_a_page), is_growth=True)
         self._thread = threading.Thread(target=self._run, name="router-store-writer", daemon=True)
         self._thread.start()
 
@@ -153,6 +183,30 @@ class Writer:
         """Writes that are waiting or being committed."""
         return self._operations_open
 
+    @property
+    def stalled_s(self) -> float:
+        """How long the group in hand has been with the disk; 0 when none is."""
+        return time.monotonic() - self._busy_since if self._is_busy else 0.0
+
+    @property
+    def fault(self) -> str | None:
+        """Why new records are not taken (`disk_full`, `io_error`, `stalled`, `disk_low` …)."""
+        if self._error is not None:
+            return self._error
+        if self.stalled_s >= STALLED_S:
+            return "stalled"
+        return "disk_low" if self.free_bytes < self._settings.free_bytes_min else None
+
+    async def look(self) -> None:
+        """See how the disk is. After an error only a write tells, and nobody else may be writing.
+
+        As slow as the disk.
+        """
+        self.free_bytes = await asyncio.to_thread(free_bytes, self._folder)
+        if self._error is not None:
+            with contextlib.suppress(StoreError):
+                await self.submit(self._probe_kind, None, 0)
+
     def on_rollback(self, forget: Callable[[], None]) -> None:
         """Call `forget` in the storage thread whenever something was undone."""
         self._forgetters.append(forget)
@@ -161,7 +215,8 @@ class Writer:
         """Queue one write; the future has its result once it is durable.
 
         The write is made even when the future is cancelled. Raises `StoreFull` when too much
-        waits or, for what makes the store larger, when the store has reached its size.
+        waits or, for what makes the store larger, when the store has reached its size or the
+        disk has too little left.
         """
         settings = self._settings
         if self._is_closing:
@@ -176,6 +231,9 @@ class Writer:
         if kind.is_growth and self.bytes_used >= settings.bytes_max:
             metrics.STORE_ERRORS.labels("store_full").inc()
             raise StoreFull(f"the store has reached its size of {settings.bytes_max} bytes")
+        if kind.is_growth and self.free_bytes < settings.free_bytes_min:
+            metrics.STORE_ERRORS.labels("disk_low").inc()
+            raise StoreFull(f"the disk has {self.free_bytes} bytes left, too few for new records")
         future: asyncio.Future[R] = self._loop.create_future()
         self._waiting.append((kind, request, future, size_bytes))
         self._operations_open += 1
@@ -208,6 +266,7 @@ class Writer:
         else:
             group = self._cut()
         self._is_busy = True
+        self._busy_since = time.monotonic()
         self._inbox.put(group)
 
     def _cut(self) -> list[_Operation]:
@@ -297,6 +356,7 @@ class Writer:
 
     def _measure(self) -> None:
         self._groups_unmeasured = self._bytes_unmeasured = 0
+        self.free_bytes = free_bytes(self._folder)
         with contextlib.suppress(sqlite3.Error):
             self.bytes_used = self._measured_bytes()
         metrics.STORE_BYTES.set(self.bytes_used)
@@ -314,7 +374,7 @@ class Writer:
         except Exception:  # noqa: BLE001 - whatever one operation did, the others must go on
             self._undo()
         else:
-            self.fault = None
+            self._written(group)
             return results
         try:
             results = self._one_by_one(group)
@@ -322,13 +382,18 @@ class Writer:
             self._undo()
             return self._without_growth(group, error)
         else:
-            self.fault = None
+            self._written(group)
             return results
+
+    def _written(self, group: list[_Operation]) -> None:
+        """A full disk may have room for progress and none for records: only growth tells."""
+        if self._error is not None and any(operation[0].is_growth for operation in group):
+            self._error = None
 
     def _without_growth(self, group: list[_Operation], error: Exception) -> list[Any]:
         """The disk refuses the group: keep what lets work drain, fail the rest."""
-        self.fault, failure = classify(error)
-        metrics.STORE_ERRORS.labels(self.fault).inc()
+        self._error, failure = classify(error)
+        metrics.STORE_ERRORS.labels(self._error).inc()
         settling = [operation for operation in group if not operation[0].is_growth]
         kept: list[Any] = [_Failed(failure()) for _ in settling]
         if 0 < len(settling) < len(group):

@@ -1,10 +1,13 @@
 """The default concurrency follows the memory this process may use."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from router.app import capacity
+from router.config import IngressSettings
 
 GIB = 1 << 30
 
@@ -29,3 +32,36 @@ def test_a_control_groups_limit_counts(monkeypatch, tmp_path):
         limit.write_text(text)
         monkeypatch.setattr(capacity, "CGROUP_FILES", (str(tmp_path / "none"), str(limit)))
         assert capacity.memory_bytes() == wanted
+
+
+@pytest.mark.parametrize(
+    ("files", "environments", "connections"),
+    [(64, 100, 16), (1_024, 100, 660), (1_024, 1_000, 448), (65_536, 1_000, 4_096)],
+)
+def test_connections_leave_files_for_the_work(files, environments, connections):
+    """L5: a flood of connections cannot stop what was accepted."""
+    settings = capacity.ingress_fitting(IngressSettings(), files, environments)
+    assert settings.connections_max == connections
+
+
+@pytest.mark.parametrize(("memory", "buffered"), [(GIB // 8, 16), (GIB, 64), (8 * GIB, 128)])
+def test_requests_under_way_take_a_share_of_the_memory(monkeypatch, memory, buffered):
+    """L2: a small container is not killed by requests that only wait."""
+    monkeypatch.setattr(capacity, "memory_bytes", lambda: memory)
+    settings = capacity.ingress_fitting(IngressSettings(), 65_536, 16)
+    assert settings.buffered_bytes_max == buffered << 20
+    settings = capacity.ingress_fitting(IngressSettings(buffered_bytes_max=5 << 20), 65_536, 16)
+    assert settings.buffered_bytes_max == 5 << 20
+
+
+def test_the_soft_limit_of_open_files_is_raised():
+    code = (
+        "import resource; from router.app.capacity import raise_open_files;"
+        "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE);"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard));"
+        "files = raise_open_files();"
+        "assert files == resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, 65_536);"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64));"
+        "assert raise_open_files() == 64"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -46,13 +46,14 @@ asyncio.run(main())
 FILLER = """
 import asyncio, json, sys
 from pathlib import Path
+from router.config import StoreSettings
 from router.model.errors import StoreError
 from router.store.sqlite import SqliteStore
 from tests.unit.store.support import STREAM, record
 
 async def main():
     folder = Path(sys.argv[1])
-    store = SqliteStore(folder / "data")
+    store = SqliteStore(folder / "data", StoreSettings(free_bytes_min=0))
     await store.open()
     ballast = folder / "ballast"
     ballast.write_bytes(bytes(1 << 20))

@@ -235,6 +235,76 @@ async def test_an_io_error_fails_the_callers_and_the_next_write_may_succeed(open
     assert await event_ids(store) == ["e1", "e2"]
 
 
+async def test_a_fault_ends_by_looking_when_nobody_writes(open_store, disk):
+    """Whoever is not ready is sent nothing: readiness must come back without a record."""
+    store = await open_store()
+    disk.error_code = sqlite3.SQLITE_IOERR_FSYNC
+    with pytest.raises(StoreError):
+        await store.streams.append(record("lost"))
+    await store.look()
+    assert store.fault == "io_error"
+    disk.repair()
+    await store.look()
+    assert store.fault is None
+    assert disk.commits == 1
+    await store.look()
+    assert disk.commits == 1  # a sound disk is not written to
+    assert await event_ids(store) == []
+
+
+async def test_looking_writes_to_the_disk(open_store):
+    """Else it would tell nothing."""
+    store = await open_store()
+    for _ in range(3):
+        before = int(store.describe()["log_bytes"])
+        store._writer._error = "io_error"
+        await store.look()
+        assert int(store.describe()["log_bytes"]) > before
+
+
+async def test_progress_alone_does_not_end_a_fault(open_store, disk):
+    store = await open_store()
+    disk.error_code = sqlite3.SQLITE_FULL
+    with pytest.raises(StoreError):
+        await store.streams.append(record("lost"))
+    disk.repair()
+    await store.progress.save("m", update(1))
+    assert store.fault == "disk_full"
+    await store.streams.append(record("e1"))
+    assert store.fault is None
+
+
+async def test_a_commit_that_does_not_end_is_a_fault(open_store, disk, monkeypatch):
+    monkeypatch.setattr(writer, "STALLED_S", 0.2)
+    store = await open_store()
+    disk.delay_s = 0.6
+    waiting = asyncio.ensure_future(store.streams.append(record("e1")))
+    await asyncio.sleep(0.05)
+    assert store.fault is None
+    await until(lambda: store.fault == "stalled")
+    assert store.stalled_s >= 0.2
+    await waiting
+    assert store.fault is None
+    assert store.stalled_s == 0
+
+
+async def test_a_disk_nearly_full_takes_no_records_but_lets_work_drain(open_store, monkeypatch):
+    left = 1 << 30
+    monkeypatch.setattr(writer, "free_bytes", lambda _folder: left)
+    store = await open_store(free_bytes_min=64 << 20)
+    await store.streams.append(record("e1"))
+    left = 63 << 20
+    await store.look()
+    assert store.fault == "disk_low"
+    with pytest.raises(StoreFull, match="left"):
+        await store.streams.append(record("e2"))
+    await store.progress.save("m", update(1))
+    left = 65 << 20
+    await store.look()
+    assert store.fault is None
+    assert (await store.streams.append(record("e3"))).position == 2
+
+
 async def test_a_full_file_takes_no_records_but_lets_work_drain(open_store):
     store = await open_store()
     await store.progress.save("m", update(1))
