@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from router.mapping.shell import Source, SourceFormat
 from router.model.arn import ArnError, parse_arn
 from router.model.errors import NotFound
-from router.model.shard import shard_id
+from router.model.shard import StreamShard
 from router.sources.embedded_stream import EmbeddedStreamSource
 from router.sources.webhook_format import WebhookFormat
 from router.store.base import EnqueuedMessage, StreamStore
@@ -33,11 +33,11 @@ class EmbeddedConnector:
             raise NotFound(f"{arn} is no embedded stream")
         return self._webhook_format
 
-    def shards(self, arn: str) -> Sequence[str]:
-        """`shardId-000000000000` … of a webhook; none when it does not exist."""
+    def shards(self, arn: str) -> Sequence[StreamShard]:
+        """All shards of a webhook, parents before their children; none when it does not exist."""
         for webhook in self._catalog.webhooks.values():
             if webhook.spec.arn == arn:
-                return [shard_id(index) for index in range(webhook.spec.shards)]
+                return webhook.spec.stream_shards
         return []
 
 

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Callable
 from logging import ERROR, INFO
 
+import msgspec
 import structlog
 
 from router.app.jumps import Jumps
 from router.mapping.manager import MappingManager
 from router.model.errors import RouterError
+from router.model.shard import forget_before
 from router.ops.server import Health
-from router.store.catalog import Catalog
+from router.store.base import ForgetShards
+from router.store.catalog import Catalog, put
 from router.store.sqlite import SqliteStore
 from router.telemetry import metrics
 
@@ -73,10 +76,35 @@ class Maintenance:
                 log.error("records_expired_unhandled", stream=spec.name, records=unhandled)
             if removed:
                 log.info("records_trimmed", stream=spec.name, records=removed)
+            if spec.stream_shards[0].is_closed:
+                await self._forget_shards(spec.name)
         # Each message has a time of its own; the longest is what a jump must not cut short.
         await self._store.queues.expire(
             self._jumps.before_ms(QUEUE_RETENTION_MS_MAX) + QUEUE_RETENTION_MS_MAX
         )
+
+    async def _forget_shards(self, name: str) -> None:
+        """Forget closed shards that are empty and finished by all, in the order they came to be.
+
+        Never one whose parents are still there: whoever begins later reads those before its
+        children, and only it says which these are.
+        """
+        async with self._catalog.changing() as catalog:
+            if (webhook := catalog.webhooks.get(name)) is None:
+                return
+            spec = webhook.spec
+            finished = await self._mappings.finished_shards(spec.arn)
+            stats = await self._store.streams.stats(spec.arn)
+            done = finished - {row.shard for row in stats if row.oldest_arrival_ms is not None}
+            before = next(shard.name for shard in spec.stream_shards if shard.name not in done)
+            lineage = forget_before(spec.stream_shards, before)
+            if (count := len(spec.stream_shards) - len(lineage)) == 0:
+                return
+            spec = msgspec.structs.replace(spec, lineage=lineage)
+            webhook = msgspec.structs.replace(webhook, spec=spec)
+            forget = ForgetShards(spec.arn, before)
+            await catalog.commit_locked([forget, put("webhook", name, webhook)])
+            log.info("shards_forgotten", stream=name, shards=count)
 
     async def run_health(self) -> None:
         """Tell of the disk's state and of a clock that was set, for ever."""

@@ -223,15 +223,19 @@ class Connection(asyncio.Protocol):
         turn, pending = self._running
         is_persistent = turn.is_persistent
         try:
-            response = pending.response()
+            answer = pending.response()
         except asyncio.CancelledError:
             # Only the sweep and the end of `stop` cancel: the deadline has passed.
-            response, is_persistent = self._failure(values.HANDLER_LATE), False
+            answer, is_persistent = self._failure(values.HANDLER_LATE), False
         except Exception:
             log.exception("request_failed")
-            response = self._failure(values.HANDLER_FAILED)
+            answer = self._failure(values.HANDLER_FAILED)
+        if not isinstance(answer, Response):
+            self._running = turn, answer
+            answer.future.add_done_callback(self._on_done)
+            return
         self._running = None
-        self._finish(turn, response, is_persistent=is_persistent)
+        self._finish(turn, answer, is_persistent=is_persistent)
         self._advance()
 
     def _failure(self, refusal: Refusal) -> Response:

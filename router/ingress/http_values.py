@@ -65,8 +65,8 @@ class Pending(Protocol):
     def future(self) -> asyncio.Future[Any]:
         """Done when there is an answer."""
 
-    def response(self) -> Response:
-        """The answer; called once when the future is done, however it ended.
+    def response(self) -> "Response | Pending":
+        """The answer, or what to wait for next; called once when the future is done.
 
         Raises what the future raises and this has no answer to, `CancelledError` among it.
         """

@@ -13,7 +13,7 @@ from router.ingress.keys import Key, parse_key, parse_keys
 from router.ingress.rate import RateLimit
 from router.ingress.senders import CLOUDEVENTS, sender_of
 from router.model.errors import ConfigError, StoreError
-from router.model.shard import shard_id
+from router.model.shard import KeyRanges
 from router.model.webhook import WebhookSpec
 from router.sources.webhook_event import origin_members
 from router.telemetry import metrics
@@ -42,7 +42,7 @@ class Route:
         deduplicate = spec.deduplicate
         self.dedup_key: Key | None = parse_keys(deduplicate.key) if deduplicate else None
         self.dedup_window_ms = deduplicate.window_s * 1000 if deduplicate else 0
-        self.shards = tuple(shard_id(index) for index in range(spec.shards))
+        self.shard_of = KeyRanges(spec.stream_shards).shard_of
         self.policy = BodyPolicy(spec.body_bytes_max, self.count)
         self.sender = sender_of(spec)
         self.rate = RateLimit(spec.per_minute_max) if spec.per_minute_max else None

@@ -27,9 +27,8 @@ from router.ingress.http_values import (
 from router.ingress.keys import BodyUnreadable, Key
 from router.ingress.route import Route
 from router.ingress.senders import Answer, accepted
-from router.model.errors import ConfigError, StoreError, StoreFull
+from router.model.errors import ConfigError, ShardClosed, StoreError, StoreFull
 from router.model.limits import EVENT_BYTES_MAX
-from router.model.shard import shard_index
 from router.model.webhook import WebhookSpec
 from router.sources.webhook_event import (
     EVENT_FRAME_BYTES,
@@ -44,6 +43,8 @@ from router.telemetry import metrics
 WAITING_MAX: Final = 4_096
 """Requests that may wait for their commit at a time."""
 
+APPENDS_MAX: Final = 3
+"""How often a request's records are appended: the stream may be cut anew on their way."""
 
 _Stored = asyncio.Future[Appended] | asyncio.Future[Sequence[Appended]]
 
@@ -87,7 +88,7 @@ class WebhookIngress:
             is_same = known is not None and known.spec == spec
             routes[spec.path] = known if known and is_same else Route(spec, self._resolve_secret)
         self._routes = routes
-        self._layouts = {route.spec.arn: route.spec.shards for route in routes.values()}
+        self._by_arn = {route.spec.arn: route for route in routes.values()}
 
     def drain(self) -> None:
         """Refuse new requests from now on; those under way are finished."""
@@ -125,30 +126,37 @@ class WebhookIngress:
             return made
         if self._waiting >= self._waiting_max:
             return _refuse(route, "overloaded", refusals.OVERLOADED)
-        future: _Stored
-        answer = None
         try:
-            if isinstance(made, NewRecord):
-                future = self._streams.append_nowait(made)
-                if route.sender.answer:
-                    answer = route.sender.answer(request.head)
-            else:
-                future = self._streams.append_all_nowait(made)
+            future = self._append(made)
         except StoreError as error:
             return _not_stored(route, error, started_s)
-        self._waiting += 1
-        return _Commit(self, future, route, len(request.body), started_s, answer)
+        answer = None
+        if route.sender.answer and isinstance(made, NewRecord):
+            answer = route.sender.answer(request.head)
+        return _Commit(self, future, route, made, len(request.body), started_s, answer)
 
-    def on_commit(self, commit: "_Commit") -> Response:
+    def _append(self, made: NewRecord | Sequence[NewRecord]) -> "_Stored":
+        """Send records off to the store. Raises `StoreError`."""
+        future: _Stored
+        if isinstance(made, NewRecord):
+            future = self._streams.append_nowait(made)
+        else:
+            future = self._streams.append_all_nowait(made)
+        self._waiting += 1
+        return future
+
+    def on_commit(self, commit: "_Commit") -> "Response | _Commit":
         """The answer to a request whose record is stored, or not; or its batch of records."""
         self._waiting -= 1
         route = commit.route
         try:
             stored = commit.future.result()
+        except ShardClosed:
+            return self._append_again(commit)
         except StoreError as error:
             return _not_stored(route, error, commit.started_s)
-        if self._layouts.get(route.spec.arn) != route.spec.shards:
-            # The stream was dropped or cut anew meanwhile: maybe nobody reads where this went.
+        if route.spec.arn not in self._by_arn:
+            # The stream was dropped meanwhile: maybe with what was just stored.
             return _refuse(route, "changed", refusals.CHANGED)
         if isinstance(stored, Appended):
             is_duplicate = stored.is_duplicate
@@ -162,6 +170,25 @@ class WebhookIngress:
             route.accepted(commit.body_bytes)
         route.duration.observe(self._monotonic_s() - commit.started_s)
         return response
+
+    def _append_again(self, commit: "_Commit") -> "Response | _Commit":
+        """The stream was cut anew on the way: on to the shards that have the records' keys now.
+
+        Nothing of them is kept yet, and whoever sends after the answer meets the new shards too.
+        """
+        route = self._by_arn.get(commit.route.spec.arn)
+        if route is None or commit.appends == APPENDS_MAX:
+            return _refuse(commit.route, "changed", refusals.CHANGED)
+        if isinstance(commit.made, NewRecord):
+            commit.made = _moved(commit.made, route)
+        else:
+            commit.made = [_moved(record, route) for record in commit.made]
+        try:
+            commit.future = self._append(commit.made)
+        except StoreError as error:
+            return _not_stored(route, error, commit.started_s)
+        commit.appends += 1
+        return commit
 
     def _records(
         self, route: Route, request: Request, now_s: float
@@ -260,7 +287,7 @@ class WebhookIngress:
             route.unkeyed.inc()
         return NewRecord(
             stream=route.spec.arn,
-            shard=route.shards[shard_index(place, len(route.shards))],
+            shard=route.shard_of(place),
             event_id=event_id,
             key=place,
             arrival_ms=arrival_ms,
@@ -274,13 +301,23 @@ class WebhookIngress:
 class _Commit:
     """A request whose record is on its way to the disk: the server's `Pending`."""
 
-    __slots__ = ("_ingress", "answer", "body_bytes", "future", "route", "started_s")
+    __slots__ = (
+        "_ingress",
+        "answer",
+        "appends",
+        "body_bytes",
+        "future",
+        "made",
+        "route",
+        "started_s",
+    )
 
     def __init__(
         self,
         ingress: WebhookIngress,
         future: "_Stored",
         route: Route,
+        made: NewRecord | Sequence[NewRecord],
         body_bytes: int,
         started_s: float,
         answer: Answer | None,
@@ -288,13 +325,20 @@ class _Commit:
         self._ingress = ingress
         self.future = future
         self.route = route
+        self.made = made
+        self.appends = 1
         self.body_bytes = body_bytes
         self.started_s = started_s
         self.answer = answer
 
-    def response(self) -> Response:
+    def response(self) -> "Response | _Commit":
         """As `Pending.response`."""
         return self._ingress.on_commit(self)
+
+
+def _moved(record: NewRecord, route: Route) -> NewRecord:
+    """The record, for the shard that has its key now."""
+    return msgspec.structs.replace(record, shard=route.shard_of(record.key))
 
 
 def _not_stored(route: Route, error: StoreError, now_s: float) -> Response:

@@ -28,13 +28,19 @@ from router.model.window import InvokeWindow
 class ShardOpened(msgspec.Struct, frozen=True):
     """Read this shard from `progress` on. `parents` must be finished first (lineage).
 
-    A parent is a shard that is opened too, before or after this one: one that the source has
-    forgotten is not named.
+    May come at any time. A parent is a shard that is opened too, before or after this one: one
+    that the source has forgotten is not named.
     """
 
     shard: str
     progress: ShardProgress
     parents: tuple[str, ...] = ()
+
+
+class ShardForgotten(msgspec.Struct, frozen=True):
+    """The source has forgotten a shard that is finished: nobody will name it as a parent."""
+
+    shard: str
 
 
 class RecordsFetched(msgspec.Struct, frozen=True):
@@ -118,6 +124,7 @@ class Tick(msgspec.Struct, frozen=True):
 
 Event = (
     ShardOpened
+    | ShardForgotten
     | RecordsFetched
     | FetchFailed
     | InvocationFinished

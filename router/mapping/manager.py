@@ -5,23 +5,22 @@ API each mapping's state (`event-source-mappings.md` 1.6).
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Protocol
 
 import msgspec
 import structlog
 
 from router.mapping import engine as e
-from router.mapping.shard import RunAhead
 from router.mapping.shell import Clock, Mailbox, Runner, Shell, Source, SourceFormat
 from router.mapping.stream_engine import StreamEngine
-from router.model import limits
 from router.model.arn import function_arn
 from router.model.errors import RouterError
 from router.model.function import FunctionVersion
 from router.model.mapping_spec import MappingSpec
 from router.model.progress import ShardProgress
 from router.model.resources import Mapping
+from router.model.shard import StreamShard
 from router.store.base import Change, Delete, DropProgress, DropStream, Put, Store
 from router.store.catalog import Catalog
 from router.telemetry.mapping_metrics import MappingMetrics
@@ -69,8 +68,8 @@ class Connector(Protocol):
     def format(self, arn: str) -> SourceFormat:
         """How its events look."""
 
-    def shards(self, arn: str) -> Sequence[str]:
-        """Its shards; none when it does not exist."""
+    def shards(self, arn: str) -> Sequence[StreamShard]:
+        """Its shards, parents before their children; none when it does not exist."""
 
 
 class _Run:
@@ -83,6 +82,7 @@ class _Run:
         self.engine: StreamEngine | None = None
         self.spec: MappingSpec | None = None
         self.shards: tuple[str, ...] = ()
+        """Opened in the engine: finished ones too, until the source forgets them."""
         self.numbers: MappingMetrics | None = None
         self.last_result = "No records processed"
         self.lag = 0
@@ -169,7 +169,7 @@ class MappingManager:
 
         A stream without a mapping is finished nowhere. Raises `StoreError`.
         """
-        shards = self._connector.shards(arn)
+        shards = self._shard_names(arn)
         lowest: dict[str, int] = {}
         for mapping in list(self._catalog.mappings.values()):
             if mapping.event_source_arn != arn:
@@ -177,6 +177,33 @@ class MappingManager:
             for shard, position in (await self._positions(mapping, shards)).items():
                 lowest[shard] = min(position, lowest.get(shard, position))
         return {shard: lowest.get(shard, 0) for shard in shards}
+
+    async def finished_shards(self, arn: str) -> set[str]:
+        """Closed shards of a stream that no mapping has anything to do in. Raises `StoreError`.
+
+        A mapping that has not begun has nothing to finish. Ask while nothing may change.
+        """
+        finished = {shard.name for shard in self._connector.shards(arn) if shard.is_closed}
+        stats = await self._store.streams.stats(arn)
+        last = {row.shard: row.last_position for row in stats}
+        for mapping in list(self._catalog.mappings.values()):
+            if mapping.event_source_arn != arn:
+                continue
+            run = self._runs.get(mapping.uuid)
+            if run is not None and (run.is_forgotten or run.lock.locked()):
+                return set()  # it is between two lives
+            if run is not None and run.engine is not None:
+                finished = {shard for shard in finished if run.engine.is_finished(shard)}
+            elif stored := await self._store.progress.load(mapping.uuid):
+                finished = {
+                    shard
+                    for shard in finished
+                    if shard in stored and stored[shard].is_finished(last.get(shard, 0))
+                }
+        return finished
+
+    def _shard_names(self, arn: str) -> tuple[str, ...]:
+        return tuple(shard.name for shard in self._connector.shards(arn))
 
     async def _positions(self, mapping: Mapping, shards: Sequence[str]) -> dict[str, int]:
         """How far a mapping has finished each shard, also while it does not run."""
@@ -197,8 +224,9 @@ class MappingManager:
             if arn not in stats:
                 rows = await self._store.streams.stats(arn)
                 stats[arn] = {row.shard: row.last_position for row in rows}
-            positions = await self._positions(mapping, tuple(stats[arn]))
-            run.lag = sum(max(0, last - positions[shard]) for shard, last in stats[arn].items())
+            last = {it: stats[arn].get(it, 0) for it in self._shard_names(arn)}
+            positions = await self._positions(mapping, tuple(last))
+            run.lag = sum(max(0, last[shard] - positions[shard]) for shard in last)
             numbers.lag.set(run.lag)
             numbers.buffered.set(run.engine.held_records if run.engine is not None else 0)
 
@@ -303,36 +331,65 @@ class MappingManager:
 
     async def _bring_to(self, run: _Run, spec: MappingSpec) -> None:
         """Make an enabled mapping run with these settings."""
-        if run.spec is not None and (
-            run.spec.source_arn != spec.source_arn
-            or run.shards != tuple(self._connector.shards(spec.source_arn))
-        ):
+        if run.spec is not None and run.spec.source_arn != spec.source_arn:
             await self._end(run)
         if run.shell is None:
             await self._begin(run, spec)
-        elif run.spec != spec:
+            return
+        if run.engine is not None and run.shards != self._shard_names(spec.source_arn):
+            await self._follow(run, spec, run.shell, run.engine)
+        if run.spec != spec:
             run.shell.change_settings(spec)
             run.spec = spec
 
-    async def _begin(self, run: _Run, spec: MappingSpec) -> None:
+    async def _follow(
+        self, run: _Run, spec: MappingSpec, shell: Shell, engine: StreamEngine
+    ) -> None:
+        """The stream was cut anew: read what came, forget what went, while the rest goes on."""
+        known = set(run.shards)
+        opened = await self._openings(run, spec, known)
+        if self._is_stopping:
+            return
+        left = known - set(self._shard_names(spec.source_arn))
+        gone = {shard for shard in left if engine.is_finished(shard)}
+        shell.forget_shards(gone)
+        run.shards = tuple(shard for shard in run.shards if shard not in gone)
+        run.shards += tuple(shard.shard for shard in opened)
+        shell.start(opened)
+
+    async def _openings(
+        self, run: _Run, spec: MappingSpec, known: Container[str] = ()
+    ) -> list[e.ShardOpened]:
+        """The shards of the source that are not known yet, each with where to go on.
+
+        One that comes while this waits is the next round's: its commit asks for one.
+        """
+        shards = [it for it in self._connector.shards(spec.source_arn) if it.name not in known]
         stored = await self._store.progress.load(spec.uuid)
-        shards = run.shards = tuple(self._connector.shards(spec.source_arn))
-        missing = [shard for shard in shards if shard not in stored]
+        missing = [shard for shard in shards if shard.name not in stored]
         if missing:
             # A shard that comes later holds nothing the mapping was meant to skip.
             is_first = not stored and not run.is_source_new
             positions = (
                 await self._starting_positions(spec, missing)
                 if is_first
-                else dict.fromkeys(missing, 0)
+                else {shard.name: 0 for shard in missing}
             )
             await self._store.progress.start(spec.uuid, positions)
             stored = await self._store.progress.load(spec.uuid)
         run.is_source_new = False
+        return [
+            e.ShardOpened(it.name, stored.get(it.name, ShardProgress(0)), it.parents)
+            for it in shards
+        ]
+
+    async def _begin(self, run: _Run, spec: MappingSpec) -> None:
+        opened = await self._openings(run, spec)
         if self._is_stopping:
             return
+        run.shards = tuple(shard.shard for shard in opened)
         self._dispatcher.register(spec.uuid)
-        engine = StreamEngine(spec, _run_ahead(len(shards)))
+        engine = StreamEngine(spec)
         shell = Shell(
             spec,
             engine,
@@ -348,7 +405,7 @@ class MappingManager:
         )
         shell.last_result = run.last_result
         run.shell, run.engine, run.spec = shell, engine, spec
-        shell.start([e.ShardOpened(shard, stored.get(shard, ShardProgress(0))) for shard in shards])
+        shell.start(opened)
 
     def _resolver(self, uuid: str) -> Callable[[], FunctionVersion]:
         def resolve() -> FunctionVersion:
@@ -372,18 +429,22 @@ class MappingManager:
         run.shell = run.engine = run.spec = None
         return True
 
-    async def _starting_positions(self, spec: MappingSpec, shards: list[str]) -> dict[str, int]:
+    async def _starting_positions(
+        self, spec: MappingSpec, shards: Sequence[StreamShard]
+    ) -> dict[str, int]:
+        """Where a mapping begins that never began before."""
+        names = [shard.name for shard in shards]
         if spec.starting_position == "LATEST":
             stats = await self._store.streams.stats(spec.source_arn)
             last = {row.shard: row.last_position for row in stats}
-            return {shard: last.get(shard, 0) for shard in shards}
+            return {name: last.get(name, 0) for name in names}
         if spec.starting_position == "AT_TIMESTAMP":
             at_ms = spec.starting_timestamp_ms or 0
             return {
-                shard: await self._store.streams.position_at(spec.source_arn, shard, at_ms)
-                for shard in shards
+                name: await self._store.streams.position_at(spec.source_arn, name, at_ms)
+                for name in names
             }
-        return dict.fromkeys(shards, 0)
+        return dict.fromkeys(names, 0)
 
     def _spec(self, mapping: Mapping) -> MappingSpec:
         return spec_of(mapping, self._region, self._account, self._backoff_ms_max)
@@ -414,12 +475,3 @@ def spec_of(mapping: Mapping, region: str, account: str, backoff_ms_max: int) ->
 
 def _name_of(arn: str) -> str:
     return arn.split(":function:", 1)[-1].split(":", 1)[0]
-
-
-def _run_ahead(shards: int) -> RunAhead:
-    """A shard's part of what a mapping may hold; never less than a whole event (L2)."""
-    share = limits.BUFFER_BYTES_MAX // max(1, shards)
-    return RunAhead(
-        limits.RUN_AHEAD_RECORDS_MAX,
-        min(limits.RUN_AHEAD_BYTES_MAX, max(limits.FETCH_BYTES_MAX, share)),
-    )

@@ -18,6 +18,13 @@ class RunAhead(msgspec.Struct, frozen=True):
 
     records_max: int = limits.RUN_AHEAD_RECORDS_MAX
     bytes_max: int = limits.RUN_AHEAD_BYTES_MAX
+    total_bytes_max: int = limits.BUFFER_BYTES_MAX
+    """Of all shards that are read side by side."""
+
+    def share(self, shards: int) -> "RunAhead":
+        """For each of so many shards; never less than a whole event."""
+        part = max(limits.FETCH_BYTES_MAX, self.total_bytes_max // max(1, shards))
+        return RunAhead(self.records_max, min(self.bytes_max, part), self.total_bytes_max)
 
 
 class Shard:
@@ -25,7 +32,8 @@ class Shard:
 
     def __init__(self, name: str, parents: tuple[str, ...], progress: ShardProgress) -> None:
         self.name = name
-        self.parents = parents
+        self.parents = set(parents)
+        """Those that are not finished: it is not read before they are (P28)."""
         self.factor = progress.factor
         """The lane map in use; another one is taken only when nothing is unfinished under it."""
         self.lanes = _recover_lanes(name, progress)

@@ -8,7 +8,7 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import structlog
@@ -19,7 +19,7 @@ from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, NotRun, Outcome, PartlySucceeded, Succeeded
 from router.model.progress import ProgressUpdate
-from router.model.record import Record
+from router.model.record import Fetched
 from router.store.base import EnqueuedMessage, OutboxRow, ProgressStore
 from router.telemetry.chaos import chaos_point
 from router.telemetry.mapping_metrics import MappingMetrics
@@ -87,7 +87,7 @@ class Source(Protocol):
 
     async def fetch(
         self, shard: str, after: int, records_max: int, bytes_max: int, wait_ms: int
-    ) -> tuple[Sequence[Record], int]:
+    ) -> Fetched:
         """Records after a position, and how far was read; empty when a wait ran out."""
 
 
@@ -173,12 +173,20 @@ class Shell:
     # Life
 
     def start(self, shards: Sequence[e.ShardOpened]) -> None:
-        """Open the shards and begin."""
+        """Open shards and begin on them; more may follow at any time."""
         for opened in shards:
             for lane in opened.progress.lanes:
                 if lane.window is not None:
                     self._windows[opened.shard] = lane.window.start_ms
             self._feed(opened)
+
+    def forget_shards(self, shards: Collection[str]) -> None:
+        """The source has forgotten shards that are finished."""
+        for shard in shards:
+            self._feed(e.ShardForgotten(shard))
+        lanes = [lane for lane in self._last_request if lane[0] in shards]
+        for lane in lanes:
+            del self._last_request[lane]
 
     def change_settings(self, spec: MappingSpec) -> None:
         """New settings, from each lane's next batch on."""
@@ -334,7 +342,7 @@ class Shell:
 
     async def _fetch(self, command: e.Fetch) -> e.Event:
         try:
-            records, read_to = await self._source.fetch(
+            found = await self._source.fetch(
                 command.shard,
                 command.after,
                 command.records_max,
@@ -344,10 +352,12 @@ class Shell:
         except RouterError as error:
             self._log.warning("fetch_failed", shard=command.shard, error=str(error))
             return e.FetchFailed(command.command_id, error.code)
-        if records:
+        if found.records:
             chaos_point("after_fetch")
-            self._numbers.polled.inc(len(records))
-        return e.RecordsFetched(command.command_id, tuple(records), read_to)
+            self._numbers.polled.inc(len(found.records))
+        return e.RecordsFetched(
+            command.command_id, tuple(found.records), found.read_to, found.is_end
+        )
 
     async def _invoke(self, command: e.Invoke) -> e.Event:
         request_id = self._request_ids.next()

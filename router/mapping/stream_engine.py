@@ -48,7 +48,10 @@ class StreamEngine:
     def __init__(self, spec: MappingSpec, run_ahead: RunAhead | None = None) -> None:
         self._spec = spec
         self._factor = _factor_of(spec)
-        self._run_ahead = run_ahead or RunAhead()
+        self._run_ahead_all = run_ahead or RunAhead()
+        self._run_ahead = self._run_ahead_all.share(1)
+        self._readable = 0
+        """Shards that wait for no parent: they share what may be held."""
         self._shards: dict[str, Shard] = {}
         self._finished: dict[str, int] = {}
         """Shards read to their end, with the position stored last: their children may start."""
@@ -86,6 +89,8 @@ class StreamEngine:
                 self._tick()
             case engine.ShardOpened():
                 self._shard_opened(event)
+            case engine.ShardForgotten(shard):
+                self._shard_forgotten(shard)
             case engine.SettingsChanged(spec):
                 self._spec, self._factor = spec, _factor_of(spec)
                 self._work_everywhere()
@@ -117,6 +122,10 @@ class StreamEngine:
             return self._shards[shard].stored_position
         return self._finished.get(shard, 0)
 
+    def is_finished(self, shard: str) -> bool:
+        """Whether the shard was read to its end and all of it is finished, durably."""
+        return shard in self._finished
+
     @property
     def held_records(self) -> int:
         """Records read and not finished, all shards."""
@@ -129,7 +138,15 @@ class StreamEngine:
         if name in self._shards or name in self._finished:
             raise EngineError(f"shard {name} is open already")
         shard = self._shards[name] = Shard(name, event.parents, event.progress)
+        shard.parents -= self._finished.keys()
+        if not shard.parents:
+            self._share_out(1)
         self._work(shard, shard.lanes)
+
+    def _shard_forgotten(self, name: str) -> None:
+        if name in self._shards:
+            raise EngineError(f"shard {name} is forgotten before it is finished")
+        self._finished.pop(name, None)
 
     def _records_fetched(self, event: engine.RecordsFetched) -> None:
         shard = self._close_fetch(event.command_id)
@@ -220,14 +237,22 @@ class StreamEngine:
         """The shard is read to its end and all of it is stored: its children may start."""
         del self._shards[shard.name]
         self._finished[shard.name] = shard.stored_position
+        self._share_out(-1)
         for child in tuple(self._shards.values()):
             if shard.name in child.parents:
-                self._read(child)
+                child.parents.remove(shard.name)
+                if not child.parents:
+                    self._share_out(1)
+                    self._read(child)
+
+    def _share_out(self, change: int) -> None:
+        """The number of shards that are read side by side has changed (L2)."""
+        self._readable += change
+        self._run_ahead = self._run_ahead_all.share(self._readable)
 
     def _read(self, shard: Shard) -> None:
         """Ask for more records when there is room for them."""
-        is_waiting_for_parents = not self._finished.keys() >= set(shard.parents)
-        if shard.is_fetching or self._is_draining or is_waiting_for_parents:
+        if shard.is_fetching or self._is_draining or shard.parents:
             return
         records_max, bytes_max = (
             shard.room(self._run_ahead) if shard.can_read(self._factor) else (0, 0)

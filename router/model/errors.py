@@ -50,6 +50,12 @@ class StoreFull(StoreError):
     code = "store_full"
 
 
+class ShardClosed(StoreError):
+    """The shard takes no more records: the stream was cut anew, and other shards do."""
+
+    code = "shard_closed"
+
+
 class NotEmpty(StoreError):
     """What was to be removed or cut anew as empty holds something by now."""
 

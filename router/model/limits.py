@@ -58,6 +58,9 @@ FETCH_WAIT_MS = 20_000
 WINDOW_FETCH_WAIT_MS_MIN = 1_000
 """The shortest such wait where the end of a tumbling window shortens it."""
 
+SHARDS_CLOSED_MAX = 1_024
+"""Closed shards of one webhook that wait for their retention or for a mapping."""
+
 BACKOFF_MS_MIN = 500
 """First wait after a failed attempt (`event-source-mappings.md` 3.4)."""
 

@@ -44,6 +44,11 @@ class ShardProgress(msgspec.Struct, frozen=True):
     factor: int = 1
     lanes: tuple[LaneProgress, ...] = ()
 
+    def is_finished(self, last: int) -> bool:
+        """Whether nothing is left to do in a shard whose last position, for ever, is this."""
+        has_window = any(it.window is not None and it.window.state is not None for it in self.lanes)
+        return self.position >= last and not has_window
+
 
 class ProgressUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """One durable step: the shard's position and one lane's progress, stored together.

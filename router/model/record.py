@@ -1,5 +1,7 @@
 """A record as read from a source."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 
@@ -20,3 +22,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     size_bytes: int
     data: bytes
     event_id: str = ""
+
+
+class Fetched(msgspec.Struct, frozen=True, gc=False):
+    """What a read of a shard brought: records in order, and how far it was read."""
+
+    records: Sequence[Record]
+    read_to: int
+    """Highest position known to hold nothing unread at or below it."""
+    is_end: bool = False
+    """The shard is closed, and nothing is behind `read_to`."""

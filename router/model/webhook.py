@@ -2,6 +2,8 @@
 
 import msgspec
 
+from router.model.shard import StreamShard, first_shards
+
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """How a sender proves itself. `secrets` are references or values; any one may match.
@@ -49,7 +51,15 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True):
     on_unkeyable: str = "Refuse"
     """Refuse | Spread: a body that cannot be read where the key is in it."""
     shards: int = 1
+    """How many are open."""
+    lineage: tuple[StreamShard, ...] = ()
+    """All its shards, once their number was changed; empty: those it began with."""
     deduplicate: Deduplicate | None = None
     retention_s: int = 86_400
     body_bytes_max: int = 5 * 1024 * 1024
     """5 MiB, so that one record with its headers always fits the 6 MiB event."""
+
+    @property
+    def stream_shards(self) -> tuple[StreamShard, ...]:
+        """All its shards, parents before their children."""
+        return self.lineage or first_shards(self.shards)

@@ -1,9 +1,8 @@
 """An embedded stream as a source: the store's shards, long-polled."""
 
 import asyncio
-from collections.abc import Sequence
 
-from router.model.record import Record
+from router.model.record import Fetched
 from router.store.base import StreamStore
 
 
@@ -16,8 +15,8 @@ class EmbeddedStreamSource:
 
     async def fetch(
         self, shard: str, after: int, records_max: int, bytes_max: int, wait_ms: int
-    ) -> tuple[Sequence[Record], int]:
-        """Records after a position and how far was read; waits while there are none.
+    ) -> Fetched:
+        """Records after a position and how far was read; waits while more may come.
 
         Empty when the wait runs out. Raises `StoreError`.
         """
@@ -26,7 +25,7 @@ class EmbeddedStreamSource:
         unsubscribe = self._streams.subscribe(self._stream, shard, arrived.wake)
         try:
             found = await self._streams.read(self._stream, shard, after, records_max, bytes_max)
-            if found[0] or not await arrived.within(wait_ms / 1000):
+            if found.records or found.is_end or not await arrived.within(wait_ms / 1000):
                 return found
             return await self._streams.read(self._stream, shard, after, records_max, bytes_max)
         finally:

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from router.model.progress import ProgressUpdate, ShardProgress
-from router.model.record import Record
+from router.model.record import Fetched
 
 # Metadata: what exists. Small, loaded whole at start, written through.
 
@@ -57,6 +57,30 @@ class DropProgress(msgspec.Struct, frozen=True):
     mapping: str
 
 
+class CutStream(msgspec.Struct, frozen=True):
+    """Close shards of a stream and open others in their place.
+
+    A record that is on its way to a closed one is refused from here on (`ShardClosed`). Every
+    mapping of the stream that has begun starts the new ones at their beginning: it is fixed here,
+    so that no record can come before it.
+    """
+
+    stream: str
+    closes: tuple[str, ...]
+    opens: tuple[str, ...]
+
+
+class ForgetShards(msgspec.Struct, frozen=True):
+    """Forget the shards whose names are below `before`, and how far mappings came in them.
+
+    Makes no change at all (`NotEmpty`) when one of them is open or holds a record. That every
+    mapping has finished them is for the caller to know.
+    """
+
+    stream: str
+    before: str
+
+
 class RequireEmptyStream(msgspec.Struct, frozen=True):
     """Make no change at all when the stream holds a record.
 
@@ -73,7 +97,15 @@ class RequireEmptyQueue(msgspec.Struct, frozen=True):
 
 
 Change = (
-    Put | Delete | DropStream | DropQueue | DropProgress | RequireEmptyStream | RequireEmptyQueue
+    Put
+    | Delete
+    | DropStream
+    | DropQueue
+    | DropProgress
+    | CutStream
+    | ForgetShards
+    | RequireEmptyStream
+    | RequireEmptyQueue
 )
 
 
@@ -128,11 +160,15 @@ class StreamStore(Protocol):
     """Append-only shards of records, kept for their retention.
 
     Positions start at 1 per shard, grow by 1, come from a counter row inside the commit and
-    are never reused after a trim (`design.md` 7a).
+    are never reused after a trim (`design.md` 7a). A shard exists as soon as it is named, until
+    it is closed (`CutStream`); a forgotten one (`ForgetShards`) is closed and empty for ever.
     """
 
     async def append(self, record: NewRecord) -> Appended:
-        """Append; a known `dedup_key` appends nothing and names the first event, once durable."""
+        """Append; a known `dedup_key` appends nothing and names the first event, once durable.
+
+        Raises `ShardClosed`, also when the shard was open as the record set out.
+        """
 
     def append_nowait(self, record: NewRecord) -> asyncio.Future[Appended]:
         """As `append`, for the loop's hot path; what refuses the record at once is raised at once.
@@ -145,16 +181,15 @@ class StreamStore(Protocol):
 
     async def read(
         self, stream: str, shard: str, after: int, records_max: int, bytes_max: int
-    ) -> tuple[Sequence[Record], int]:
+    ) -> Fetched:
         """Records after a position, in order, and how far was read.
 
         At least one record when there is one, however large. Served from memory when they were
-        committed a moment ago. The second value is the highest position known to hold nothing
-        unread below it.
+        committed a moment ago.
         """
 
     def subscribe(self, stream: str, shard: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` in the loop after each commit with records for the shard.
+        """Call `wake` in the loop after each commit with records for the shard, or its closing.
 
         Returns what ends the subscription.
         """

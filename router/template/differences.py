@@ -24,6 +24,7 @@ _BOOKKEEPING: Final = frozenset(
         "code_size",
         "created_s",
         "last_modified_ms",
+        "lineage",
         "modified_s",
         "name",
         "revision_id",

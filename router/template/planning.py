@@ -10,10 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
+from router.model import limits
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
+from router.model.shard import cut_anew
+from router.model.webhook import WebhookSpec
 from router.store.base import (
     Change,
+    CutStream,
     Delete,
     DropProgress,
     DropQueue,
@@ -110,7 +114,7 @@ class Planning:
         if _same(before, wish):
             self._note("keep", kind, name, logical_id, refusal=refusal)
             return
-        action, reason, extra, doubt = await self._weigh(before, wish)
+        action, reason, extra, doubt = self._weigh(before, wish)
         found = differences(before, wish)
         self._note(action, kind, name, logical_id, found, reason, refusal or doubt)
         self._changes += [*extra, put(kind, name, self._stamped(wish, before))]
@@ -138,9 +142,15 @@ class Planning:
         )
 
     def _settled(self, before: Any, wish: Desired) -> Desired:
-        """The wish with what the template leaves to others: the switch of a mapping."""
+        """The wish with what no template says: a mapping's switch, a stream's lineage."""
         if isinstance(wish, Mapping) and wish.uuid in self._desired.enabled_unset:
             return msgspec.structs.replace(wish, is_enabled=before.is_enabled)
+        if isinstance(wish, Webhook):
+            lineage = before.spec.lineage
+            if wish.spec.shards != before.spec.shards:
+                lineage = cut_anew(before.spec.stream_shards, wish.spec.shards)
+            spec = msgspec.structs.replace(wish.spec, lineage=lineage)
+            return msgspec.structs.replace(wish, spec=spec)
         if isinstance(wish, Function) and wish.code_hash == before.code_hash:
             wish = msgspec.structs.replace(wish, code_sha256=before.code_sha256)
             if not before.is_in_place or before.code_path == self._folder_of(wish):
@@ -154,9 +164,7 @@ class Planning:
         """The folder that the template names for a function's code."""
         return next(it.code_path for it in self._desired.functions if it.name == function.name)
 
-    async def _weigh(
-        self, before: Any, wish: Desired
-    ) -> tuple[Action, str, list[Change], str | None]:
+    def _weigh(self, before: Any, wish: Desired) -> tuple[Action, str, list[Change], str | None]:
         """How a change is made: action, reason, what goes with it, and why it must not be."""
         match wish:
             case Mapping() if wish.event_source_arn != before.event_source_arn:
@@ -165,23 +173,8 @@ class Planning:
             case Mapping() if _start(wish) != _start(before):
                 return "update", "a starting position counts only for a new mapping", [], None
             case Webhook() if wish.spec.shards != before.spec.shards:
-                return await self._weigh_shards(before, wish)
+                return _weigh_shards(before.spec, wish.spec)
         return "update", "", [], None
-
-    async def _weigh_shards(
-        self, before: Webhook, wish: Webhook
-    ) -> tuple[Action, str, list[Change], str | None]:
-        records = await self._holds("webhook", wish.spec.name)
-        if not records:
-            return "update", "", [RequireEmptyStream(before.spec.arn)], None
-        if self._may_lose:
-            return "replace", f"{records} records are lost", [DropStream(before.spec.arn)], None
-        refusal = (
-            f"Shards cannot change from {before.spec.shards} to {wish.spec.shards} while the "
-            f"stream holds {records} records: they would lose their order. Keep Shards, wait "
-            f"until RetentionSeconds has passed without records, or {_DATA_LOSS}"
-        )
-        return "replace", "", [], refusal
 
     async def _plan_removal(self, kind: str, name: str, logical_id: str, after: After) -> None:
         reason, refusal = "no longer in the template", None
@@ -241,6 +234,25 @@ class Planning:
             stack = msgspec.structs.replace(stack, applied_ms=before.applied_ms)
         if stack != before:
             self._changes.append(put("stack", stack.name, stack))
+
+
+def _weigh_shards(
+    before: WebhookSpec, wish: WebhookSpec
+) -> tuple[Action, str, list[Change], str | None]:
+    """The stream goes on in other shards; what the old ones hold is read before them."""
+    was_open = {shard.name for shard in before.stream_shards if not shard.is_closed}
+    opens = tuple(shard.name for shard in wish.stream_shards if not shard.is_closed)
+    closes = tuple(shard.name for shard in wish.stream_shards if shard.name in was_open)
+    closed = len(wish.stream_shards) - len(opens)
+    reason = f"Shards {before.shards} → {wish.shards}: closes {len(closes)}, opens {len(opens)}"
+    refusal = None
+    if closed > limits.SHARDS_CLOSED_MAX:
+        refusal = (
+            f"there would be {closed} closed shards, at most {limits.SHARDS_CLOSED_MAX} may wait: "
+            "each goes once every mapping has finished it and RetentionSeconds has passed. Keep "
+            "Shards for now, shorten RetentionSeconds, or look for a mapping that is behind"
+        )
+    return "update", reason, [CutStream(before.arn, closes, opens)], refusal
 
 
 def _same(before: Any, wish: Desired) -> bool:

@@ -394,8 +394,8 @@ EDITS = (
     Edit(
         "parents ignored",
         "stream_engine",
-        "not self._finished.keys() >= set(shard.parents)",
-        "False",
+        "self._is_draining or shard.parents:",
+        "self._is_draining:",
     ),
     Edit(
         "one key on two lanes",

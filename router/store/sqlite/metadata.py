@@ -1,32 +1,27 @@
 """What exists."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from router.model.errors import NotEmpty
 from router.store.base import (
     Change,
+    CutStream,
     Delete,
     DropProgress,
     DropQueue,
     DropStream,
+    ForgetShards,
     Put,
     RequireEmptyQueue,
     RequireEmptyStream,
     Resource,
 )
-from router.store.sqlite import queues
+from router.store.sqlite import lineage, queues
 from router.store.sqlite.progress import SqliteProgress
 from router.store.sqlite.reader import Reader
 from router.store.sqlite.streams import SqliteStreams
 from router.store.sqlite.writer import Kind, Writer, each
-
-# Progress is kept by mapping, and a mapping's body says which stream it reads.
-_MAPPINGS_OF_STREAM = """
-SELECT name FROM resources WHERE kind = 'mapping'
-AND CASE WHEN json_valid(CAST(body AS TEXT))
-    THEN json_extract(CAST(body AS TEXT), '$.event_source_arn') = ? END
-"""
 
 _STREAM_HOLDS = """
 SELECT EXISTS (SELECT 1 FROM shards JOIN streams ON streams.id = stream_id
@@ -75,7 +70,11 @@ class SqliteMetadata:
         )
         await self._writer.submit(self._apply_kind, tuple(changes), size_bytes)
 
-    def _apply(self, db: sqlite3.Connection, changes: tuple[Change, ...]) -> None:
+    def _apply(
+        self, db: sqlite3.Connection, changes: tuple[Change, ...]
+    ) -> Mapping[str, Mapping[str, int]]:
+        """Per stream, the shards that were closed with their last positions."""
+        closed: dict[str, Mapping[str, int]] = {}
         for change in changes:
             match change:
                 case Put(resource):
@@ -86,7 +85,7 @@ class SqliteMetadata:
                 case Delete(kind, name):
                     db.execute("DELETE FROM resources WHERE kind = ? AND name = ?", (kind, name))
                 case DropStream(stream):
-                    for (mapping,) in db.execute(_MAPPINGS_OF_STREAM, (stream,)).fetchall():
+                    for (mapping,) in db.execute(lineage.MAPPINGS_OF_STREAM, (stream,)).fetchall():
                         self._drop_progress(db, mapping)
                     db.execute("UPDATE streams SET arn = NULL WHERE arn = ?", (stream,))
                     self._streams.forget_counters()
@@ -94,10 +93,18 @@ class SqliteMetadata:
                     queues.purge(db, queue)
                 case DropProgress(mapping):
                     self._drop_progress(db, mapping)
+                case CutStream(stream):
+                    closed[stream] = lineage.cut(db, change)
+                    self._streams.forget_counters()
+                case ForgetShards():
+                    lineage.forget(db, change)
+                    self._streams.forget_counters()
+                    self._progress.forget()
                 case RequireEmptyStream(stream):
                     _require_empty(db, _STREAM_HOLDS, f"stream {stream}", stream)
                 case RequireEmptyQueue(queue):
                     _require_empty(db, _QUEUE_HOLDS, f"queue {queue}", queue)
+        return closed
 
     def _drop_progress(self, db: sqlite3.Connection, mapping: str) -> None:
         db.execute("DELETE FROM progress WHERE mapping = ?", (mapping,))
@@ -105,12 +112,20 @@ class SqliteMetadata:
         db.execute("DELETE FROM windows WHERE mapping = ?", (mapping,))
         self._progress.forget()
 
-    def _applied(self, requests: Sequence[tuple[Change, ...]], _results: object) -> None:
+    def _applied(
+        self,
+        requests: Sequence[tuple[Change, ...]],
+        results: Sequence[Mapping[str, Mapping[str, int]]],
+    ) -> None:
         is_garbage = False
-        for changes in requests:
+        for changes, closed in zip(requests, results, strict=True):
             for change in changes:
                 if isinstance(change, DropStream):
                     self._streams.dropped(change.stream)
+                elif isinstance(change, CutStream):
+                    self._streams.closed(change.stream, closed[change.stream])
+                elif isinstance(change, ForgetShards):
+                    self._streams.forgotten(change.stream, change.before)
                 is_garbage = is_garbage or isinstance(change, DropStream | DropQueue)
         if is_garbage:
             self._collect()

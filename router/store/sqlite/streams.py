@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from router.model.record import Record
+from router.model.errors import ShardClosed
+from router.model.record import Fetched, Record
 from router.store.base import Appended, NewRecord, StreamStats
 from router.store.sqlite import segments
 from router.store.sqlite.reader import Reader
@@ -28,8 +29,18 @@ RECORD_OVERHEAD_BYTES: Final = 300
 """What a waiting record takes beside its data."""
 
 _FIND_SHARD = """
-SELECT shards.id, last_position FROM shards JOIN streams ON streams.id = stream_id
+SELECT shards.id, last_position, is_closed FROM shards JOIN streams ON streams.id = stream_id
 WHERE arn = ? AND shard = ?
+"""
+
+_IS_FORGOTTEN = "SELECT EXISTS (SELECT 1 FROM streams WHERE arn = ? AND first_shard > ?)"
+
+_FIND_COUNTER = """
+SELECT id, last_position, arrival_max_ms, is_closed FROM shards WHERE stream_id = ? AND shard = ?
+"""
+
+_MAKE_SHARD = """
+INSERT INTO shards (stream_id, shard, last_position, arrival_max_ms) VALUES (?, ?, 0, 0)
 """
 
 _INSERT_SEGMENTS = """
@@ -91,6 +102,14 @@ class _Counter:
         self.rows = []
 
 
+class _End(msgspec.Struct, frozen=True):
+    """Where a shard ended when it was read; not `is_known` when there is no row of it."""
+
+    last: int = 0
+    is_closed: bool = False
+    is_known: bool = True
+
+
 class _Trim(msgspec.Struct, frozen=True):
     shard_id: int
     up_to: int
@@ -132,20 +151,19 @@ class SqliteStreams:
 
     async def read(
         self, stream: str, shard: str, after: int, records_max: int, bytes_max: int
-    ) -> tuple[Sequence[Record], int]:
+    ) -> Fetched:
         """See `StreamStore.read`. From memory without a thread when not behind."""
         key = (stream, shard)
         found = self._tails.read(key, after, records_max, bytes_max)
         if found is not None:
             return found
-        records, last = await self._reader.submit(
+        records, end = await self._reader.submit(
             lambda db: _read(db, stream, shard, after, records_max, bytes_max)
         )
-        if last is not None:
-            self._tails.learn(key, last)
-        if records:
-            return records, records[-1].position
-        return records, max(after, last or 0)
+        if end.is_known:
+            self._tails.learn(key, end.last, is_closed=end.is_closed)
+        read_to = records[-1].position if records else max(after, end.last)
+        return Fetched(records, read_to, end.is_closed and read_to >= end.last)
 
     def subscribe(self, stream: str, shard: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `StreamStore.subscribe`."""
@@ -190,6 +208,17 @@ class SqliteStreams:
     def dropped(self, stream: str) -> None:
         """In the loop: the stream was dropped."""
         self._tails.forget(stream)
+
+    def closed(self, stream: str, shards: Mapping[str, int]) -> None:
+        """In the loop: shards were closed, with these last positions."""
+        for shard, last in shards.items():
+            self._tails.close((stream, shard), last)
+        for shard in shards:
+            self._wakes.wake((stream, shard))
+
+    def forgotten(self, stream: str, before: str) -> None:
+        """In the loop: the shards below a name were forgotten."""
+        self._tails.forget_before(stream, before)
 
     def forget_counters(self) -> None:
         """In the storage thread: what it knows may not be true any more."""
@@ -261,12 +290,14 @@ class SqliteStreams:
 
     def _counter(self, db: sqlite3.Connection, stream: str, shard: str) -> _Counter:
         stream_id = self._stream_id(db, stream)
-        db.execute("INSERT OR IGNORE INTO shards VALUES (NULL, ?, ?, 0, 0)", (stream_id, shard))
-        row = db.execute(
-            "SELECT id, last_position, arrival_max_ms FROM shards"
-            " WHERE stream_id = ? AND shard = ?",
-            (stream_id, shard),
-        ).fetchone()
+        row = db.execute(_FIND_COUNTER, (stream_id, shard)).fetchone()
+        if row is None:
+            if db.execute(_IS_FORGOTTEN, (stream, shard)).fetchone() != (0,):
+                raise ShardClosed(f"shard {shard} of {stream} is forgotten")
+            db.execute(_MAKE_SHARD, (stream_id, shard))
+            row = db.execute(_FIND_COUNTER, (stream_id, shard)).fetchone()
+        if row[3]:
+            raise ShardClosed(f"shard {shard} of {stream} is closed")
         counter = _Counter(row[0], stream_id, shard, row[1], row[2])
         self._counters[stream, shard] = counter
         return counter
@@ -327,12 +358,14 @@ def _remember(
 
 def _read(
     db: sqlite3.Connection, stream: str, shard: str, after: int, records_max: int, bytes_max: int
-) -> tuple[list[Record], int | None]:
-    """Records, and the last position there was *before* they were read."""
+) -> tuple[list[Record], _End]:
+    """Records, and where the shard ended *before* they were read."""
     row = db.execute(_FIND_SHARD, (stream, shard)).fetchone()
     if row is None:
-        return [], None
-    return segments.read(db, row[0], after, records_max, bytes_max), row[1]
+        is_forgotten = db.execute(_IS_FORGOTTEN, (stream, shard)).fetchone() == (1,)
+        return [], _End(is_closed=is_forgotten, is_known=False)
+    end = _End(row[1], is_closed=bool(row[2]))
+    return segments.read(db, row[0], after, records_max, bytes_max), end
 
 
 def _stats(db: sqlite3.Connection, stream: str) -> list[StreamStats]:

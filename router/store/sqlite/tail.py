@@ -7,7 +7,7 @@ never pushes a quiet one to the disk.
 from collections.abc import Sequence
 from typing import Final
 
-from router.model.record import Record
+from router.model.record import Fetched, Record
 
 TAIL_BYTES_MAX: Final = 64 << 20
 """All tails together."""
@@ -25,11 +25,13 @@ KEEP: Final = 0.75
 class ShardTail:
     """The last records of one shard, without gaps, up to the last one committed."""
 
-    __slots__ = ("last", "records", "size_bytes")
+    __slots__ = ("is_closed", "last", "records", "size_bytes")
 
-    def __init__(self, last: int) -> None:
+    def __init__(self, last: int, *, is_closed: bool = False) -> None:
         self.last = last
         """Position of the shard's last committed record."""
+        self.is_closed = is_closed
+        """That record is the last one for ever."""
         self.records: list[Record] = []
         self.size_bytes = 0
 
@@ -87,22 +89,34 @@ class Tails:
         if self.size_bytes > self._bytes_max:
             self._cut()
 
-    def learn(self, key: tuple[str, str], last: int) -> None:
+    def learn(self, key: tuple[str, str], last: int, *, is_closed: bool) -> None:
         """Note where an unknown shard ends, so that asking for more needs no disk."""
         if key not in self._tails:
-            self._tails[key] = ShardTail(last)
+            self._tails[key] = ShardTail(last, is_closed=is_closed)
+
+    def close(self, key: tuple[str, str], last: int) -> None:
+        """The shard is closed, with this last position.
+
+        It is known from here on, so that a read under way cannot teach that it is still open.
+        """
+        tail = self._tails.get(key)
+        if tail is None or tail.last != last:
+            self._drop(key)
+            tail = self._tails[key] = ShardTail(last)
+        tail.is_closed = True
 
     def read(
         self, key: tuple[str, str], after: int, records_max: int, bytes_max: int
-    ) -> tuple[list[Record], int] | None:
+    ) -> Fetched | None:
         """As `StreamStore.read`; None when the disk must be asked."""
         tail = self._tails.get(key)
         if tail is None or (start := tail.after(after)) is None:
             return None
         if start >= len(tail.records):
-            return [], max(after, tail.last)
+            return Fetched([], max(after, tail.last), tail.is_closed)
         found = take(tail.records[start : start + records_max], bytes_max)
-        return found, found[-1].position
+        read_to = found[-1].position
+        return Fetched(found, read_to, tail.is_closed and read_to == tail.last)
 
     def trim(self, key: tuple[str, str], up_to: int) -> None:
         """Records up to a position were removed from the disk: let go of them here too."""
@@ -116,6 +130,11 @@ class Tails:
     def forget(self, stream: str) -> None:
         """The stream was dropped."""
         for key in [key for key in self._tails if key[0] == stream]:
+            self._drop(key)
+
+    def forget_before(self, stream: str, name: str) -> None:
+        """The stream's shards below a name are forgotten."""
+        for key in [key for key in self._tails if key[0] == stream and key[1] < name]:
             self._drop(key)
 
     def _drop(self, key: tuple[str, str]) -> None:

@@ -70,7 +70,7 @@ def post(body: bytes = b"", path: str = "/echo", **headers: str) -> bytes:
 async def answered(handler, request):
     """A handler's answer without a server."""
     answer = handler.on_request(request)
-    if isinstance(answer, Response):
-        return answer
-    await asyncio.wait([answer.future])
-    return answer.response()
+    while not isinstance(answer, Response):
+        await asyncio.wait([answer.future])
+        answer = answer.response()
+    return answer

@@ -17,7 +17,7 @@ from router.ingress.webhooks import WebhookIngress
 from router.mapping.lanes import lane_of
 from router.model.limits import EVENT_BYTES_MAX
 from router.model.record import Record
-from router.model.shard import shard_id, shard_index
+from router.model.shard import KeyRanges, first_shards
 from router.model.webhook import Deduplicate, Signature, WebhookSpec
 from router.sources.webhook_event import EVENT_FRAME_BYTES, build_event
 from router.store.base import Appended
@@ -82,6 +82,9 @@ class Streams:
         return future
 
 
+SHARD_OF = KeyRanges(first_shards(4)).shard_of
+
+
 def sound(new):
     """The event is JSON and not larger than was said, and the key has one place for ever."""
     size_bytes = new.size_bytes + EVENT_FRAME_BYTES
@@ -92,7 +95,7 @@ def sound(new):
     (made,) = orjson.loads(event)["Records"]
     assert made["partitionKey"] == new.key
     assert made["sequenceNumber"] == str(POSITION_MAX)
-    assert new.shard == shard_id(shard_index(new.key, 4))
+    assert new.shard == SHARD_OF(new.key)
     assert 0 <= lane_of(new.key, 10) < 10
     assert new.dedup_key is None or new.dedup_key.encode()
 

@@ -106,8 +106,8 @@ class Site:
         """The records of a webhook as a function gets them."""
         found = []
         for shard in map(shard_id, range(shards)):
-            records, _ = await self.store.streams.read(ARN + name, shard, 0, 10_000, 1 << 26)
-            found += json.loads(build_event(records, shard))["Records"]
+            read = await self.store.streams.read(ARN + name, shard, 0, 10_000, 1 << 26)
+            found += json.loads(build_event(read.records, shard))["Records"]
         return found
 
 

@@ -14,7 +14,7 @@ from router.ingress.listener import Ingress, count_refused
 from router.ingress.route import Route
 from router.ingress.webhooks import WebhookIngress
 from router.model.errors import ConfigError, StoreError, StoreFull
-from router.model.shard import shard_id, shard_index
+from router.model.shard import KeyRanges, first_shards, shard_id
 from router.model.webhook import Deduplicate, Signature, WebhookSpec
 from router.sources.webhook_event import build_event
 from router.store.sqlite.store import SqliteStore
@@ -58,6 +58,10 @@ def signed(body, secret="first", path="/github", **headers):
     return post(body, path, X_Hub_Signature_256=f"sha256={digest}", **headers)
 
 
+def index_of(key, shards):
+    return int(KeyRanges(first_shards(shards)).shard_of(key).rpartition("-")[2])
+
+
 def counted(webhook, result):
     labels = {"webhook": webhook, "result": result}
     return REGISTRY.get_sample_value("router_ingest_requests_total", labels) or 0
@@ -86,8 +90,8 @@ class Site:
         return await self.client.reply()
 
     async def records(self, name, shard=0):
-        found, _ = await self.store.streams.read(ARN + name, shard_id(shard), 0, 1_000, 1 << 23)
-        return found
+        read = self.store.streams.read
+        return (await read(ARN + name, shard_id(shard), 0, 1_000, 1 << 23)).records
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +114,7 @@ async def test_202_names_an_event_that_is_stored(site):
     assert reply.headers["content-type"] == "application/json"
     event_id = json.loads(reply.body)["id"]
     assert uuid.UUID(event_id).version == 7
-    index = shard_index("octo/hello", 4)
+    index = index_of("octo/hello", 4)
     (record,) = await site.records("github", index)
     assert (record.event_id, record.key, record.position) == (event_id, "octo/hello", 1)
     (event,) = json.loads(build_event([record], shard_id(index)))["Records"]
@@ -140,7 +144,7 @@ async def test_accepted_records_survive_the_store(site, tmp_path):
     again = Site(tmp_path)
     await again.start()
     site.__dict__.update(again.__dict__)
-    stored = await site.records("github", shard_index("octo/hello", 4))
+    stored = await site.records("github", index_of("octo/hello", 4))
     assert [record.event_id for record in stored] == ids
 
 
@@ -150,7 +154,7 @@ async def test_records_of_a_key_keep_their_order(site):
     await site.client.send(b"".join(signed(body) for body in bodies))
     for _ in bodies:
         assert (await site.client.reply()).status == 202
-    stored = await site.records("github", shard_index("a/b", 4))
+    stored = await site.records("github", index_of("a/b", 4))
     event = json.loads(build_event(stored, "s"))
     assert [record["body"].encode() for record in event["Records"]] == bodies
 
@@ -304,13 +308,12 @@ async def test_routes_are_swapped_at_once(site):
     assert (await site.post(post(BODY, "/github"))).status == 202
 
 
-@pytest.mark.parametrize("after", [[], [spec("github", shards=2)]])
-async def test_d1_nothing_is_accepted_into_a_stream_that_is_gone_meanwhile(site, after):
-    """The webhook is removed, or its stream cut anew, while a record waits for its commit."""
+async def test_d1_nothing_is_accepted_into_a_stream_that_is_gone_meanwhile(site):
+    """The webhook is removed while a record waits for its commit."""
     waiting = asyncio.create_task(site.post(signed(BODY)))
     while not site.store._writer.operations_open:
         await asyncio.sleep(0)
-    site.ingress.set_webhooks(after)
+    site.ingress.set_webhooks([])
     reply = await waiting
     assert (reply.status, reply.headers["retry-after"]) == (503, "1")
     assert counted("github", "changed") == 1
@@ -348,7 +351,7 @@ async def test_a_full_store_is_503_and_loses_nothing(tmp_path):
         accepted.append(json.loads(reply.body)["id"])
     assert refused is not None
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
-    stored, _ = await store.streams.read(ARN + "large", shard_id(0), 0, 1_000, 1 << 30)
+    stored = (await store.streams.read(ARN + "large", shard_id(0), 0, 1_000, 1 << 30)).records
     assert [record.event_id for record in stored] == accepted
     await client.close()
     await ingress.stop(1)

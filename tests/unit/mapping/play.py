@@ -57,6 +57,10 @@ def opened(position: int = 0, shard: str = "0", parents=(), factor: int = 1, lan
     return lambda _: e.ShardOpened(shard, ShardProgress(position, factor, tuple(lanes)), parents)
 
 
+def forgotten(shard: str) -> Answer:
+    return lambda _: e.ShardForgotten(shard)
+
+
 def fetched(*records: Record | int, read_to: int | None = None, shard: str = "0", is_end=False):
     found = tuple(item if isinstance(item, Record) else record(item) for item in records)
 

@@ -39,6 +39,15 @@ def test_l2_room_is_what_is_not_held_and_at_least_a_quarter_fetch(
     assert shard.room(RunAhead()) == expected
 
 
+@pytest.mark.parametrize(
+    ("shards", "bytes_max"), [(0, 32), (1, 32), (4, 32), (5, 25.6), (8, 16), (16, 8), (1_000, 8)]
+)
+def test_l2_shards_that_are_read_side_by_side_share_the_buffer(shards, bytes_max):
+    share = RunAhead().share(shards)
+    assert share.bytes_max == int(bytes_max * limits.MIB)
+    assert share.records_max == limits.RUN_AHEAD_RECORDS_MAX
+
+
 def test_below_the_horizon_there_is_always_room():
     shard = shard_of(0, 2, LaneProgress(1, 3, LaneHead(4, 8, 1, (9,))))
     shard.held_records = 10**6

@@ -13,7 +13,7 @@ from router.model.function import FunctionVersion, InvokeReply
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, NotRun, Succeeded
 from router.model.progress import LaneProgress, ProgressUpdate
-from router.model.record import Record
+from router.model.record import Fetched, Record
 from router.store.base import EnqueuedMessage
 from router.telemetry.mapping_metrics import MappingMetrics
 
@@ -79,7 +79,7 @@ class World:
 
     async def fetch(self, shard, after, records_max, bytes_max, wait_ms):
         await self._act()
-        return [RECORD], 1
+        return Fetched([RECORD], 1)
 
     async def invoke_for(self, claimant, request):
         self.requests.append(request)

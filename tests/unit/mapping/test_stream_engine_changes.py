@@ -1,5 +1,8 @@
 """The stream engine, as playbooks: new settings, drain and lineage."""
 
+import pytest
+
+from router.model.errors import EngineError
 from router.model.progress import LaneHead, LaneProgress
 from tests.unit.mapping.play import (
     Play,
@@ -10,6 +13,7 @@ from tests.unit.mapping.play import (
     fetch,
     fetch_failed,
     fetched,
+    forgotten,
     invoke,
     lane_keys,
     not_stored,
@@ -205,6 +209,52 @@ def test_a_child_opened_before_its_parent_waits_for_it():
     play >> opened(position=5, shard="a") << fetch(5, shard="a")
     play >> fetched(shard="a", is_end=True) << fetch(0, shard="c")
     play >> opened(shard="d", parents=("a",)) << fetch(0, shard="d")
+
+
+def test_p28_shards_come_and_go_while_others_are_at_work():
+    """A forgotten shard leaves nothing behind, and its children are read on."""
+    play = Play()
+    play >> opened(shard="a") << fetch(0, shard="a")
+    play >> fetched(1, shard="a", is_end=True) << invoke(1, shard="a")
+    play >> opened(shard="b", parents=("a",)) << nothing
+    assert not play.engine.is_finished("a")
+    play >> succeeded() << save(1)
+    play >> stored() << fetch(0, shard="b")
+    assert play.engine.is_finished("a")
+    play >> forgotten("a") << nothing
+    assert (play.engine.is_finished("a"), play.engine.position("a")) == (False, 0)
+    play >> fetched(1, shard="b") << fetch(1, shard="b") << invoke(1, shard="b")
+
+
+def test_a_shard_is_not_forgotten_before_it_is_finished():
+    play = Play()
+    play >> opened(shard="a") << fetch(0, shard="a")
+    with pytest.raises(EngineError, match="shard a is forgotten before it is finished"):
+        play >> forgotten("a")
+
+
+def test_an_end_found_while_the_lane_map_changes_is_reached_under_the_new_one():
+    """The old map empties, the new one is taken, and only then the end is read."""
+    play = Play(factor=2)
+    play >> opened(shard="b", parents=("0",)) << nothing
+    play >> opened(factor=2) << fetch(0)
+    play >> fetched(1) << fetch(1) << invoke(1)
+    play >> settings(factor=3) << nothing
+    play >> fetched() << nothing
+    play >> succeeded() << save(1, factor=2)
+    play >> stored() << fetch(1)
+    play >> fetched(is_end=True) << fetch(0, shard="b")
+
+
+def test_an_end_read_while_the_lane_map_changes_needs_no_new_one():
+    play = Play(factor=2)
+    play >> opened(shard="b", parents=("0",)) << nothing
+    play >> opened(factor=2) << fetch(0)
+    play >> fetched(1) << fetch(1) << invoke(1)
+    play >> settings(factor=3) << nothing
+    play >> fetched(is_end=True) << nothing
+    play >> succeeded() << save(1, factor=2)
+    play >> stored() << fetch(0, shard="b")
 
 
 def test_an_end_that_lies_past_the_last_record_is_stored_first():

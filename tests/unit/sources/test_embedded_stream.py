@@ -59,7 +59,7 @@ async def append(store, event_id):
 
 
 def ids(found):
-    return [record.event_id for record in found[0]], found[1]
+    return [record.event_id for record in found.records], found.read_to
 
 
 async def test_what_is_there_comes_at_once_in_one_read(store):

@@ -6,6 +6,7 @@ import pytest
 
 from router.model.errors import StoreError
 from router.model.progress import LaneHead, LaneProgress, ShardProgress
+from router.model.record import Fetched
 from router.model.window import Window
 from router.store.base import (
     Delete,
@@ -45,7 +46,9 @@ async def test_what_was_acknowledged_is_there_after_a_restart(backend):
     second = backend.make()
     await second.open()
     assert await second.metadata.load() == [Resource("function", "f", b"{}")]
-    assert [r.event_id for r in (await second.streams.read(STREAM, "0", 0, 9, 999))[0]] == ["e1"]
+    assert [r.event_id for r in (await second.streams.read(STREAM, "0", 0, 9, 999)).records] == [
+        "e1"
+    ]
     assert (await second.progress.load("m"))["0"].position == 8
     assert (await second.outbox.depth())[0] == 1
     assert [m.message_id for m in await second.queues.peek("q", 9)] == ["m1"]
@@ -123,15 +126,15 @@ async def test_dropping_a_stream_forgets_records_keys_and_progress(store):
     await store.metadata.apply([DropStream(STREAM)])
 
     assert await store.streams.stats(STREAM) == []
-    assert await store.streams.read(STREAM, "0", 0, 9, 999) == ([], 0)
+    assert await store.streams.read(STREAM, "0", 0, 9, 999) == Fetched([], 0)
     assert await store.progress.load("m") == {}
     assert (await store.progress.load("other"))["0"].position == 3
     # A stream made again under the name starts anew: positions at 1, keys free.
     again = await store.streams.append(record("new", dedup_key="k1", dedup_until_ms=9_999_999))
     assert (again.position, again.is_duplicate) == (1, False)
-    records, read_to = await store.streams.read(STREAM, "0", 0, 9, 999)
-    assert [r.event_id for r in records] == ["new"]
-    assert read_to == 1
+    found = await store.streams.read(STREAM, "0", 0, 9, 999)
+    assert [r.event_id for r in found.records] == ["new"]
+    assert found.read_to == 1
 
 
 async def test_dropping_queues_and_progress(store):

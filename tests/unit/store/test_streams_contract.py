@@ -2,7 +2,7 @@
 
 import asyncio
 
-from router.model.record import Record
+from router.model.record import Fetched, Record
 from router.store.base import StreamStats
 from tests.unit.store.support import STREAM, record
 
@@ -10,7 +10,9 @@ MANY = 1 << 40
 
 
 async def ids(store, after=0, shard="0"):
-    return [r.event_id for r in (await store.streams.read(STREAM, shard, after, 1_000, MANY))[0]]
+    return [
+        r.event_id for r in (await store.streams.read(STREAM, shard, after, 1_000, MANY)).records
+    ]
 
 
 async def test_positions_start_at_one_and_grow_by_one_per_shard(store):
@@ -27,10 +29,10 @@ async def test_a_record_comes_back_as_it_went_in(backend):
     await store.open()
     await store.streams.append(record("e1", data=b'\x00"\xff', size_bytes=77, arrival_ms=5))
     expected = [Record(1, "key of 'e1'", 5, 77, b'\x00"\xff', "e1")]
-    assert await store.streams.read(STREAM, "0", 0, 10, MANY) == (expected, 1)
+    assert await store.streams.read(STREAM, "0", 0, 10, MANY) == Fetched(expected, 1)
     await store.close()
     await store.open()  # from the disk now
-    assert await store.streams.read(STREAM, "0", 0, 10, MANY) == (expected, 1)
+    assert await store.streams.read(STREAM, "0", 0, 10, MANY) == Fetched(expected, 1)
     await store.close()
 
 
@@ -41,10 +43,10 @@ async def test_reads_are_bounded_but_never_empty_when_there_is_a_record(backend)
         await store.streams.append(record(f"e{n}", size_bytes=100))
     for _from in ("memory", "disk"):
         read = store.streams.read
-        assert len((await read(STREAM, "0", 0, 4, MANY))[0]) == 4
-        assert len((await read(STREAM, "0", 0, 10, 250))[0]) == 2
-        assert len((await read(STREAM, "0", 2, 10, 1))[0]) == 1
-        assert (await read(STREAM, "0", 2, 1, MANY))[1] == 3
+        assert len((await read(STREAM, "0", 0, 4, MANY)).records) == 4
+        assert len((await read(STREAM, "0", 0, 10, 250)).records) == 2
+        assert len((await read(STREAM, "0", 2, 10, 1)).records) == 1
+        assert (await read(STREAM, "0", 2, 1, MANY)).read_to == 3
         await store.close()
         await store.open()
     await store.close()
@@ -69,11 +71,11 @@ async def test_what_was_trimmed_is_read_no_more(store):
 
 
 async def test_an_empty_read_says_how_far_it_looked(store):
-    assert await store.streams.read(STREAM, "0", 0, 10, MANY) == ([], 0)
-    assert await store.streams.read(STREAM, "0", 7, 10, MANY) == ([], 7)
+    assert await store.streams.read(STREAM, "0", 0, 10, MANY) == Fetched([], 0)
+    assert await store.streams.read(STREAM, "0", 7, 10, MANY) == Fetched([], 7)
     await store.streams.append(record("e1", arrival_ms=10))
     await store.streams.append(record("e2", arrival_ms=10))
-    assert await store.streams.read(STREAM, "0", 2, 10, MANY) == ([], 2)
+    assert await store.streams.read(STREAM, "0", 2, 10, MANY) == Fetched([], 2)
 
 
 async def test_what_was_trimmed_counts_as_read(backend):
@@ -85,7 +87,7 @@ async def test_what_was_trimmed_counts_as_read(backend):
     await store.streams.trim(STREAM, 100, {})
     await store.close()
     await store.open()
-    assert await store.streams.read(STREAM, "0", 0, 10, MANY) == ([], 2)
+    assert await store.streams.read(STREAM, "0", 0, 10, MANY) == Fetched([], 2)
     await store.close()
 
 

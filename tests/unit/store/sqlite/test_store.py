@@ -65,13 +65,13 @@ async def main():
         except StoreError as failure:
             error = str(failure)
             break
-    records, _ = await store.streams.read(STREAM, "0", 0, 10_000, 1 << 40)
+    records = (await store.streams.read(STREAM, "0", 0, 10_000, 1 << 40)).records
     fault, readable = store.fault, [r.event_id for r in records] == kept
     ballast.unlink()
     again = (await store.streams.append(record("again"))).position
     await store.close()
     await store.open()
-    records, _ = await store.streams.read(STREAM, "0", 0, 10_000, 1 << 40)
+    records = (await store.streams.read(STREAM, "0", 0, 10_000, 1 << 40)).records
     print(json.dumps({
         "kept": len(kept), "error": error, "fault": fault, "fault_after": store.fault,
         "readable": readable, "again": again,
@@ -103,7 +103,7 @@ async def stored_ids(folder: Path) -> dict[str, list[str]]:
     store = await opened(folder)
     found = {}
     for stats in await store.streams.stats(STREAM):
-        records, _read_to = await store.streams.read(STREAM, stats.shard, 0, 1_000_000, MANY)
+        records = (await store.streams.read(STREAM, stats.shard, 0, 1_000_000, MANY)).records
         assert [r.position for r in records] == list(range(1, stats.last_position + 1))
         found[stats.shard] = [r.event_id for r in records]
     await store.close()

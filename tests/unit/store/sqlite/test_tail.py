@@ -15,7 +15,7 @@ def records(first, last):
 
 
 def positions(found):
-    return None if found is None else ([r.position for r in found[0]], found[1])
+    return None if found is None else ([r.position for r in found.records], found.read_to)
 
 
 def test_an_unknown_shard_and_an_older_position_are_left_to_the_disk():
@@ -31,12 +31,28 @@ def test_an_unknown_shard_and_an_older_position_are_left_to_the_disk():
 
 def test_a_learnt_end_answers_who_asks_for_more_and_takes_what_comes():
     tails = Tails()
-    tails.learn(A, 4)
+    tails.learn(A, 4, is_closed=False)
     assert positions(tails.read(A, 4, 10, MANY)) == ([], 4)
     assert tails.read(A, 3, 10, MANY) is None
     tails.push(A, records(5, 6))
-    tails.learn(A, 4)  # an older answer from the disk, come late
+    tails.learn(A, 4, is_closed=False)  # an older answer from the disk, come late
     assert positions(tails.read(A, 4, 10, MANY)) == ([5, 6], 6)
+
+
+def test_p28_a_closed_shard_says_where_it_ends_for_ever():
+    tails = Tails()
+    tails.push(A, records(1, 3))
+    assert not tails.read(A, 3, 10, MANY).is_end
+    tails.close(A, 3)
+    assert not tails.read(A, 0, 2, MANY).is_end
+    assert tails.read(A, 2, 2, MANY).is_end
+    assert tails.read(A, 3, 10, MANY).is_end
+    tails.close(B, 9)
+    tails.learn(B, 8, is_closed=False)  # read from the disk before it was closed, come late
+    assert (tails.read(B, 9, 10, MANY).is_end, tails.read(B, 8, 10, MANY)) == (True, None)
+    tails.forget_before("stream", "b")
+    assert tails.read(A, 3, 10, MANY) is None
+    assert tails.size_bytes == 0
 
 
 def test_a_gap_starts_the_tail_anew():
@@ -81,7 +97,7 @@ def test_what_was_trimmed_goes(up_to, left):
     tails.trim(A, up_to)
     tails.trim(B, up_to)
     assert tails.size_bytes == left * EACH
-    assert len(tails.read(A, 7 - left, 10, MANY)[0]) == left
+    assert len(tails.read(A, 7 - left, 10, MANY).records) == left
 
 
 def test_a_dropped_stream_is_forgotten():

@@ -40,7 +40,7 @@ async def open_store(tmp_path, disk):
 
 
 async def event_ids(store, shard="0"):
-    records, _read_to = await store.streams.read(STREAM, shard, 0, 10_000, MANY)
+    records = (await store.streams.read(STREAM, shard, 0, 10_000, MANY)).records
     return [r.event_id for r in records]
 
 
