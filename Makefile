@@ -8,7 +8,7 @@ CLIENTS := .venv-clients
 CLIENTS_STAMP := $(CLIENTS)/.stamp
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo check test sim crash bench fmt lock venv clients changelog clean python
+.PHONY: demo check test sim crash bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle
 	@$(BIN)/python examples/webhooks/demo.py $(if $(KEEP),--keep) $(if $(CHAOS),--chaos)
@@ -24,6 +24,12 @@ sim: venv ## SEED=n replays one seed; SEEDS=400 MINUTES=60 runs more
 
 crash: venv ## kill -9 trials; TRIALS=1000 for the long run
 	@$(BIN)/python -m tests.crash $(if $(TRIALS),--trials $(TRIALS))
+
+fuzz: venv ## foreign bytes into every reader, two targets at a time; TARGET=http SECONDS=20
+	@$(BIN)/python -m tests.fuzz $(if $(TARGET),--target $(TARGET)) $(if $(SECONDS),--seconds $(SECONDS))
+
+fuzz-nightly: ## twenty minutes for each target
+	@$(MAKE) --no-print-directory fuzz SECONDS=1200
 
 bench: venv ## each goal beside its own baseline; ONLY=G1,G4 picks
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))

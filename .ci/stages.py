@@ -45,7 +45,7 @@ APART = [f"tests/unit/{name}" for name in ("store", "template", "mapping", "cont
 UNIT_APART = Stage("unit, first lane", [*PYTEST, *APART])
 UNIT = Stage(
     "unit, the others",
-    [*PYTEST, "tests/tidy", "tests/unit", *(f"--ignore={path}" for path in APART)],
+    [*PYTEST, "tests/tidy", "tests/unit", "tests/fuzz", *(f"--ignore={path}" for path in APART)],
 )
 SIMULATION = Stage("simulation", [*PYTEST, "tests/simulation"])
 CHECK = [[FORMAT, LINT, TYPES, SIMULATION, UNIT_APART], [UNIT]]
@@ -56,6 +56,7 @@ TEST = [
     Stage("security", [*PYTEST, "tests/security"]),
     Stage("integration", [*PYTEST, "tests/integration"]),
     Stage("crash", [*PYTEST, "tests/crash"]),
+    Stage("fuzz", [PYTHON, "-m", "tests.fuzz", "--seconds", "20"]),
     Stage("bench smoke", [*PYTEST, "tests/bench"]),
     Stage("demo", ["make", "--no-print-directory", "demo"]),
     Stage("demo with kill -9", ["make", "--no-print-directory", "demo", "CHAOS=1"]),

@@ -1,0 +1,1 @@
+"""One module for each place where foreign bytes are read."""
