@@ -467,6 +467,7 @@ def spec_of(mapping: Mapping, region: str, account: str, backoff_ms_max: int) ->
         is_reporting_failures="ReportBatchItemFailures" in mapping.response_types,
         destination_arn=mapping.destination_arn or None,
         tumbling_window_ms=mapping.tumbling_window_s * 1000,
+        filters=mapping.filters,
         starting_position=mapping.starting_position,
         starting_timestamp_ms=mapping.starting_timestamp_ms,
         backoff_ms_max=backoff_ms_max,

@@ -20,6 +20,7 @@ from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, NotRun, Outcome, PartlySucceeded, Succeeded
 from router.model.progress import ProgressUpdate
 from router.model.record import Fetched
+from router.sources.sieve import Documents, Sieve
 from router.store.base import EnqueuedMessage, OutboxRow, ProgressStore
 from router.telemetry.chaos import chaos_point
 from router.telemetry.mapping_metrics import MappingMetrics
@@ -98,7 +99,7 @@ class Runner(Protocol):
         """Raises `NotInvoked`."""
 
 
-class SourceFormat(Protocol):
+class SourceFormat(Documents, Protocol):
     """What a kind of source needs said in its own words."""
 
     def build_event(self, spec: MappingSpec, command: e.Invoke) -> bytes:
@@ -152,6 +153,7 @@ class Shell:
         self._mailbox = mailbox
         self._resolve = resolve
         self._numbers = numbers
+        self._sieve = Sieve(spec, source_format, numbers)
         self._clock = clock
         self._on_broken = on_broken
         self._log = log.bind(mapping=spec.name)
@@ -189,7 +191,11 @@ class Shell:
             del self._last_request[lane]
 
     def change_settings(self, spec: MappingSpec) -> None:
-        """New settings, from each lane's next batch on."""
+        """New settings, from each lane's next batch on; filters from the next answer of a source.
+
+        Raises `PatternError` for filters nobody can use, and changes nothing.
+        """
+        self._sieve.change(spec)
         self._spec = spec
         self._feed(e.SettingsChanged(spec))
 
@@ -352,11 +358,18 @@ class Shell:
         except RouterError as error:
             self._log.warning("fetch_failed", shard=command.shard, error=str(error))
             return e.FetchFailed(command.command_id, error.code)
-        if found.records:
+        records = found.records
+        if records:
             chaos_point("after_fetch")
-            self._numbers.polled.inc(len(found.records))
+            self._numbers.polled.inc(len(records))
+        passed = await self._sieve.sift(command.shard, records)
+        is_last_out = records and (not passed or passed[-1] is not records[-1])
         return e.RecordsFetched(
-            command.command_id, tuple(found.records), found.read_to, found.is_end
+            command.command_id,
+            passed,
+            found.read_to,
+            found.is_end,
+            last_arrival_ms=records[-1].arrival_ms if is_last_out else None,
         )
 
     async def _invoke(self, command: e.Invoke) -> e.Event:

@@ -10,7 +10,8 @@ class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     Names in the API: BatchSize, MaximumBatchingWindowInSeconds, ParallelizationFactor,
     MaximumRetryAttempts, MaximumRecordAgeInSeconds, BisectBatchOnFunctionError,
-    FunctionResponseTypes, DestinationConfig, TumblingWindowInSeconds, StartingPosition.
+    FunctionResponseTypes, DestinationConfig, TumblingWindowInSeconds, FilterCriteria,
+    StartingPosition.
     """
 
     uuid: str
@@ -28,6 +29,8 @@ class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_reporting_failures: bool = False
     destination_arn: str | None = None
     tumbling_window_ms: int = 0
+    filters: tuple[str, ...] = ()
+    """Patterns as given; one must match a record for the mapping to take it. None: all do."""
     starting_position: str = "TRIM_HORIZON"
     starting_timestamp_ms: int | None = None
     event_bytes_max: int = limits.EVENT_BYTES_MAX

@@ -70,6 +70,8 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     response_types: tuple[str, ...] = ()
     destination_arn: str | None = None
     tumbling_window_s: int = 0
+    filters: tuple[str, ...] = ()
+    """FilterCriteria: the patterns, as text."""
     starting_position: str = "TRIM_HORIZON"
     starting_timestamp_ms: int | None = None
     last_modified_ms: int

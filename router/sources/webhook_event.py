@@ -96,6 +96,16 @@ def record_size_bytes(fragment: bytes) -> int:
     return RECORD_FRAME_BYTES + len(fragment)
 
 
+def event_record(shard: str, record: Record) -> bytes:
+    """One record of an event as JSON."""
+    return b'{"eventID":"%b:%d","sequenceNumber":"%d",%b' % (
+        shard.encode(),
+        record.position,
+        record.position,
+        record.data,
+    )
+
+
 def build_event(records: Iterable[Record], shard: str, tail: bytes = EVENT_TAIL) -> bytes:
     """The event JSON of a batch of one shard; `tail` begins where the records end."""
     head = b'{"eventID":"%b:' % shard.encode()

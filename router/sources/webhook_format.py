@@ -1,18 +1,37 @@
 """How a webhook stream's batches look to a function, and what replies to them mean."""
 
+from typing import Final
+
+import orjson
+
 from router.mapping.engine import Discard, Invoke
+from router.mapping.filtering import FAMILIES, Family, MatchDocument
+from router.mapping.match_document import of_webhook
 from router.model.function import InvokeReply
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Outcome
+from router.model.record import Record
 from router.model.window import window_frame_bytes
 from router.outcomes.failure_record import failure_record
 from router.outcomes.interpret import interpret
-from router.sources.webhook_event import build_event
+from router.sources.documents import DocumentCache
+from router.sources.webhook_event import build_event, event_record
 from router.sources.window_event import window_tail
 
 
 class WebhookFormat:
     """Events, replies and on-failure records of webhook streams (`design.md` 5, 7a)."""
+
+    filters: Final[Family] = FAMILIES["webhook"]
+
+    def __init__(self) -> None:
+        self._documents = DocumentCache()
+
+    def match_document(self, shard: str, record: Record, *, reads_payload: bool) -> MatchDocument:
+        """The record as its function would get it, its body parsed when it is JSON."""
+        if reads_payload:
+            return self._documents.get(shard, record, _parsed)
+        return MatchDocument(orjson.loads(event_record(shard, record)))
 
     def build_event(self, spec: MappingSpec, command: Invoke) -> bytes:
         """`{"Records": […]}`, with a window's members behind them where there is one."""
@@ -49,3 +68,7 @@ class WebhookFormat:
             outcome=command.outcome,
             wall_ms=wall_ms,
         )
+
+
+def _parsed(shard: str, record: Record) -> MatchDocument:
+    return of_webhook(orjson.loads(event_record(shard, record)))

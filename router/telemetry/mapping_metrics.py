@@ -16,6 +16,8 @@ class MappingMetrics:
         self._info = (mapping, uuid, function, source)
         metrics.MAPPING_INFO.labels(*self._info).set(1)
         self.polled = metrics.RECORDS_POLLED.labels(mapping)
+        self.filtered = metrics.RECORDS_FILTERED.labels(mapping)
+        self.unjudged = metrics.RECORDS_UNJUDGED.labels(mapping)
         self.invoked = metrics.RECORDS_INVOKED.labels(mapping)
         self.failed = metrics.RECORDS_FAILED.labels(mapping)
         self.discarded = {c: metrics.RECORDS_DISCARDED.labels(mapping, c) for c in CONDITIONS}

@@ -70,6 +70,18 @@ RECORDS_POLLED = Counter(
     ["mapping"],
     registry=REGISTRY,
 )
+RECORDS_FILTERED = Counter(
+    "router_mapping_records_filtered_total",
+    "Records read that no filter of the mapping matched (FilteredOutEventCount).",
+    ["mapping"],
+    registry=REGISTRY,
+)
+RECORDS_UNJUDGED = Counter(
+    "router_mapping_records_unjudged_total",
+    "Records whose filters failed; they were given to the function.",
+    ["mapping"],
+    registry=REGISTRY,
+)
 RECORDS_INVOKED = Counter(
     "router_mapping_records_invoked_total",
     "Records handed to the function, again on every retry (InvokedEventCount).",

@@ -16,6 +16,9 @@ HIDDEN: Final = "(not shown)"
 TEXT_CHARACTERS_MAX: Final = 120
 """Longest value shown."""
 
+TEXT_BEFORE: Final = 40
+"""Of these, how many stand before the place where two long values begin to differ."""
+
 _BOOKKEEPING: Final = frozenset(
     {
         "arn",
@@ -56,6 +59,7 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
         "is_bisecting": "BisectBatchOnFunctionError",
         "response_types": "FunctionResponseTypes",
         "destination_arn": "DestinationConfig.OnFailure.Destination",
+        "filters": "FilterCriteria.Filters",
         "tumbling_window_s": "TumblingWindowInSeconds",
         "starting_timestamp_ms": "StartingPositionTimestamp",
     },
@@ -84,7 +88,8 @@ def differences(before: Desired, after: Desired) -> tuple[Difference, ...]:
     for name in sorted(old.keys() | new.keys()):
         was, shall_be = old.get(name), new.get(name)
         if was != shall_be:
-            found.append(Difference(name, _shown(name, was), _shown(name, shall_be)))
+            at = _first_difference(was or "", shall_be or "")
+            found.append(Difference(name, _shown(name, was, at), _shown(name, shall_be, at)))
     return tuple(found)
 
 
@@ -96,6 +101,8 @@ def _flat(resource: Desired) -> dict[str, str]:
     if isinstance(resource, Webhook):
         _collect(resource.spec, names, members)
         members |= _signature(members.pop("Signature"))
+    if isinstance(resource, Mapping):
+        members["FilterCriteria.Filters"] = dict(enumerate(resource.filters, 1))
     properties: dict[str, str] = {}
     for name, value in members.items():
         if isinstance(value, dict):
@@ -128,13 +135,21 @@ def _text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
-def _shown(name: str, text: str | None) -> str | None:
+def _first_difference(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _shown(name: str, text: str | None, at: int) -> str | None:
+    """A long text around `at`, where it begins to differ."""
     if text is None:
         return None
     if name.startswith("Environment.") or name == "Signature.Secret":
         return HIDDEN
     if name == "Code":
         return text[:12]
-    if len(text) > TEXT_CHARACTERS_MAX:
-        return text[:TEXT_CHARACTERS_MAX] + "…"
-    return text
+    if len(text) <= TEXT_CHARACTERS_MAX:
+        return text
+    start = at - TEXT_BEFORE if at >= TEXT_CHARACTERS_MAX else 0
+    end = start + TEXT_CHARACTERS_MAX
+    return ("…" if start else "") + text[start:end] + ("…" if end < len(text) else "")

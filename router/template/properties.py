@@ -116,6 +116,13 @@ class Properties:
             return None
         return Properties(self._values[name], (*self.path, name), self._problems)
 
+    def sections(self, name: str) -> "tuple[Properties, ...]":
+        """A list of mappings."""
+        return tuple(
+            Properties(item, (*self.path, name, index), self._problems)
+            for index, item in enumerate(self.items(name))
+        )
+
     def items(self, name: str) -> list[Any]:
         """A list; empty when it is not given."""
         value = self._values.get(name, [])

@@ -143,6 +143,76 @@ def test_everything_a_stream_takes(aws, function):
     aws("lambda", "delete_event_source_mapping", UUID=created["UUID"])
 
 
+def criteria(*patterns):
+    return {"Filters": [{"Pattern": pattern} for pattern in patterns]}
+
+
+def test_filters_are_kept_changed_and_cleared(aws, function):
+    """1.6: `{}` clears, what is left out stays; 1.4: not returned when there are none."""
+    pushes, tags = '{"body": {"ref": [{"prefix": "refs/"}]}}', '{ "path" : ["/a", "/b"] }'
+    source = {"FunctionName": function, "EventSourceArn": HOOK}
+    created = aws(
+        "lambda", "create_event_source_mapping", FilterCriteria=criteria(pushes), **source
+    )
+    name = created["UUID"]
+    assert created["FilterCriteria"] == criteria(pushes)
+
+    def update(**settings):
+        return aws("lambda", "update_event_source_mapping", UUID=name, **settings)
+
+    assert update(BatchSize=7)["FilterCriteria"] == criteria(pushes)
+    assert update(FilterCriteria=criteria(pushes, tags))["FilterCriteria"] == criteria(pushes, tags)
+    error = refused(aws, "update", UUID=name, FilterCriteria=criteria('{"a": []}'))
+    assert (error.status, error.message) == (400, "Invalid filter pattern definition.")
+    error = refused(aws, "update", UUID=name, FilterCriteria=criteria(*[tags] * 6))
+    assert error.message == "Filter criteria exceed the limit of 5 filters."
+    shown = aws("lambda", "get_event_source_mapping", UUID=name)
+    assert shown["FilterCriteria"] == criteria(pushes, tags)
+    assert "FilterCriteria" not in update(FilterCriteria={})
+    assert "FilterCriteria" not in aws("lambda", "get_event_source_mapping", UUID=name)
+    update(FilterCriteria=criteria(tags))
+    assert "FilterCriteria" not in update(FilterCriteria={"Filters": []})
+    aws("lambda", "delete_event_source_mapping", UUID=name)
+
+
+def test_no_filters_at_creation_are_none(aws, function):
+    """1.4, recorded on AWS."""
+    source = {"FunctionName": function, "EventSourceArn": HOOK}
+    for empty in ({"Filters": []}, {}):
+        created = aws("lambda", "create_event_source_mapping", FilterCriteria=empty, **source)
+        assert "FilterCriteria" not in created
+        aws("lambda", "delete_event_source_mapping", UUID=created["UUID"])
+
+
+def test_filters_under_a_key_are_not_listed(aws, function):
+    """1.8: Get shows them in clear, List does not."""
+    key = "arn:aws:kms:us-east-1:000000000000:key/00000000-0000-0000-0000-000000000000"
+    created = aws(
+        "lambda", "create_event_source_mapping", FunctionName=function, EventSourceArn=HOOK,
+        FilterCriteria=criteria('{"path": ["/a"]}'), KMSKeyArn=key,
+    )  # fmt: skip
+    name = created["UUID"]
+    found = aws("lambda", "list_event_source_mappings", FunctionName=function)
+    (listed,) = found["EventSourceMappings"]
+    assert listed["KMSKeyArn"] == key
+    assert "FilterCriteria" not in listed
+    assert "FilterCriteria" in aws("lambda", "get_event_source_mapping", UUID=name)
+    aws("lambda", "update_event_source_mapping", UUID=name, KMSKeyArn="")
+    found = aws("lambda", "list_event_source_mappings", FunctionName=function)
+    assert "FilterCriteria" in found["EventSourceMappings"][0]
+    gone = aws("lambda", "delete_event_source_mapping", UUID=name)
+    assert gone["FilterCriteria"] == criteria('{"path": ["/a"]}')
+
+
+def test_a_filter_longer_than_the_model_allows(aws, function):
+    long = '{"path": ["' + "a" * 4_096 + '"]}'
+    error = refused(
+        aws, "create", FunctionName=function, EventSourceArn=HOOK, FilterCriteria=criteria(long)
+    )
+    assert (error.status, error.code) == (400, "ValidationException")
+    assert error.message.endswith("Member must have length less than or equal to 4096")
+
+
 def test_the_same_stream_twice(aws, mapping, function):
     """P5: the blanks inside the brackets are AWS's."""
     error = refused(aws, "create", FunctionName=function, EventSourceArn=HOOK)
@@ -204,8 +274,19 @@ YET = "not supported by this version of Event Router yet."
          "InvalidParameterValueException", "Invalid filter pattern definition."),
         ({"FilterCriteria": {"Filters": [{"Pattern": '{"a": [1]}'}] * 6}},
          "InvalidParameterValueException", "Filter criteria exceed the limit of 5 filters."),
-        ({"FilterCriteria": {"Filters": [{"Pattern": '{"a": [1]}'}]}},
-         "InvalidParameterValueException", f"Filters of event source mappings are {YET}"),
+        ({"FilterCriteria": {"Filters": [{"Pattern": '{"eventSource": "aws:sqs"}'}]}},
+         "InvalidParameterValueException", "Invalid filter pattern definition."),
+        ({"FilterCriteria": {"Filters": [{"Pattern": '{"body": ["ping"]}'}]}},
+         "InvalidParameterValueException", "Invalid filter pattern definition."),
+        ({"FilterCriteria": {"Filters": [{}]}},
+         "InvalidParameterValueException", "Invalid filter pattern definition."),
+        ({"EventSourceArn": QUEUE + "none", "FunctionName": "missing",
+          "FilterCriteria": {"Filters": [{"Pattern": '{"body": "x"}'}]}},
+         "InvalidParameterValueException", "Invalid filter pattern definition."),
+        ({"EventSourceArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s",
+          "StartingPosition": "LATEST",
+          "FilterCriteria": {"Filters": [{"Pattern": '{"data": ["x"]}'}]}},
+         "InvalidParameterValueException", "Invalid filter pattern definition."),
         ({"TumblingWindowInSeconds": 901}, "ValidationException",
          ("1 validation error detected: Value '901' at 'tumblingWindowInSeconds' failed to satisfy "
           "constraint: Member must have value less than or equal to 900")),

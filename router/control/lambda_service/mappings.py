@@ -82,7 +82,7 @@ class Mappings:
         window_s = params.get("MaximumBatchingWindowInSeconds", 0)
         sources.check_batch(kind, batch_size, window_s)
         sources.check_taken(kind, params)
-        has_filters = sources.check_filters(params)
+        sources.check_filters(kind, sources.filters_of(params) or ())
         ref = self._function(context, params["FunctionName"])
         mapping_uuid = str(uuid.uuid4())
         mapping = _changed(
@@ -105,7 +105,7 @@ class Mappings:
             self._function(context, params["FunctionName"])
             self._check_source(kind, mapping)
             self._check_duplicate(kind, mapping)
-            self._refuse_later(kind, has_filters=has_filters)
+            self._refuse_later(kind)
             await catalog.commit_locked([put("mapping", mapping.uuid, mapping)])
         state = "Creating" if mapping.is_enabled else "Disabled"
         return self._shown(context, mapping, state)
@@ -130,7 +130,7 @@ class Mappings:
         if marker := params.get("Marker"):
             found = [mapping for mapping in found if mapping.uuid > marker]
         page = found[: min(params.get("MaxItems", LIST_PAGE), LIST_PAGE)]
-        result: Params = {"EventSourceMappings": [self._shown(context, item) for item in page]}
+        result: Params = {"EventSourceMappings": [self._listed(context, item) for item in page]}
         if len(found) > len(page):
             result["NextMarker"] = page[-1].uuid
         return result
@@ -146,7 +146,7 @@ class Mappings:
             changed = _changed(mapping, params)
             sources.check_batch(kind, changed.batch_size, changed.window_s)
             sources.check_taken(kind, params)
-            has_filters = sources.check_filters(params)
+            sources.check_filters(kind, sources.filters_of(params) or ())
             if "FunctionName" in params:
                 ref = self._function(context, params["FunctionName"])
                 changed = msgspec.structs.replace(
@@ -159,7 +159,7 @@ class Mappings:
             )
             self._check_source(kind, changed)
             self._check_duplicate(kind, changed)
-            self._refuse_later(kind, has_filters=has_filters)
+            self._refuse_later(kind)
             await catalog.commit_locked([put("mapping", name, changed)])
         if changed.is_enabled != mapping.is_enabled:
             return self._shown(context, changed, "Enabling" if changed.is_enabled else "Disabling")
@@ -259,12 +259,10 @@ class Mappings:
                 raise conflict(f"An event source mapping with SQS {what} already exists. {advice}")
             raise conflict(f"The event source {what} provided mapping already exists. {advice}")
 
-    def _refuse_later(self, kind: str, *, has_filters: bool) -> None:
+    def _refuse_later(self, kind: str) -> None:
         """What is sound and not here yet is refused by name, after everything else."""
         if kind != "webhook":
             raise not_yet(f"{sources.NAMES[kind]} event source mappings are")
-        if has_filters:
-            raise not_yet("Filters of event source mappings are")
 
     def _shown(self, context: Context, mapping: Mapping, state: str | None = None) -> Params:
         """A mapping of a stream, exactly the fields of 1.4."""
@@ -292,8 +290,18 @@ class Mappings:
             "StateTransitionReason": status.transition_reason,
             **mapping.extra,
         }
+        if mapping.filters:
+            patterns = [{"Pattern": pattern} for pattern in mapping.filters]
+            shown["FilterCriteria"] = {"Filters": patterns}
         if mapping.starting_timestamp_ms is not None:
             shown["StartingPositionTimestamp"] = mapping.starting_timestamp_ms / 1000
+        return shown
+
+    def _listed(self, context: Context, mapping: Mapping) -> Params:
+        """The same in a list, where encrypted filters are not shown (1.8)."""
+        shown = self._shown(context, mapping)
+        if shown.get("KMSKeyArn"):
+            shown.pop("FilterCriteria", None)
         return shown
 
 
@@ -313,6 +321,9 @@ def _changed(mapping: Mapping, params: Params) -> Mapping:
             changes[field] = params[member]
     if "FunctionResponseTypes" in params:
         changes["response_types"] = tuple(params["FunctionResponseTypes"])
+    filters = sources.filters_of(params)
+    if filters is not None:
+        changes["filters"] = filters
     destination = sources.on_failure(params)
     if destination is not None:
         changes["destination_arn"] = destination or None

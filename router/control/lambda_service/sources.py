@@ -1,15 +1,12 @@
 """Which settings of a mapping go with which kind of source (`event-source-mappings.md` 1.3)."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from router.control.errors import ApiError
 from router.control.lambda_service.names import invalid
+from router.mapping.filtering import FAMILIES, FILTERS_MAX, parse_filter
 from router.model.arn import ArnError, parse_arn
-
-FILTERS_MAX: Final = 5
-"""Filters of one mapping (Lambda quota)."""
+from router.patterns.problems import PatternError
 
 RECORD_AGE_S_MIN: Final = 60
 FIFO_BATCH_MAX: Final = 10
@@ -201,28 +198,20 @@ def on_failure(params: Mapping[str, Any]) -> str | None:
     return destination
 
 
-def check_filters(params: Mapping[str, Any]) -> bool:
-    """Whether there are filters. Raises `ApiError` for patterns nobody could match."""
-    filters = (params.get("FilterCriteria") or {}).get("Filters") or []
-    if len(filters) > FILTERS_MAX:
+def filters_of(params: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The filters a request sets; none takes them away, None says nothing of them."""
+    criteria = params.get("FilterCriteria")
+    if criteria is None:
+        return None
+    return tuple(item.get("Pattern") or "" for item in criteria.get("Filters") or ())
+
+
+def check_filters(kind: str, texts: tuple[str, ...]) -> None:
+    """Raise `ApiError` for too many filters and for what is no pattern for this kind of source."""
+    if len(texts) > FILTERS_MAX:
         raise invalid(f"Filter criteria exceed the limit of {FILTERS_MAX} filters.")
-    for item in filters:
+    for text in texts:
         try:
-            pattern = json.loads(item.get("Pattern") or "")
-        except (ValueError, RecursionError):
-            raise bad_pattern() from None
-        if not isinstance(pattern, dict) or not _is_pattern(pattern):
-            raise bad_pattern()
-    return bool(filters)
-
-
-def _is_pattern(pattern: dict[str, Any]) -> bool:
-    return all(
-        _is_pattern(value) if isinstance(value, dict) else isinstance(value, list) and bool(value)
-        for value in pattern.values()
-    )
-
-
-def bad_pattern() -> ApiError:
-    """The filter is no pattern."""
-    return invalid("Invalid filter pattern definition.")
+            parse_filter(FAMILIES[kind], text)
+        except PatternError:
+            raise invalid("Invalid filter pattern definition.") from None

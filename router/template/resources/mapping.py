@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from router.mapping.filtering import FAMILIES, FILTERS_MAX, parse_filter
 from router.model import limits
 from router.model.arn import Arn, ArnError, mapping_arn, parse_arn
 from router.model.resources import Mapping
+from router.patterns.problems import PatternError
 from router.template.names import mapping_uuid
 from router.template.parameters import as_text
 from router.template.properties import Properties
@@ -30,6 +32,8 @@ _PROPERTIES = (
     "FunctionResponseTypes",
     "DestinationConfig",
     "TumblingWindowInSeconds",
+    "FilterCriteria",
+    "KmsKeyArn",
     "StartingPosition",
     "StartingPositionTimestamp",
     "Tags",
@@ -37,8 +41,6 @@ _PROPERTIES = (
 
 _NOT_FOR_STREAMS = "a webhook stream does not take it"
 _REFUSED = {
-    "FilterCriteria": "filters are not supported yet",
-    "KmsKeyArn": "it encrypts filters, which are not supported yet",
     "LoggingConfig": _NOT_FOR_STREAMS,
     "MetricsConfig": "metrics of every mapping are always kept",
     "ProvisionedPollerConfig": _NOT_FOR_STREAMS,
@@ -118,6 +120,8 @@ class EventSourceMapping:
             tumbling_window_s=properties.integer(
                 "TumblingWindowInSeconds", 0, limits.TUMBLING_WINDOW_S_MAX, 0
             ),
+            filters=_filters(properties),
+            extra=_extra(at, properties, draft),
             starting_position=position,
             starting_timestamp_ms=timestamp_ms,
             last_modified_ms=0,
@@ -210,6 +214,40 @@ def _destination(at: At, properties: Properties) -> str | None:
     else:
         _check_here(at, on_failure, "Destination", arn)
     return text
+
+
+def _filters(properties: Properties) -> tuple[str, ...]:
+    criteria = properties.section("FilterCriteria")
+    if criteria is None:
+        return ()
+    criteria.check_known(("Filters",), "FilterCriteria")
+    patterns: list[str] = []
+    filters = criteria.sections("Filters")
+    if len(filters) > FILTERS_MAX:
+        criteria.problem("Filters", f"are {len(filters)}, and {FILTERS_MAX} are the most")
+    for one in filters:
+        one.check_known(("Pattern",), "a filter")
+        if not one.require("Pattern"):
+            continue
+        if isinstance(one.raw("Pattern"), dict):
+            hint = "write the pattern as JSON in a text: Pattern: '{\"body\": {…}}'"
+            one.problem("Pattern", "must be text", hint)
+            continue
+        text = one.text("Pattern")
+        try:
+            parse_filter(FAMILIES["webhook"], text)
+        except PatternError as error:
+            one.problem("Pattern", f"is not a filter pattern: {error}")
+        patterns.append(text)
+    return tuple(patterns)
+
+
+def _extra(at: At, properties: Properties, draft: Draft) -> dict[str, object]:
+    key = properties.text("KmsKeyArn")
+    if not key:
+        return {}
+    draft.warnings.append(f"{at.logical_id}: KmsKeyArn is kept and has no effect")
+    return {"KMSKeyArn": key}
 
 
 def _starting_position(properties: Properties) -> tuple[str, int | None]:

@@ -210,3 +210,48 @@ async def test_a_drain_that_takes_too_long_is_cut(house):
     assert time.monotonic() - began < 2
     assert house.functions.running == 0
     assert await house.position() == 0
+
+
+def wanting(*bodies):
+    return tuple(f'{{"eventID":[{{"suffix":":{position}"}}]}}' for position in bodies)
+
+
+async def test_p20_records_left_out_move_the_checkpoint_without_an_invocation(house):
+    await house.catalog.commit([webhook("a"), mapping("a", filters=wanting(99))])
+    await house.append("a", "a1", "a2", "a3")
+
+    async def is_stored():
+        return await house.position() == 3
+
+    await house.settles(is_stored)
+    assert house.functions.seen == []
+    assert await house.manager.finished_positions(arn("a")) == {"shardId-000000000000": 3}
+
+
+async def test_changed_filters_hold_for_records_that_come_after(house):
+    await house.catalog.commit([webhook("a"), mapping("a", filters=wanting(1))])
+    await house.append("a", "a1", "a2")
+    await house.sees("a1")
+    await house.catalog.commit([mapping("a", filters=wanting(4))])
+
+    async def is_rested():
+        return house.manager.status(UUID).state == "Enabled"
+
+    await house.settles(is_rested)
+    await house.append("a", "a3", "a4", "a5")
+    await house.sees("a4")
+    await house.catalog.commit([mapping("a")])
+    await house.settles(is_rested)
+    await house.append("a", "a6")
+    await house.sees("a6")
+    assert house.functions.seen == ["a1", "a4", "a6"]
+
+
+async def test_a_mapping_whose_filters_nobody_can_read_takes_nothing(house):
+    """Rather late than wrong: it starts once they are mended."""
+    await house.catalog.commit([webhook("a"), mapping("a", filters=("{",))])
+    await house.append("a", "a1")
+    await asyncio.sleep(0.05)
+    assert house.functions.seen == []
+    await house.catalog.commit([mapping("a", filters=wanting(1))])
+    await house.sees("a1")

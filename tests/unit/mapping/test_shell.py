@@ -4,9 +4,11 @@ import asyncio
 import time
 from collections import deque
 
+import msgspec
 import pytest
 
 from router.mapping import engine as e
+from router.mapping.filtering import FAMILIES, MatchDocument
 from router.mapping.shell import Shell, SystemClock
 from router.model.errors import EngineError, NotInvoked, StoreError
 from router.model.function import FunctionVersion, InvokeReply
@@ -290,4 +292,25 @@ async def test_a_drain_ends_fetches_and_not_what_follows_from_them(world):
         e.RecordsFetched(1, (RECORD,), 1),
         e.DrainRequested(),
         e.InvocationFinished(2, Succeeded()),
+    ]
+
+
+@pytest.mark.parametrize(("taken", "last_arrival_ms"), [([3], None), ([1], 3_000), ([], 3_000)])
+async def test_filtered_records_are_read_and_not_told(world, taken, last_arrival_ms):
+    """P20: `read_to` covers them. A window must know how far the stream's time has come."""
+    records = [Record(number, "k", number * 1_000, 100, b"{}") for number in (1, 2, 3)]
+
+    async def fetch(*_about):
+        return Fetched(records, 3)
+
+    world.fetch = fetch
+    world.filters = FAMILIES["webhook"]
+    world.match_document = lambda shard, record, reads_payload: MatchDocument(
+        {"n": record.position}
+    )
+    wanted = msgspec.structs.replace(world.shell._spec, filters=(f'{{"n":{[0, *taken]}}}',))
+    world.shell.change_settings(wanted)
+    passed = tuple(record for record in records if record.position in taken)
+    assert await world.do(FETCH) == [
+        e.RecordsFetched(1, passed, 3, last_arrival_ms=last_arrival_ms)
     ]

@@ -416,3 +416,48 @@ def test_keys_of_repetitions(load, given, key):
         load, 'Scheme: slack, Secret: "{{resolve:secretsmanager:s}}"', f"Deduplicate: {given}"
     )
     assert spec.deduplicate.key == key
+
+
+PUSHES = '{"body": {"ref": [{"prefix": "refs/tags/"}]}}'
+FILTERED = """\
+    Transform: AWS::Serverless-2016-10-31
+    Parameters:
+      Kind: {Type: String, Default: ping}
+    Resources:
+      Hook:
+        Type: Router::Webhook
+        Properties: {Path: /h, Signature: {Scheme: none}}
+      Save:
+        Type: AWS::Serverless::Function
+        Properties:
+          Runtime: python3.12
+          Handler: app.handler
+          CodeUri: ./code
+          Events:
+            Pushes:
+              Type: Kinesis
+              Properties:
+                Stream: !GetAtt Hook.Arn
+                StartingPosition: LATEST
+                FilterCriteria:
+                  Filters:
+                    - Pattern: '{"body": {"ref": [{"prefix": "refs/tags/"}]}}'
+                    - Pattern: !Sub '{"headers": {"x-github-event": ["${Kind}"]}}'
+    """
+
+
+def test_filters_of_a_function_event(load):
+    """SAM's own events are how most people write filters; the text stays as it is written."""
+    (mapping,) = load(FILTERED).mappings
+    assert mapping.filters == (PUSHES, '{"headers": {"x-github-event": ["ping"]}}')
+    assert mapping.starting_position == "LATEST"
+
+
+def test_a_key_for_filters_is_kept_and_said_to_have_no_effect(load):
+    text = FILTERED.replace(
+        "                FilterCriteria",
+        "                KmsKeyArn: arn:x\n                FilterCriteria",
+    )
+    state = load(text)
+    assert state.mappings[0].extra == {"KMSKeyArn": "arn:x"}
+    assert any("KmsKeyArn is kept and has no effect" in line for line in state.warnings)

@@ -189,6 +189,32 @@ async def test_mapping_keeps_its_uuid_and_its_switch(applier, load, catalog):
     assert catalog.mappings[mapping.uuid].is_enabled
 
 
+async def test_filters_that_change_are_shown_where_they_differ(applier, load, catalog):
+    def with_filters(*patterns):
+        filters = ", ".join(f"{{Pattern: '{pattern}'}}" for pattern in patterns)
+        lines = f"FunctionName: !Ref Save\n          FilterCriteria: {{Filters: [{filters}]}}\n"
+        return load(TEMPLATE.replace("FunctionName: !Ref Save\n", lines))
+
+    async def told(*patterns):
+        plan = await applier.apply(with_filters(*patterns))
+        return {it.property: (it.before, it.after) for c in plan.changes for it in c.differences}
+
+    await applier.apply(load(TEMPLATE))
+    first, second = '{"path":["/a"]}', '{"path":["/b"]}'
+    assert await told(first) == {"FilterCriteria.Filters.1": (None, first)}
+    assert await told(first, second) == {"FilterCriteria.Filters.2": (None, second)}
+    long = '{"path":[' + '"/long",' * 40 + '"/%s"]}'
+    await told(long % "a", second)
+    ((before, after),) = (await told(long % "b", second)).values()
+    assert (before[-5:], after[-5:]) == ('/a"]}', '/b"]}')
+    assert before.startswith("…")
+    assert len(before) < 120
+    (mapping,) = catalog.mappings.values()
+    assert mapping.filters == (long % "b", second)
+    assert set(await told()) == {"FilterCriteria.Filters.1", "FilterCriteria.Filters.2"}
+    assert next(iter(catalog.mappings.values())).filters == ()
+
+
 async def test_secret_values_are_in_no_plan(applier, load):
     await applier.apply(load(TEMPLATE))
     text = TEMPLATE.replace("one-token", "two-token").replace("a-secret-in-clear", "b-secret")

@@ -59,6 +59,8 @@ def below(text: str, *lines: str) -> str:
     return text + "".join(f"      {line}\n" for line in lines)
 
 
+SIX_FILTERS = [f'{{Pattern: \'{{"path": ["/{n}"]}}\'}}' for n in range(6)]
+
 CASES = {
     # Function
     "misspelt property": (below(FUNCTION, "Tiemout: 3"), "Save", "Tiemout", 9, "mean Timeout?"),
@@ -297,12 +299,40 @@ CASES = {
         19,
         "did you mean ReportBatchItemFailures?",
     ),
-    "filters": (
-        below(MAPPING, "FilterCriteria: {Filters: []}"),
+    "filter that is no pattern": (
+        below(MAPPING, "FilterCriteria:", "  Filters:", '    - Pattern: \'{"path": "/a"}\''),
         "Map",
-        "FilterCriteria",
+        "FilterCriteria.Filters[0].Pattern",
+        21,
+        'is not a filter pattern: "path" must be an object or an array',
+    ),
+    "filter on a body as text": (
+        below(MAPPING, 'FilterCriteria: {Filters: [{Pattern: \'{"body": ["ping"]}\'}]}'),
+        "Map",
+        "FilterCriteria.Filters[0].Pattern",
         19,
-        "filters are not supported yet",
+        '"body" must be an object: it is matched as JSON only',
+    ),
+    "filter that is no text": (
+        below(MAPPING, "FilterCriteria: {Filters: [{Pattern: {path: [/a]}}]}"),
+        "Map",
+        "FilterCriteria.Filters[0].Pattern",
+        19,
+        "write the pattern as JSON in a text",
+    ),
+    "filter without a pattern": (
+        below(MAPPING, "FilterCriteria: {Filters: [{}]}"),
+        "Map",
+        "FilterCriteria.Filters[0].Pattern",
+        19,
+        "is required",
+    ),
+    "six filters": (
+        below(MAPPING, f"FilterCriteria: {{Filters: [{', '.join(SIX_FILTERS)}]}}"),
+        "Map",
+        "FilterCriteria.Filters",
+        19,
+        "are 6, and 5 are the most",
     ),
     "tumbling window": (
         below(MAPPING, "TumblingWindowInSeconds: 901"),
