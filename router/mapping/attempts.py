@@ -4,6 +4,7 @@ Steps 3 and 5 to 7 of `event-source-mappings.md` 3.5.
 """
 
 from router.mapping import batching, retry, window_calls
+from router.mapping.batching import ENVELOPE_BYTES
 from router.mapping.bisect import halving_point
 from router.mapping.lanes import Doom, Lane, Phase
 from router.model.mapping_spec import MappingSpec
@@ -28,11 +29,13 @@ def prepare(lane: Lane, spec: MappingSpec, wall_ms: int) -> bool:
         # The attempt that found the expiry counts, as on AWS (P10).
         lane.doom(Doom(expired, AGE_EXCEEDED, lane.attempts + 1))
         return False
-    if len(fresh) == 1 and batching.is_oversized(
-        fresh[0], spec, lane.frame_bytes(lane.bounds, spec)
-    ):
-        lane.doom(Doom(fresh, SIZE_EXCEEDED, lane.attempts + 1))
-        return False
+    if len(fresh) == 1:
+        frame_bytes = ENVELOPE_BYTES
+        if (bounds := lane.bounds) is not None:
+            frame_bytes = lane.frame_bytes(bounds, spec)
+        if batching.is_oversized(fresh[0], spec, frame_bytes):
+            lane.doom(Doom(fresh, SIZE_EXCEEDED, lane.attempts + 1))
+            return False
     return True
 
 
@@ -50,7 +53,7 @@ def conclude(
         return ()
     lane.misses = 0
     lane.phase = Phase.SAVING
-    if isinstance(verdict, retry.Finish | retry.Cut) and lane.bounds is not None:
+    if lane.bounds is not None and isinstance(verdict, retry.Finish | retry.Cut):
         window_calls.move_state(lane, lane.bounds, outcome)
     if isinstance(verdict, retry.Finish):
         lane.finish(len(batch))

@@ -185,18 +185,18 @@ class Lane:
 
     def take_batch(self, spec: MappingSpec, end: int | None = None) -> None:
         """Make the front of the queue the batch."""
-        if bounds := self.front_bounds(spec):
+        self.bounds = bounds = self.front_bounds(spec) if spec.tumbling_window_ms else None
+        if bounds is None:
+            self.batch = batching.take_batch(self.queue, spec, end)
+        else:
             frame_bytes = self.frame_bytes(bounds, spec)
             self.batch = batching.take_batch(self.queue, spec, end, frame_bytes, bounds[1])
-        else:
-            self.batch = batching.take_batch(self.queue, spec, end)
-        self.bounds = bounds
         self.queue_bytes -= sum(record.size_bytes for record in self.batch)
         self.phase = Phase.READY
 
     def is_full(self, spec: MappingSpec) -> bool:
         """The queue makes a batch that cannot grow, so there is nothing to wait for."""
-        bounds = self.front_bounds(spec)
+        bounds = self.front_bounds(spec) if spec.tumbling_window_ms else None
         if bounds is None:
             return batching.is_full(len(self.queue), self.queue_bytes, spec)
         frame_bytes = self.frame_bytes(bounds, spec)
@@ -206,14 +206,12 @@ class Lane:
 
     def front_bounds(self, spec: MappingSpec) -> windows.Bounds | None:
         """The tumbling window of the first record in the queue; None without windows."""
-        if not spec.tumbling_window_ms or not self.is_sole:
+        if not self.is_sole or not spec.tumbling_window_ms:
             return None
         return windows.bounds_of(self.queue[0].arrival_ms, self.window, spec.tumbling_window_ms)
 
-    def frame_bytes(self, bounds: windows.Bounds | None, spec: MappingSpec) -> int:
+    def frame_bytes(self, bounds: windows.Bounds, spec: MappingSpec) -> int:
         """What the event of a batch in that window takes besides its records (D11)."""
-        if bounds is None:
-            return batching.ENVELOPE_BYTES
         return windows.frame_bytes(bounds, self.window, self.shard, spec.source_arn)
 
     def window_end_ms(self, window_ms: int, now_ms: int) -> int:

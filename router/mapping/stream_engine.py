@@ -297,7 +297,12 @@ class StreamEngine:
         if lane.take_part(spec, shard.read_to) or lane.ends or not lane.queue:
             return None
         due_ms = lane.window_end_ms(spec.window_ms, self._now_ms)
-        if not lane.is_full(spec) and not shard.is_paused and self._now_ms < due_ms:
+        if (
+            self._now_ms < due_ms
+            and not shard.is_paused
+            and not lane.is_full(spec)
+            and not (spec.tumbling_window_ms and window_calls.is_front_over(shard, lane, spec))
+        ):
             return due_ms
         lane.take_batch(spec)
         return None
@@ -313,7 +318,9 @@ class StreamEngine:
         else:
             return None
         lane.phase = Phase.RUNNING
-        window = window_calls.invoke_window(lane)
+        window = None
+        if lane.bounds is not None or lane.call is not None:
+            window = window_calls.invoke_window(lane)
         command = engine.Invoke(
             self._next_id(), shard.name, lane.index, lane.batch, attempt, window
         )

@@ -38,6 +38,12 @@ def due(shard: Shard, lane: Lane, spec: MappingSpec) -> WindowCall | None:
     return None
 
 
+def is_front_over(shard: Shard, lane: Lane, spec: MappingSpec) -> bool:
+    """The window of the first record in the queue is over: no batch of it can grow any more."""
+    bounds = lane.front_bounds(spec)
+    return bounds is not None and shard.is_past(bounds[1])
+
+
 def begin(lane: Lane, call: WindowCall) -> None:
     """Let the call take the place of the lane's next batch."""
     lane.call = call

@@ -32,6 +32,9 @@ STEPS_MAX = 20_000
 
 EVENT_BYTES_MAX = 1_000
 
+GRAIN_MS = 2_500
+"""Arrivals are multiples of it, and so are the widths of windows."""
+
 
 class World:
     """Shards, a store, a function and a clock, all in a few lists."""
@@ -74,7 +77,8 @@ class World:
                 Record(
                     position,
                     f"key-{random.randint(0, 12)}",
-                    WALL_MS + random.randint(-150_000, 150_000),
+                    # Now and then exactly at the end of a window.
+                    (WALL_MS + random.randint(-150_000, 150_000)) // GRAIN_MS * GRAIN_MS,
                     random.choice([10, 50, 100, 100, 400, 1_200]),
                     b"",
                 )

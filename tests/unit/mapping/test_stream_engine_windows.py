@@ -76,6 +76,16 @@ def test_a_window_that_is_followed_does_not_wait_for_the_batching_window():
     play.at(10) >> fetched(at_wall(3, END)) << fetch(3) << windowed(1, 2)
 
 
+def test_a_window_that_is_over_does_not_wait_for_the_batching_window():
+    play = Play(tumbling_window_ms=W, batch_size=10, window_ms=300_000)
+    play >> opened() << fetch(0)
+    play >> fetched(1) << fetch(1, wait_ms=OVER_MS)
+    play.at(OVER_MS - 1) >> fetched() << fetch(1)
+    play.at(OVER_MS) >> fetched() << fetch(1) << windowed(1)
+    play >> done(b'{"n":1}') << saved(1, b'{"n":1}')
+    play >> stored() << final(b'{"n":1}')
+
+
 def test_a_final_call_does_not_make_what_waits_wait_longer():
     """D11: the batching window goes on from the end of the last batch."""
     play = Play(tumbling_window_ms=W, batch_size=10, window_ms=5_000)

@@ -32,6 +32,8 @@ class WindowBook:
         """Handled last by a call that had a window."""
         self.closed: list[tuple[int, int]] = []
         self.early = 0
+        self.last_call = ""
+        """The window's own call that succeeded last and is not stored yet."""
 
     def answer(self, invoke: e.Invoke, outcome: Outcome) -> Outcome:
         """The outcome, with the state that the handler returns."""
@@ -42,6 +44,8 @@ class WindowBook:
                 done = failed[0]
             case _:
                 return outcome
+        if invoke.window is not None:
+            self.last_call = invoke.window.call
         positions = [record.position for record in invoke.records[:done]]
         if invoke.window is None:
             self.in_windows -= set(positions)
@@ -80,6 +84,7 @@ class WindowBook:
             assert after.start_ms == before.start_ms, "closed before the next one opens"
             is_emptied = after.state == b"{}" and before.state != b"{}"
             if is_emptied or not after.is_open:
+                assert self.last_call == ("terminated_early" if after.is_open else "final")
                 self.given_out += ids(before.state)
                 self.early += is_emptied
             if not after.is_open:

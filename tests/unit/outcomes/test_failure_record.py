@@ -26,7 +26,7 @@ def document(**changed) -> dict:
     return orjson.loads(failure_record(**(given | changed)))
 
 
-def test_p8_retries_exhausted_has_every_member_in_order():
+def test_p8_p16_retries_exhausted_has_every_member_in_order():
     found = document()
     assert found == {
         "requestContext": {
