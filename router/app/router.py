@@ -26,6 +26,7 @@ from router.app.template_file import TemplateFile
 from router.app.watch import Watch
 from router.app.workers import hosting_of, make_launcher, probe_isolation
 from router.auth.peer import FunctionPeers
+from router.auth.webhooks import scheme_for
 from router.config import IngressSettings, Settings, resolve_secret
 from router.destinations.outbox import Courier
 from router.dispatch.dispatcher import Dispatcher
@@ -374,13 +375,14 @@ class Router:
         }
 
     def _webhook_problems(self) -> dict[str, str]:
-        """Webhooks that refuse everything because a secret of theirs is nowhere."""
+        """Webhooks that refuse everything because a secret of theirs is nowhere or malformed."""
         found = {}
         for webhook in self.catalog.webhooks.values():
             spec = webhook.spec
             try:
-                for text in spec.signature.secrets:
-                    resolve_secret(text, self.settings.secrets_dir)
+                folder = self.settings.secrets_dir
+                secrets = [resolve_secret(text, folder) for text in spec.signature.secrets]
+                scheme_for(spec.signature, secrets)
             except (ConfigError, OSError, UnicodeDecodeError) as error:
                 # A decoding error's text would show the secret.
                 is_ours = isinstance(error, ConfigError)

@@ -326,6 +326,21 @@ def test_a_webhook_whose_secret_is_nowhere_takes_nothing_until_it_is_there(bed, 
     assert bed.cli("doctor").returncode == 0
 
 
+def test_a_secret_that_is_none_of_its_scheme_is_told(bed):
+    """There, but malformed: the text says so and does not show it."""
+    text = webhook().replace("Scheme: github", "Scheme: svix")
+    bed.write(template(text, function(), mapping()))
+    bed.code()
+    bed.environment["ROUTER_SECRET_HOOK"] = "whsec_?canary?"
+    bed.start()
+    (line,) = bed.lines("webhook_refuses_all")
+    assert "base64" in line["error"]
+    doctor = bed.cli("doctor", "--json")
+    assert doctor.returncode == 1
+    assert "base64" in doctor.stdout
+    assert "canary" not in doctor.stdout + bed.log.read_text()
+
+
 def test_a_function_whose_secret_is_nowhere_waits_for_it(bed, tmp_path):
     text = template(webhook(), function(), mapping(MaximumRetryAttempts=0)).replace(
         "EAR: !Ref Ear", 'EAR: !Ref Ear, TOKEN: "{{resolve:secretsmanager:late}}"'

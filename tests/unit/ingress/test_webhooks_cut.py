@@ -45,6 +45,14 @@ class Streams:
             then()
         return future
 
+    def append_all_nowait(self, records):
+        future = self._streams.append_all_nowait(records)
+        self.shards += [record.shard for record in records]
+        then, self.then = self.then, None
+        if then is not None:
+            then()
+        return future
+
 
 class Site:
     """A webhook on a store."""
@@ -101,6 +109,42 @@ async def test_d1_d5_a_record_that_meets_a_closed_shard_goes_to_the_one_that_fol
     (stored,) = await site.records(new)
     assert response.body == b'{"id":"%b"}' % stored.event_id.encode()
     assert await site.records(old) == []
+    assert site.ingress.waiting == 0
+
+
+async def test_d1_d5_a_batch_that_meets_closed_shards_goes_on_as_a_whole(site):
+    """Also where only some of its shards are closed, and some of its events are repetitions."""
+    site.spec = msgspec.structs.replace(
+        SPEC,
+        form="CloudEvents",
+        partition_key="cloudevent.subject",
+        deduplicate=Deduplicate(key=("cloudevent.source", "cloudevent.id")),
+    )
+    site.show()
+
+    async def send(first, last):
+        events = [
+            {"specversion": "1.0", "id": str(n), "source": "s", "type": "t", "subject": f"k{n % 9}"}
+            for n in range(first, last)
+        ]
+        body = json.dumps(events).encode()
+        headers = {"content-type": "application/cloudevents-batch+json"}
+        head = Head("POST", "/hook", "", headers, None, len(body), "::1")
+        response = await answered(site.ingress, Request(head, body))
+        assert response.status == 202
+        return json.loads(response.body)["ids"]
+
+    ids = await send(0, 50)
+    await site.store.metadata.apply([site.cut(7)])
+    site.streams.then = site.show
+    again = await send(40, 100)
+    assert again[:10] == ids[40:]
+    stored = {}
+    for shard in site.spec.stream_shards:  # parents before their children
+        for record in await site.records(shard.name):
+            stored.setdefault(record.key, []).append(record.event_id)
+    everything = ids + again[10:]
+    assert stored == {f"k{n}": everything[n::9] for n in range(9)}
     assert site.ingress.waiting == 0
 
 
