@@ -8,12 +8,13 @@ from router.mapping.shard import RunAhead
 from router.model import limits
 from router.model.errors import EngineError
 from router.model.outcome import PartlySucceeded, Succeeded
-from router.model.progress import LaneProgress
+from router.model.progress import LaneHead, LaneProgress
 from tests.unit.mapping.play import (
     WALL_MS,
     Play,
     discard,
     discard_stored,
+    drain,
     failed,
     fetch,
     fetched,
@@ -22,10 +23,12 @@ from tests.unit.mapping.play import (
     nothing,
     opened,
     record,
+    reported,
     running,
     save,
     stored,
     succeeded,
+    throttled,
     tick,
 )
 
@@ -296,3 +299,47 @@ def test_records_read_before_or_out_of_order_are_refused():
         command_id = play.last(e.Fetch).command_id
         records = tuple(record(position) for position in positions)
         refused(play, e.RecordsFetched(command_id, records, read_to))
+
+
+# Promises told whole.
+
+
+def test_d2_nothing_is_acknowledged_that_no_call_handled():
+    """What is stored as finished was in a call that succeeded and did not list it."""
+    play = Play(batch_size=4, is_reporting_failures=True)
+    play >> opened() << fetch(0)
+    play >> fetched(1, 2, 3, 4) << fetch(4) << invoke(1, 2, 3, 4)
+    play >> reported(2) << save(2, head=LaneHead(3, 4, 0))
+    play >> stored() << invoke(3, 4)
+    play >> throttled() << nothing
+    play.wake() << invoke(3, 4)
+    play >> failed(is_invalid_response=True) << save(2, head=LaneHead(3, 4, 1))
+    play >> stored() << nothing
+    play.wake() << invoke(3, 4, attempt=2)
+    play >> succeeded() << save(4)
+
+
+def test_d5_a_retry_repeats_and_neither_skips_nor_swaps():
+    play = Play(batch_size=2)
+    play >> opened() << fetch(0)
+    play >> fetched(1, 2, 3, 4) << fetch(4) << invoke(1, 2)
+    play >> failed() << save(0, head=LaneHead(1, 2, 1))
+    play >> stored() << nothing
+    play.at(400) >> fetched(5) << fetch(5)
+    play.wake() << invoke(1, 2, attempt=2)
+    play >> succeeded() << save(2)
+    play >> stored() << invoke(3, 4)
+
+
+def test_p29_what_is_enabled_again_goes_on_after_the_last_finished_record():
+    play = Play(batch_size=2)
+    play >> opened() << fetch(0)
+    play >> fetched(1, 2, 3) << fetch(3) << invoke(1, 2)
+    play >> drain << nothing
+    play >> succeeded() << save(2)
+    play >> stored() << nothing
+    assert play.engine.is_drained
+    lanes = (play.last(e.SaveProgress).update.lane,)
+    again = Play(batch_size=2)
+    again >> opened(2, lanes=lanes) << fetch(2)
+    again >> fetched(3) << fetch(3) << invoke(3)

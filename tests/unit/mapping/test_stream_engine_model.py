@@ -1,7 +1,7 @@
 """The stream engine against a naive world: whatever happens, every record ends exactly once.
 
 The world answers commands in any order with any outcome, crashes and starts again from what its
-store holds, changes settings and drains. After every step it checks D3 to D6 and D10 to D12; in
+store holds, changes settings and drains. After every step it checks D2 to D6 and D10 to D12; in
 the end every fault stops and every record must be finished and stored (D1). With tumbling windows
 the handler's state is the list of what it was given, and every window must end (P30).
 """
@@ -190,7 +190,7 @@ class World:
         book.apply(old, new)
         for record in self.records[update.shard]:
             if self.is_stored(update.shard, record):
-                assert self.is_finished(update.shard, record.position), "D3"
+                assert self.is_finished(update.shard, record.position), "D2, D3"
                 if (update.shard, record.position) not in self.discarded:
                     handled.add(record.position)
         book.check_all(new, handled)
