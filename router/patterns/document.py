@@ -7,7 +7,7 @@ remembers which element of which array it came through (1.5 points 2 to 6).
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +24,9 @@ from router.patterns.values import (
 
 DEPTH_MAX: Final = 500
 """Deepest nesting of a text that counts as JSON."""
+
+MEMBERS_MAX: Final = 64
+"""Most keys looked for one by one in an object."""
 
 Where = tuple[int, ...]
 """Array and index, outermost first, in turns; an array's number is unique in its event."""
@@ -44,12 +47,17 @@ def _refuse(word: str) -> None:
     raise json.JSONDecodeError(f"{word} is not JSON", word, 0)
 
 
-# Objects as tuples of pairs: a key given twice counts twice. Numbers as what they are compared by.
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    """A dict, or its pairs where a key is given twice: each of them counts."""
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else tuple(pairs)
+
+
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=tuple, parse_float=number_value, parse_constant=_refuse
+    object_pairs_hook=_object, parse_float=number_value, parse_constant=_refuse
 )
 _SPELLING_DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=tuple,
+    object_pairs_hook=_object,
     parse_float=number_value,
     parse_int=number_value,
     parse_constant=_refuse,
@@ -70,7 +78,7 @@ def decode(text: str) -> Any:
             tree = _SPELLING_DECODER.decode(text)
     except (json.JSONDecodeError, RecursionError):
         raise NotJson from None
-    if type(tree) not in (tuple, list):
+    if type(tree) not in (dict, tuple, list):
         raise NotJson
     return tree
 
@@ -91,18 +99,35 @@ class Wanted(msgspec.Struct, frozen=True):
 
     leaves: frozenset[str]
     ways: frozenset[str]
+    members: dict[str, tuple[tuple[str, str], ...]]
+    """By what the paths of an object's members begin with: keys to look for, and their paths.
+
+    Left out where there are too many; then it is the object's own keys that are gone through.
+    """
 
 
 def wanted(paths: Collection[str]) -> Wanted:
     """What to look at for these paths."""
-    return Wanted(frozenset(paths), frozenset(way for path in paths for way in _ways(path)))
-
-
-def _ways(path: str) -> Iterator[str]:
-    end = path.find(".")
-    while end >= 0:
-        yield path[:end]
-        end = path.find(".", end + 1)
+    ways: set[str] = set()
+    members: dict[str, dict[str, str]] = {}
+    for path in paths:
+        dots = [at for at, character in enumerate(path) if character == "."]
+        ways.update(path[:dot] for dot in dots)
+        for start in (0, *(dot + 1 for dot in dots)):
+            here = members.setdefault(path[:start], {})
+            if len(here) <= MEMBERS_MAX:
+                # Any of its dots may stand in a key.
+                ends = [dot for dot in dots if dot >= start]
+                here.update({path[start:end]: path[:end] for end in (*ends, len(path))})
+    return Wanted(
+        frozenset(paths),
+        frozenset(ways),
+        {
+            prefix: tuple(here.items())
+            for prefix, here in members.items()
+            if len(here) <= MEMBERS_MAX
+        },
+    )
 
 
 def leaves_of(tree: Any, asked: Wanted) -> Leaves:
@@ -120,8 +145,7 @@ def leaves_of(tree: Any, asked: Wanted) -> Leaves:
         objects.append(("", tree, ()))
     while objects:
         prefix, node, where = objects.pop()
-        for key, item in node.items() if type(node) is dict else node:
-            path = prefix + key
+        for path, item in _members(prefix, node, asked):
             kind = type(item)
             if kind in _OBJECTS:
                 if path in ways:
@@ -133,6 +157,16 @@ def leaves_of(tree: Any, asked: Wanted) -> Leaves:
             elif path in ends:
                 leaves.setdefault(path, []).append((_value(item), where))
     return leaves
+
+
+def _members(prefix: str, node: Any, asked: Wanted) -> Iterable[tuple[str, Any]]:
+    """What an object holds, at least as far as it is asked for, by path."""
+    if type(node) is not dict:
+        return [(prefix + key, item) for key, item in node]
+    names = asked.members.get(prefix)
+    if names is None or len(names) > len(node):
+        return [(prefix + key, item) for key, item in node.items()]
+    return [(path, node[key]) for key, path in names if key in node]
 
 
 def _elements(

@@ -30,22 +30,27 @@ class _Field(msgspec.Struct, frozen=True, gc=False):
 class _Entry(Generic[Id]):
     """One rule of one pattern."""
 
-    __slots__ = ("fields", "id")
+    __slots__ = ("_checks", "fields", "id")
 
     def __init__(self, pattern_id: Id, rule: Rule) -> None:
         self.id = pattern_id
         self.fields = [_field(path, asked) for path, asked in rule.fields.items()]
+        self.check_last(None)
+
+    def check_last(self, door: _Field | None) -> None:
+        """Look at this field after all others: it has opened, so the others tell more."""
+        fields = sorted(self.fields, key=lambda field: field is door)
+        self._checks = [(field.path, field.check, field.may_be_absent) for field in fields]
 
     def matches(self, leaves: Leaves) -> bool:
         """Whether every field has a leaf that passes, all of them together."""
         bound: list[Sequence[Where]] = []
-        for field in self.fields:
-            found = leaves.get(field.path)
+        for path, check, may_be_absent in self._checks:
+            found = leaves.get(path)
             if found is None:
-                if field.may_be_absent:
+                if may_be_absent:
                     continue
                 return False
-            check = field.check
             places: list[Where] = []
             for value, where in found:
                 if check(value):
@@ -103,6 +108,7 @@ class PatternIndex(Generic[Id]):
         present = [field.path for field in entry.fields if not field.may_be_absent]
         if exact:
             door = min(exact, key=lambda field: sum(values[field.path, v] for v in field.equal))
+            entry.check_last(door)
             by_value = self._by_value.setdefault(door.path, {})
             for value in door.equal:
                 by_value.setdefault(value, []).append(entry)

@@ -25,13 +25,14 @@ class WebhookFormat:
     filters: Final[Family] = FAMILIES["webhook"]
 
     def __init__(self) -> None:
-        self._documents = DocumentCache()
+        self._parsed = DocumentCache()
+        self._unparsed = DocumentCache()
 
     def match_document(self, shard: str, record: Record, *, reads_payload: bool) -> MatchDocument:
         """The record as its function would get it, its body parsed when it is JSON."""
         if reads_payload:
-            return self._documents.get(shard, record, _parsed)
-        return MatchDocument(orjson.loads(event_record(shard, record)))
+            return self._parsed.get(shard, record, _parsed)
+        return self._unparsed.get(shard, record, _unparsed)
 
     def build_event(self, spec: MappingSpec, command: Invoke) -> bytes:
         """`{"Records": […]}`, with a window's members behind them where there is one."""
@@ -72,3 +73,7 @@ class WebhookFormat:
 
 def _parsed(shard: str, record: Record) -> MatchDocument:
     return of_webhook(orjson.loads(event_record(shard, record)))
+
+
+def _unparsed(shard: str, record: Record) -> MatchDocument:
+    return MatchDocument(orjson.loads(event_record(shard, record)))

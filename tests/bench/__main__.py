@@ -32,6 +32,7 @@ MODULES = {
     "G4": "g4_cold_start",
     "G5": "g5_memory",
     "G7": "g7_group_commit",
+    "G12": "g12_patterns",
     "G13": "g13_queue",
     "G14": "g14_telemetry",
     "G15": "g15_stalls",
