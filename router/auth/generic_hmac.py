@@ -7,9 +7,9 @@ from typing import Final
 from router.auth.signing import (
     SIGNATURE_INVALID,
     SIGNATURE_MISSING,
+    Keyed,
     Problem,
     SignedHead,
-    keyed,
     match_base64,
     match_hex,
     timestamp_refusal,
@@ -33,7 +33,7 @@ class GenericHmac:
 
     def __init__(self, signature: Signature, secrets: Sequence[str]) -> None:
         """`signature` is free of `problems`."""
-        self._keys = [keyed(secret.encode(), ALGORITHMS[signature.scheme]) for secret in secrets]
+        self._keys = [Keyed(secret.encode(), ALGORITHMS[signature.scheme]) for secret in secrets]
         self._header = (signature.header or "").lower()
         self._prefix = signature.prefix
         self._match = match_hex if signature.encoding == "hex" else match_base64

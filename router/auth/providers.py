@@ -7,8 +7,8 @@ from router.auth.signing import (
     SIGNATURE_MISSING,
     SIGNATURES_MAX,
     TIMESTAMP_INVALID,
+    Keyed,
     SignedHead,
-    keyed,
     match_base64,
     match_hex,
     timestamp_refusal,
@@ -19,7 +19,7 @@ class GitHub:
     """`X-Hub-Signature-256: sha256=<hex>` over the body; the legacy SHA-1 header is ignored."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        self._keys = [keyed(secret.encode()) for secret in secrets]
+        self._keys = [Keyed(secret.encode()) for secret in secrets]
 
     def refusal(self, head: SignedHead, body: bytes, now_s: float) -> str | None:
         """As `Scheme.refusal`; GitHub sends no timestamp."""
@@ -36,7 +36,7 @@ class Shopify:
     """`X-Shopify-Hmac-Sha256: <base64>` over the body."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        self._keys = [keyed(secret.encode()) for secret in secrets]
+        self._keys = [Keyed(secret.encode()) for secret in secrets]
 
     def refusal(self, head: SignedHead, body: bytes, now_s: float) -> str | None:
         """As `Scheme.refusal`; what Shopify says of the time is not signed."""
@@ -51,7 +51,7 @@ class Slack:
     """`X-Slack-Signature: v0=<hex>` over `v0:<X-Slack-Request-Timestamp>:<body>`."""
 
     def __init__(self, secrets: Sequence[str], tolerance_s: int) -> None:
-        self._keys = [keyed(secret.encode()) for secret in secrets]
+        self._keys = [Keyed(secret.encode()) for secret in secrets]
         self._tolerance_s = tolerance_s
 
     def refusal(self, head: SignedHead, body: bytes, now_s: float) -> str | None:
@@ -76,7 +76,7 @@ class Stripe:
     """
 
     def __init__(self, secrets: Sequence[str], tolerance_s: int) -> None:
-        self._keys = [keyed(secret.encode()) for secret in secrets]
+        self._keys = [Keyed(secret.encode()) for secret in secrets]
         self._tolerance_s = tolerance_s
 
     def refusal(self, head: SignedHead, body: bytes, now_s: float) -> str | None:

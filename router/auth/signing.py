@@ -4,6 +4,7 @@ Digests are compared in constant time and over the raw bytes.
 """
 
 import base64
+import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
@@ -78,38 +79,51 @@ class Problem(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
-def keyed(secret: bytes, algorithm: str = "sha256") -> hmac.HMAC:
-    """An HMAC with the key in it, to be copied for each request.
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
-    A copy saves setting up the key, and unlike `hmac.digest` it does not let go of the
-    interpreter's lock for a small body: winning that back from the storage thread costs more
-    than the digest.
+
+class Keyed:
+    """An HMAC (RFC 2104) with the key in it: the two hashes every digest under it begins with.
+
+    Copying those costs half of what copying `hmac.HMAC` does, and unlike `hmac.digest` it does not
+    let go of the interpreter's lock for a small body: winning that back from the storage thread
+    costs more than the digest.
     """
-    return hmac.new(secret, digestmod=algorithm)
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, secret: bytes, algorithm: str = "sha256") -> None:
+        self._inner, self._outer = hashlib.new(algorithm), hashlib.new(algorithm)
+        block_bytes = self._inner.block_size
+        key = hashlib.new(algorithm, secret).digest() if len(secret) > block_bytes else secret
+        key = key.ljust(block_bytes, b"\0")
+        self._inner.update(key.translate(_INNER))
+        self._outer.update(key.translate(_OUTER))
+
+    def sign(self, signed: bytes) -> "hashlib._Hash":
+        """The hash whose digest is the HMAC of `signed`."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(signed)
+        outer.update(inner.digest())
+        return outer
 
 
-def digest(key: hmac.HMAC, signed: bytes) -> hmac.HMAC:
-    """The HMAC of `signed`."""
-    made = key.copy()
-    made.update(signed)
-    return made
-
-
-def match_hex(keys: Sequence[hmac.HMAC], signed: bytes, given: str) -> str | None:
+def match_hex(keys: Sequence[Keyed], signed: bytes, given: str) -> str | None:
     """None when the hexadecimal HMAC of `signed` under any key is `given`."""
     given_bytes = given.encode("latin-1").lower()
     for key in keys:
-        wanted = digest(key, signed).hexdigest().encode()
+        wanted = key.sign(signed).hexdigest().encode()
         if hmac.compare_digest(wanted, given_bytes):
             return None
     return SIGNATURE_INVALID
 
 
-def match_base64(keys: Sequence[hmac.HMAC], signed: bytes, given: str) -> str | None:
+def match_base64(keys: Sequence[Keyed], signed: bytes, given: str) -> str | None:
     """None when the base64 HMAC of `signed` under any key is `given`."""
     given_bytes = given.encode("latin-1")
     for key in keys:
-        wanted = base64.b64encode(digest(key, signed).digest())
+        wanted = base64.b64encode(key.sign(signed).digest())
         if hmac.compare_digest(wanted, given_bytes):
             return None
     return SIGNATURE_INVALID

@@ -9,9 +9,8 @@ from router.auth.signing import (
     SIGNATURE_INVALID,
     SIGNATURE_MISSING,
     SIGNATURES_MAX,
+    Keyed,
     SignedHead,
-    digest,
-    keyed,
     timestamp_refusal,
 )
 from router.model.errors import ConfigError
@@ -26,7 +25,7 @@ class StandardWebhooks:
 
     def __init__(self, secrets: Sequence[str], tolerance_s: int, prefix: str = "webhook") -> None:
         """`prefix` is what the three headers begin with. Raises `ConfigError`."""
-        self._keys = [keyed(_key(secret)) for secret in secrets]
+        self._keys = [Keyed(_key(secret)) for secret in secrets]
         self._tolerance_s = tolerance_s
         self._id = f"{prefix}-id"
         self._timestamp = f"{prefix}-timestamp"
@@ -51,7 +50,7 @@ class StandardWebhooks:
         ]
         signed = b"%b.%b.%b" % (message_id.encode("latin-1"), str(timestamp).encode(), body)
         for key in self._keys:
-            wanted = base64.b64encode(digest(key, signed).digest())
+            wanted = base64.b64encode(key.sign(signed).digest())
             for signature in signatures:
                 if hmac.compare_digest(wanted, signature):
                     return None

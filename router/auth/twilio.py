@@ -12,9 +12,9 @@ from router.auth.signing import (
     QUERY_FIELDS_MAX,
     SIGNATURE_INVALID,
     SIGNATURE_MISSING,
+    Keyed,
     Problem,
     SignedHead,
-    keyed,
     match_base64,
 )
 from router.model.media_types import FORM, media_type
@@ -41,8 +41,8 @@ class Twilio:
 
     def __init__(self, secrets: Sequence[str], public_url: str) -> None:
         """`public_url` is free of `problems`; without a path it gets the request's."""
-        self._keys = [keyed(secret.encode(), "sha1") for secret in secrets]
-        self._keys_sha256 = [keyed(secret.encode()) for secret in secrets]
+        self._keys = [Keyed(secret.encode(), "sha1") for secret in secrets]
+        self._keys_sha256 = [Keyed(secret.encode()) for secret in secrets]
         url = urlsplit(public_url)
         host = url.netloc.rpartition("@")[2]
         host = re.sub(r":\d*$", "", host)

@@ -76,13 +76,21 @@ class BodyKey:
         self._steps = tuple(
             _Member(step) if isinstance(step, str) else _Item(step) for step in steps
         )
-        self._members = _members(steps)
+        self._texts, self._members = _members(steps, str), _members(steps, msgspec.Raw)
 
     def read(self, headers: Mapping[str, str], text: str | None) -> str | None:
         """As `Key.read`."""
         del headers
         if text is None:
             raise BodyUnreadable("the body is not UTF-8")
+        if self._texts is not None:
+            try:
+                value = self._texts.decode(text)
+                for _ in self._steps:
+                    value = value.value
+                return bounded(value)
+            except (msgspec.MsgspecError, AttributeError, RecursionError):
+                pass  # no text at that place, or no JSON: look closer
         try:
             return bounded(_scalar_text(self._find(text)))
         except (msgspec.DecodeError, RecursionError):
@@ -208,9 +216,8 @@ def bounded(key: str | None) -> str | None:
     return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
-def _members(steps: tuple[str | int, ...]) -> msgspec.json.Decoder[Any] | None:
-    """Reads a path of members alone in one go; None for any other path."""
-    shape: Any = msgspec.Raw
+def _members(steps: tuple[str | int, ...], shape: Any) -> msgspec.json.Decoder[Any] | None:
+    """Reads a value at a path of members alone in one go; None for any other path."""
     for step in reversed(steps):
         if not isinstance(step, str):
             return None

@@ -11,11 +11,22 @@ Whoever reads finishes all parents of a shard before it, which keeps the order o
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 
 HASH_BITS = 128
 """Width of the hash range that shards divide (MD5)."""
+
+
+KEYS_REMEMBERED = 4_096
+"""Keys whose hash is remembered: the keys of a stream mostly repeat, and hashing costs ten times
+as much. With 256 characters a key (`ingress/keys.py`) they take some 2 MB."""
+
+
+@lru_cache(maxsize=KEYS_REMEMBERED)
+def _hash_of(key: str) -> int:
+    return int.from_bytes(hashlib.md5(key.encode(), usedforsecurity=False).digest())
 
 
 class StreamShard(msgspec.Struct, frozen=True):
@@ -44,8 +55,7 @@ class KeyRanges:
         names = self._names
         if len(names) == 1:
             return names[0]
-        digest = hashlib.md5(key.encode(), usedforsecurity=False).digest()
-        return names[bisect_right(self._firsts, int.from_bytes(digest)) - 1]
+        return names[bisect_right(self._firsts, _hash_of(key)) - 1]
 
 
 def shard_id(index: int) -> str:

@@ -7,6 +7,7 @@ ever parsed or serialised again. Pure.
 
 import base64
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -73,22 +74,31 @@ def build_fragment(
     `origin` comes from `origin_members`, `text` from `body_text`. Headers and query parameters
     are always members, empty when there are none.
     """
-    members = {
-        "body": base64.b64encode(body).decode() if text is None else text,
-        "isBase64Encoded": text is None,
-        "headers": headers,
-        "queryStringParameters": query,
-        "httpMethod": method,
-        "path": path,
-        "sourceIp": source_ip,
-    }
-    return b'%b%b,"approximateArrivalTimestamp":%d.%03d,%b' % (
+    parts = (
         origin,
         orjson.dumps(key),
-        arrival_ms // 1000,
-        arrival_ms % 1000,
-        orjson.dumps(members)[1:],
+        b',"approximateArrivalTimestamp":%d.%03d,"body":' % divmod(arrival_ms, 1000),
+        orjson.dumps(base64.b64encode(body).decode() if text is None else text),
+        _ENCODED if text is None else _PLAIN,
+        orjson.dumps(headers),
+        b',"queryStringParameters":',
+        orjson.dumps(query) if query else b"{}",
+        _last_members(method, path, source_ip),
     )
+    return b"".join(parts)
+
+
+_PLAIN: Final = b',"isBase64Encoded":false,"headers":'
+_ENCODED: Final = b',"isBase64Encoded":true,"headers":'
+
+ENDINGS_KEPT: Final = 1_024
+"""How many different ends of fragments are remembered: a sender's are all alike."""
+
+
+@lru_cache(maxsize=ENDINGS_KEPT)
+def _last_members(method: str, path: str, source_ip: str) -> bytes:
+    members = {"httpMethod": method, "path": path, "sourceIp": source_ip}
+    return b",%b" % orjson.dumps(members)[1:]
 
 
 def record_size_bytes(fragment: bytes) -> int:
