@@ -10,8 +10,8 @@ PIP := install --quiet --disable-pip-version-check --no-input
 
 .PHONY: demo check test sim crash bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
 
-demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle
-	@$(BIN)/python examples/webhooks/demo.py $(if $(KEEP),--keep) $(if $(CHAOS),--chaos)
+demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
+	@$(BIN)/python examples/webhooks/demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
 
 check: venv ## format, lint, types, architecture, unit tests, 50 simulation seeds; under a minute
 	@$(BIN)/python .ci/stages.py check
