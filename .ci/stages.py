@@ -1,9 +1,9 @@
 """Runs the project's checks in stages and prints how long each took.
 
     python .ci/stages.py check     format, lint, types, architecture, unit, short simulation
-    python .ci/stages.py test      all of it, then contract, security, crash and the demo
+    python .ci/stages.py test      all of it, then real routers, crashes, fuzzing and the demos
 
-`check` uses two processes side by side. Ends with status 1 when a stage failed; the others still
+Most stages run in two lanes side by side. Ends with status 1 when a stage failed; the others still
 run, so that one run tells all.
 """
 
@@ -51,17 +51,27 @@ SIMULATION = Stage("simulation", [*PYTEST, "tests/simulation"])
 CHECK = [[FORMAT, LINT, TYPES, SIMULATION, UNIT_APART], [UNIT]]
 """Lanes that run side by side."""
 
-TEST = [
-    Stage("contract", [*PYTEST, "tests/contract"]),
-    Stage("security", [*PYTEST, "tests/security"]),
-    Stage("integration", [*PYTEST, "tests/integration"]),
-    Stage("crash", [*PYTEST, "tests/crash"]),
+BESIDE = [
+    [
+        Stage("contract", [*PYTEST, "tests/contract"]),
+        Stage("integration", [*PYTEST, "tests/integration"]),
+    ],
+    [
+        Stage("security", [*PYTEST, "tests/security"]),
+        Stage("crash", [*PYTEST, "tests/crash"]),
+    ],
+]
+"""Real routers, which mostly wait: two lanes leave neither core without work."""
+
+DEMO = ["make", "--no-print-directory", "demo"]
+ALONE = [
     Stage("fuzz", [PYTHON, "-m", "tests.fuzz", "--seconds", "20"]),
     Stage("bench smoke", [*PYTEST, "tests/bench"]),
-    Stage("demo", ["make", "--no-print-directory", "demo"]),
-    Stage("demo with kill -9", ["make", "--no-print-directory", "demo", "CHAOS=1"]),
+    Stage("demo", DEMO),
+    Stage("demo with kill -9", [*DEMO, "CHAOS=1"]),
+    Stage("demo with windows", [*DEMO, "WINDOWS=1"]),
 ]
-"""One after the other: these measure time or load the machine."""
+"""One after the other: these take both cores by themselves, or measure time."""
 
 printing = threading.Lock()
 
@@ -103,7 +113,8 @@ def main() -> int:
     started = time.monotonic()
     results = run_side_by_side(CHECK)
     if sys.argv[1] == "test":
-        results += [run(stage) for stage in TEST]
+        results += run_side_by_side(BESIDE)
+        results += [run(stage) for stage in ALONE]
     print("\nstage                 seconds  result")
     for name, status, seconds in results:
         print(f"{name:<20} {seconds:>8.1f}  {'ok' if status == 0 else f'FAILED ({status})'}")
