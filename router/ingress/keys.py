@@ -66,7 +66,9 @@ class HeaderKey:
     def read(self, headers: Mapping[str, str], text: str | None) -> str | None:
         """As `Key.read`."""
         del text
-        return bounded(headers.get(self._name))
+        value = headers.get(self._name)
+        # Said here too for what nearly always comes: it is asked for every record.
+        return value if value and len(value) <= KEY_CHARACTERS_MAX else bounded(value)
 
 
 class BodyKey:

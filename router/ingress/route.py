@@ -45,6 +45,7 @@ class Route:
         self.shard_of = KeyRanges(spec.stream_shards).shard_of
         self.policy = BodyPolicy(spec.body_bytes_max, self.count)
         self.sender = sender_of(spec)
+        self.answer = self.sender.answer
         self.rate = RateLimit(spec.per_minute_max) if spec.per_minute_max else None
         self.is_cloudevents = spec.form == CLOUDEVENTS
         self.hides_token = spec.signature.scheme == "bearer"

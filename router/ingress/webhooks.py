@@ -130,9 +130,7 @@ class WebhookIngress:
             future = self._append(made)
         except StoreError as error:
             return _not_stored(route, error, started_s)
-        answer = None
-        if route.sender.answer and isinstance(made, NewRecord):
-            answer = route.sender.answer(request.head)
+        answer = route.answer(request.head) if route.answer else None
         return _Commit(self, future, route, made, len(request.body), started_s, answer)
 
     def _append(self, made: NewRecord | Sequence[NewRecord]) -> "_Stored":
