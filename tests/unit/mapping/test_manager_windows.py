@@ -164,3 +164,34 @@ async def test_p27_a_record_of_10_mib_is_given_up_alone_and_those_around_it_are_
     assert found["RouterWebhookBatchInfo"]["batchSize"] == 1
     assert found["RouterWebhookBatchInfo"]["startSequenceNumber"] == "2"
     assert house.functions.seen == ["before", "after"]
+
+
+async def test_a_window_ends_by_the_time_of_the_stream_whatever_the_filters_let_through(house):
+    """A stream that is never quiet, of which nothing more passes."""
+    functions = Summing()
+    house.functions.invoke = functions.invoke
+    filters = ('{"method": ["POST"]}',)
+    await house.catalog.commit([webhook("a"), mapping(tumbling_window_s=1, filters=filters)])
+    await append_from(house, "POST", "1")
+    async with asyncio.timeout(5):
+        number = 0
+        while not functions.finals():
+            number += 1
+            await append_from(house, "GET", f"s{number}")
+            await asyncio.sleep(0.01)
+    assert functions.finals() == [("0", ["1"])]
+    assert number > 1
+
+
+async def append_from(house, method, body):
+    await house.store.streams.append(
+        NewRecord(
+            stream=arn("a"),
+            shard="shardId-000000000000",
+            event_id=body,
+            key="k",
+            arrival_ms=int(time.time() * 1000),
+            data=b'"method":"%b","body":"%b"}' % (method.encode(), body.encode()),
+            size_bytes=200,
+        )
+    )

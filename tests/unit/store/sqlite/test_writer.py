@@ -8,8 +8,10 @@ import pytest
 
 from router.config import StoreSettings
 from router.model.errors import StoreError, StoreFull
+from router.model.window import Window
 from router.store.base import Put, Resource
 from router.store.sqlite import SqliteStore, writer
+from router.store.sqlite.store import DATABASE_NAME
 from tests.unit.store.support import STREAM, FaultyDisk, message, record, until, update
 
 MANY = 1 << 40
@@ -103,6 +105,25 @@ async def test_a_lane_map_that_was_not_stored_is_not_taken_for_known(open_store,
     await store.progress.save("m", update(6, factor=2, lane=1))
     progress = (await store.progress.load("m"))["0"]
     assert [lane.lane for lane in progress.lanes] == [1]
+
+
+async def test_a_state_is_written_once_and_again_when_it_was_not_stored(open_store, disk, tmp_path):
+    """A position that leaves a window as it is does not cost its state's megabyte again."""
+    store = await open_store()
+    window = Window(0, 60_000, b'{"sum":1}')
+    disk.error_code = sqlite3.SQLITE_FULL
+    with pytest.raises(StoreError, match="disk"):
+        await store.progress.save("m", update(1, window=window))
+    disk.repair()
+    await store.progress.save("m", update(1, window=window))
+    assert (await store.progress.load("m"))["0"].lanes[0].window == window
+    with sqlite3.connect(tmp_path / "data" / DATABASE_NAME) as db:
+        db.execute("UPDATE windows SET state = 'untouched'")
+    db.close()
+    await store.progress.save("m", update(2, window=window))
+    assert (await store.progress.load("m"))["0"].lanes[0].window.state == "untouched"
+    await store.progress.save("m", update(3, window=Window(0, 60_000, b'{"sum":2}')))
+    assert (await store.progress.load("m"))["0"].lanes[0].window.state == b'{"sum":2}'
 
 
 async def test_no_group_is_larger_than_its_bound(open_store, disk, monkeypatch):
