@@ -68,7 +68,13 @@ class Client:
                     "or name its API with --endpoint"
                 )
             endpoint, self._token = address.api, address.token
-        self._url = urllib.parse.urlsplit(endpoint)
+        try:
+            self._url = urllib.parse.urlsplit(endpoint)
+            is_address = self._url.scheme == "http" and self._url.hostname and self._url.port != 0
+        except ValueError:  # half an IPv6 address, a port that is no number
+            is_address = False
+        if not is_address:
+            raise NoRouter(f"{endpoint!r} is no address of an API, such as http://127.0.0.1:9470")
 
     def request(
         self,

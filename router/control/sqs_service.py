@@ -51,7 +51,11 @@ class SqsService:
 
     def _name(self, params: Params) -> str:
         """The queue's name: the last part of the URL's path; host and port do not matter."""
-        parts = [unquote(part) for part in urlsplit(params["QueueUrl"]).path.split("/") if part]
+        try:
+            path = urlsplit(params["QueueUrl"]).path
+        except ValueError:  # half an IPv6 address in it
+            raise _api(no_queue()) from None
+        parts = [unquote(part) for part in path.split("/") if part]
         if not parts or (len(parts) > 1 and parts[-2] != self._account):
             raise _api(no_queue())
         return parts[-1]

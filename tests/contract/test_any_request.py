@@ -48,7 +48,7 @@ SPECIAL = st.sampled_from(
 )
 ARNS = "arn:aws:lambda:us-east-1:000000000000:function:f"
 NAMED = {
-    "QueueUrl": st.sampled_from(["http://h/000000000000/q", "q", "none"]),
+    "QueueUrl": st.sampled_from(["http://h/000000000000/q", "q", "none", "http://q]"]),
     "QueueName": st.sampled_from(["q", "r", "s.fifo"]),
     "FunctionName": st.sampled_from(["f", "f", "f:$LATEST", ARNS, "none"]),
     "EventSourceArn": st.sampled_from([HOOK, HOOK, "arn:aws:sqs:us-east-1:000000000000:q"]),

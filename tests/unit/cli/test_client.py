@@ -78,3 +78,11 @@ def test_the_settings_file_named_or_in_the_working_folder(tmp_path, monkeypatch)
     assert settings_path(tmp_path / "other.toml") == tmp_path / "other.toml"
     (tmp_path / "router.toml").write_text("")
     assert str(settings_path(None)) == "router.toml"
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["", "nonsense", "http://", "http://q]", "http://h:x", "http://h:0", "ftp://h"]
+)
+def test_an_endpoint_that_is_no_address_is_told(endpoint, tmp_path):
+    with pytest.raises(NoRouter, match="no address of an API"):
+        Client(str(tmp_path), endpoint)
