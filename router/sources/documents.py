@@ -1,5 +1,6 @@
 """Match documents of a stream's records, kept for the next mapping that reads the same ones."""
 
+import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -14,9 +15,13 @@ KEPT_BYTES_MAX: Final = 2 << 20
 
 
 class DocumentCache:
-    """The documents made last. A record's body is parsed once however many mappings filter it."""
+    """The documents made last. A record's body is parsed once however many mappings filter it.
+
+    The last one is kept whatever its size. Threads that ask at once wait for each other.
+    """
 
     def __init__(self, kept_max: int = KEPT_MAX, bytes_max: int = KEPT_BYTES_MAX) -> None:
+        self._lock = threading.Lock()
         self._kept_max = kept_max
         self._bytes_max = bytes_max
         self._kept: dict[tuple[str, str, int], tuple[Record, MatchDocument]] = {}
@@ -26,6 +31,12 @@ class DocumentCache:
         self, shard: str, record: Record, make: Callable[[str, Record], MatchDocument]
     ) -> MatchDocument:
         """The document of a record; made when it is not here."""
+        with self._lock:
+            return self._get(shard, record, make)
+
+    def _get(
+        self, shard: str, record: Record, make: Callable[[str, Record], MatchDocument]
+    ) -> MatchDocument:
         name = (record.event_id, shard, record.position)
         found = self._kept.get(name)
         # The same record, not one of the same name: what is told apart here is never mixed up.
@@ -36,7 +47,9 @@ class DocumentCache:
             self._forget(name)
         self._kept[name] = (record, document)
         self._size_bytes += len(record.data)
-        while len(self._kept) > self._kept_max or self._size_bytes > self._bytes_max:
+        while len(self._kept) > 1 and (
+            len(self._kept) > self._kept_max or self._size_bytes > self._bytes_max
+        ):
             self._forget(next(iter(self._kept)))
         return document
 

@@ -21,8 +21,12 @@ SLICE_NS: Final = 5_000_000
 """After so long the loop has its turn."""
 
 
+LARGE_BYTES: Final = 64 << 10
+"""A record over this is judged in a thread when its payload is: reading it takes milliseconds."""
+
+
 class Documents(Protocol):
-    """Shows records to filters."""
+    """Shows records to filters. Large ones in any thread, one at a time or several."""
 
     @property
     def filters(self) -> Family:
@@ -58,7 +62,11 @@ class Sieve:
         passed: list[Record] = []
         until_ns = time.monotonic_ns() + SLICE_NS
         for record in records:
-            if self._passes(wanted, shard, record):
+            if wanted.reads_payload and len(record.data) > LARGE_BYTES:
+                is_passing = await asyncio.to_thread(self._passes, wanted, shard, record)
+            else:
+                is_passing = self._passes(wanted, shard, record)
+            if is_passing:
                 passed.append(record)
             if time.monotonic_ns() > until_ns:
                 await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from router.model.window import window_frame_bytes
 from router.outcomes.failure_record import failure_record
 from router.outcomes.interpret import interpret
 from router.sources.documents import DocumentCache
+from router.sources.sieve import LARGE_BYTES
 from router.sources.webhook_event import build_event, event_record
 from router.sources.window_event import window_tail
 
@@ -26,12 +27,16 @@ class WebhookFormat:
 
     def __init__(self) -> None:
         self._parsed = DocumentCache()
+        self._parsed_large = DocumentCache(kept_max=1)
         self._unparsed = DocumentCache()
 
     def match_document(self, shard: str, record: Record, *, reads_payload: bool) -> MatchDocument:
         """The record as its function would get it, its body parsed when it is JSON."""
         if reads_payload:
-            return self._parsed.get(shard, record, _parsed)
+            # Large ones are read in threads, which small ones must not wait for.
+            is_large = len(record.data) > LARGE_BYTES
+            documents = self._parsed_large if is_large else self._parsed
+            return documents.get(shard, record, _parsed)
         return self._unparsed.get(shard, record, _unparsed)
 
     def build_event(self, spec: MappingSpec, command: Invoke) -> bytes:

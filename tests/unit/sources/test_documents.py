@@ -1,5 +1,9 @@
 """Documents kept are those of the very record asked for, and bounded."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 from router.mapping.filtering import MatchDocument
 from router.model.record import Record
 from router.sources.documents import DocumentCache
@@ -43,6 +47,21 @@ def test_the_oldest_go_when_there_are_too_many_or_they_are_too_big():
     cache.get("s", record(1), make)
     assert make.made[4:] == [("s", 1)]
     cache.get("s", record(9, b"x" * 101), make)
+    cache.get("s", record(9, b"x" * 101), make)
+    assert make.made[5:] == [("s", 9)], "the last one is kept whatever its size"
     cache.get("s", record(1), make)
-    assert make.made[5:] == [("s", 9), ("s", 1)]
+    assert make.made[6:] == [("s", 1)]
     assert cache._size_bytes == sum(len(one.data) for one, _document in cache._kept.values()) == 1
+
+
+def test_threads_that_ask_at_once_make_it_once():
+    cache, made = DocumentCache(), []
+
+    def make(shard, record):
+        made.append(threading.get_ident())
+        time.sleep(0.05)
+        return MatchDocument({})
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(cache.get, "s", record(), make) for _thread in range(4)]
+    assert len({id(one.result()) for one in found}) == len(made) == 1
