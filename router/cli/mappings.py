@@ -1,5 +1,6 @@
 """`router mappings`."""
 
+import json
 from typing import Any
 
 import click
@@ -54,13 +55,14 @@ def describe(mapping: str, data: str, endpoint: str | None, as_json: bool) -> No
     if as_json:
         print_json(full)
         return
+    from rich.markup import escape
     from rich.table import Table
 
     from router.cli.screen import screen
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name in ("Name", *sorted(key for key in full if key != "Name")):
-        table.add_row(name, str(full[name]))
+        table.add_row(name, escape(_shown(full[name])))
     screen().print(table)
 
 
@@ -78,6 +80,13 @@ def enable(mapping: str, data: str, endpoint: str | None, as_json: bool) -> None
 def disable(mapping: str, data: str, endpoint: str | None, as_json: bool) -> None:
     """Disable a mapping: running invocations end, its place is kept."""
     _switch(Client(data, endpoint), mapping, as_json=as_json, is_enabled=False)
+
+
+def _shown(value: Any) -> str:
+    """A setting as text; filters one a line, as they were given."""
+    if isinstance(value, dict) and set(value) == {"Filters"}:
+        return "\n".join(item["Pattern"] for item in value["Filters"])
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 def _switch(client: Client, mapping: str, *, as_json: bool, is_enabled: bool) -> None:

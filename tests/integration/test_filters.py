@@ -57,12 +57,19 @@ def test_p20_what_is_left_out_is_finished_through_kill_and_restart(bed):
 
 
 def test_filters_changed_while_it_runs_hold_for_what_comes_after(bed):
-    running(bed, {"body": {"key": ["a"]}}, {"body": {"key": [{"prefix": "b"}]}, "path": ["/in"]})
+    running(
+        bed,
+        {"body": {"key": ["a"]}},
+        {"body": {"key": [{"prefix": "b"}]}, "isBase64Encoded": [False]},
+    )
     for key in ("a", "b1", "c"):
         assert bed.post(key, 1).status == 202
     until(lambda: len(bed.ear.handled()) == 2)
     described = bed.told("mappings", "describe", "Feed")
     assert len(described["FilterCriteria"]["Filters"]) == 2
+    words = bed.cli("mappings", "describe", "Feed").stdout
+    assert '{"body": {"key": ["a"]}}' in words, "patterns as they were given"
+    assert '"isBase64Encoded": [false]' in words
     only_c = criteria({"body": {"key": ["c"]}})
     answer = bed.rest("PUT", ESM + bed.uuid, {"FilterCriteria": only_c})
     assert answer.json["FilterCriteria"] == only_c

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -210,6 +212,21 @@ def test_payloads_are_read_only_for_filters_that_name_them():
     assert not RecordFilter(family, ['{"bodyguard":["x"]}']).reads_payload
     unread = MatchDocument({"path": "/", "body": JSON})
     assert RecordFilter(family, ['{"path":["/"]}']).passes(unread)
+
+
+def test_the_filters_of_the_readme_do_what_it_says():
+    readme = Path(__file__).parents[3].joinpath("README.md").read_text()
+    texts = re.findall(r"- Pattern: '(.*)'", readme)
+    assert len(texts) == 2
+    wanted = RecordFilter(FAMILIES["webhook"], texts)
+    for body, event, passes in (
+        ({"ref": "refs/tags/v1"}, "push", True),
+        ({"ref": "refs/heads/main"}, "push", False),
+        ({"action": "published"}, "release", True),
+        ({"action": "deleted"}, "release", False),
+    ):
+        record = {"body": json.dumps(body), "headers": {"x-github-event": event}}
+        assert wanted.passes(documents.of_webhook(record)) == passes
 
 
 def test_records_are_never_changed():
