@@ -35,6 +35,9 @@ def _structure(
 
 
 def _value(model: ServiceModel, shape: Shape, value: Any, path: str, problems: list[str]) -> None:
+    if value is None:
+        problems.append(_problem("null", path, NULL, is_null=True))
+        return
     if shape.type == "structure":
         _structure(model, shape, value, path, problems)
         return

@@ -77,6 +77,10 @@ NAME = (
             ),
         ),
         (
+            {"Name": "ab", "Inners": [{"UUID": "ab"}, None]},
+            "Value null at 'inners.2.member' failed to satisfy constraint: Member must not be null",
+        ),
+        (
             {"Name": "ab", "Inner": {"UUID": "a"}},
             f"Value 'a' at 'inner.uUID' {LENGTH} greater than or equal to 2",
         ),
