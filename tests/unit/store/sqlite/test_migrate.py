@@ -5,8 +5,13 @@ import sqlite3
 
 import pytest
 
-from router.store.sqlite import segments, streams
+from router.model.errors import ShardClosed
+from router.model.shard import cut_anew, first_shards
+from router.store.base import CutStream
+from router.store.catalog import Catalog
+from router.store.sqlite import SqliteStore, segments, streams
 from router.store.sqlite.migrate import Migration, current, migrate, shipped, statements
+from tests.unit.store.support import STREAM, record
 
 
 @pytest.fixture
@@ -56,3 +61,40 @@ def test_scripts_are_cut_into_statements_and_never_in_the_middle():
     ]
     with pytest.raises(ValueError, match="inside a statement"):
         list(statements("CREATE TABLE a (x)"))
+
+
+async def test_p28_shards_of_before_lineage_are_the_first_generation(tmp_path):
+    """Records, positions and progress stay; the shards can be cut anew like any others."""
+    (tmp_path / "data").mkdir()
+    db = sqlite3.connect(tmp_path / "data" / "router.db", isolation_level=None)
+    migrate(db, shipped()[:2])
+    old = [shard.name for shard in first_shards(2)]
+    signature = b'"signature":{"scheme":"none"}'
+    webhook = b'{"spec":{"name":"h","arn":"%b","path":"/h",%b,"shards":2}}'
+    db.execute(
+        "INSERT INTO resources VALUES ('webhook', 'h', ?)",
+        (webhook % (STREAM.encode(), signature),),
+    )
+    db.execute("INSERT INTO streams VALUES (1, ?)", (STREAM,))
+    db.execute("INSERT INTO shards VALUES (7, 1, ?, 3, 5)", (old[1],))
+    body = segments.pack([("k", 5, 10, f"e{n}", b"") for n in range(3)])
+    db.execute("INSERT INTO segments VALUES (?, 3, 5, 5, ?)", (segments.segment_id(7, 3), body))
+    db.execute("INSERT INTO progress VALUES ('m', ?, 2, 1)", (old[1],))
+    db.close()
+
+    store = SqliteStore(tmp_path / "data")
+    await store.open()
+    catalog = Catalog(store.metadata)
+    await catalog.load()
+    spec = catalog.webhooks["h"].spec
+    assert spec.stream_shards == first_shards(2)
+    found = await store.streams.read(STREAM, old[1], 0, 9, 999)
+    assert ([record.position for record in found.records], found.is_end) == ([1, 2, 3], False)
+    assert (await store.progress.load("m"))[old[1]].position == 2
+    opens = tuple(shard.name for shard in cut_anew(first_shards(2), 3)[2:])
+    await store.metadata.apply([CutStream(STREAM, tuple(old), opens)])
+    with pytest.raises(ShardClosed):
+        await store.streams.append(record("late", shard=old[1]))
+    assert (await store.streams.read(STREAM, old[1], 0, 9, 999)).is_end
+    assert (await store.streams.append(record("e4", shard=opens[0]))).position == 1
+    await store.close()
