@@ -41,6 +41,7 @@ class Admin:
         """Name → handler, for the control server."""
         return {
             "ListMappings": self.list_mappings,
+            "DescribeShards": self.describe_shards,
             "ListQueues": self.list_queues,
             "PeekQueue": self.peek_queue,
             "Describe": self.describe,
@@ -68,6 +69,34 @@ class Admin:
             )
         rows.sort(key=lambda row: (row["LastProcessingResult"] == "OK", row["Name"]))
         return {"Mappings": rows}
+
+    async def describe_shards(self, request: dict[str, Any]) -> dict[str, Any]:
+        """How far a mapping has come in each shard of its stream, and what a shard waits for."""
+        mapping = self._catalog.mappings.get(str(request.get("UUID")))
+        if mapping is None:
+            raise NotFound(f"mapping {request.get('UUID')} does not exist")
+        arn = mapping.event_source_arn
+        last = {it.shard: it.last_position for it in await self._store.streams.stats(arn)}
+        shards = [
+            shard
+            for webhook in self._catalog.webhooks.values()
+            if webhook.spec.arn == arn
+            for shard in webhook.spec.stream_shards
+        ]
+        names = [shard.name for shard in shards]
+        positions = await self._mappings.positions(mapping.uuid, names)
+        lag = {name: max(0, last.get(name, 0) - positions[name]) for name in names}
+        rows = [
+            {
+                "ShardId": shard.name,
+                "State": "closed" if shard.is_closed else "open",
+                "Position": positions[shard.name],
+                "Lag": lag[shard.name],
+                "WaitsFor": [name for name in shard.parents if lag[name]],
+            }
+            for shard in shards
+        ]
+        return {"Shards": rows}
 
     async def list_queues(self, _request: dict[str, Any]) -> dict[str, Any]:
         """All embedded queues with their counts."""

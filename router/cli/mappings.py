@@ -47,13 +47,14 @@ def list_(data: str, endpoint: str | None, as_json: bool) -> None:
 @click.argument("mapping")
 @client_options
 def describe(mapping: str, data: str, endpoint: str | None, as_json: bool) -> None:
-    """All settings and the state of one mapping, by name or UUID."""
+    """All settings and the state of one mapping, by name or UUID, and its place in each shard."""
     client = Client(data, endpoint)
     row = _find(client, mapping)
     full = client.rest("GET", f"{PATH}/{row['UUID']}")
     full |= {"Name": row["Name"], "Lag": row["Lag"], "InFlight": row["InFlight"]}
+    shards = client.json("router", "DescribeShards", UUID=row["UUID"])["Shards"]
     if as_json:
-        print_json(full)
+        print_json(full | {"Shards": shards})
         return
     from rich.markup import escape
     from rich.table import Table
@@ -64,6 +65,13 @@ def describe(mapping: str, data: str, endpoint: str | None, as_json: bool) -> No
     for name in ("Name", *sorted(key for key in full if key != "Name")):
         table.add_row(name, escape(_shown(full[name])))
     screen().print(table)
+    places = Table(box=None, pad_edge=False)
+    for title in ("shard", "state", "position", "lag", "waits for"):
+        places.add_column(title, justify="right" if title in {"position", "lag"} else "left")
+    for shard in shards:
+        numbers = (str(shard["Position"]), str(shard["Lag"]))
+        places.add_row(shard["ShardId"], shard["State"], *numbers, ", ".join(shard["WaitsFor"]))
+    screen().print(places)
 
 
 @mappings.command()

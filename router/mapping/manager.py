@@ -174,7 +174,7 @@ class MappingManager:
         for mapping in list(self._catalog.mappings.values()):
             if mapping.event_source_arn != arn:
                 continue
-            for shard, position in (await self._positions(mapping, shards)).items():
+            for shard, position in (await self.positions(mapping.uuid, shards)).items():
                 lowest[shard] = min(position, lowest.get(shard, position))
         return {shard: lowest.get(shard, 0) for shard in shards}
 
@@ -205,12 +205,12 @@ class MappingManager:
     def _shard_names(self, arn: str) -> tuple[str, ...]:
         return tuple(shard.name for shard in self._connector.shards(arn))
 
-    async def _positions(self, mapping: Mapping, shards: Sequence[str]) -> dict[str, int]:
+    async def positions(self, uuid: str, shards: Sequence[str]) -> dict[str, int]:
         """How far a mapping has finished each shard, also while it does not run."""
-        run = self._runs.get(mapping.uuid)
+        run = self._runs.get(uuid)
         if run is not None and run.engine is not None and not run.is_forgotten:
             return {shard: run.engine.position(shard) for shard in shards}
-        stored = await self._store.progress.load(mapping.uuid)
+        stored = await self._store.progress.load(uuid)
         return {shard: stored[shard].position if shard in stored else 0 for shard in shards}
 
     async def measure(self) -> None:
@@ -225,7 +225,7 @@ class MappingManager:
                 rows = await self._store.streams.stats(arn)
                 stats[arn] = {row.shard: row.last_position for row in rows}
             last = {it: stats[arn].get(it, 0) for it in self._shard_names(arn)}
-            positions = await self._positions(mapping, tuple(last))
+            positions = await self.positions(uuid, tuple(last))
             run.lag = sum(max(0, last[shard] - positions[shard]) for shard in last)
             numbers.lag.set(run.lag)
             numbers.buffered.set(run.engine.held_records if run.engine is not None else 0)

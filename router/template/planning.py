@@ -105,7 +105,7 @@ class Planning:
             whose = f"belongs to stack {owner.stack}" if owner else "was made through the API"
             self._note("keep", kind, name, logical_id, refusal=f"{kind} {name} exists and {whose}")
             return
-        refusal = after.problem(wish)
+        refusal = after.problem(wish) or self._early_start(before, wish)
         if before is None:
             self._note("create", kind, name, logical_id, refusal=refusal)
             self._changes.append(put(kind, name, self._stamped(wish, None)))
@@ -163,6 +163,14 @@ class Planning:
     def _folder_of(self, function: Function) -> str:
         """The folder that the template names for a function's code."""
         return next(it.code_path for it in self._desired.functions if it.name == function.name)
+
+    def _early_start(self, before: Any, wish: Desired) -> str | None:
+        """Refuse a mapping that would begin at a time to come, as the API does."""
+        if not isinstance(wish, Mapping) or (wish.starting_timestamp_ms or 0) <= self._wall_ms:
+            return None
+        if before is not None and before.event_source_arn == wish.event_source_arn:
+            return None  # it has begun, and says no more than it did
+        return "StartingPositionTimestamp cannot be in the future"
 
     def _weigh(self, before: Any, wish: Desired) -> tuple[Action, str, list[Change], str | None]:
         """How a change is made: action, reason, what goes with it, and why it must not be."""

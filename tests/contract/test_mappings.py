@@ -251,6 +251,8 @@ YET = "not supported by this version of Event Router yet."
          "constraint: Member must satisfy enum value set: [TRIM_HORIZON, LATEST, AT_TIMESTAMP]")),
         ({"StartingPosition": "AT_TIMESTAMP"}, "InvalidParameterValueException",
          "Need to specify a timestamp"),
+        ({"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 4_102_444_800},
+         "InvalidParameterValueException", "StartingPositionTimestamp cannot be in the future."),
         ({"EventSourceArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s"},
          "InvalidParameterValueException",
          ("1 validation error detected: Value null at 'startingPosition' failed to satisfy "

@@ -73,7 +73,38 @@ def test_d1_d5_shards_change_under_load_without_a_loss_a_repeat_or_a_swap(bed):
         return bed.metric("router_mapping_lag_records") == 0
 
     until(is_level)
-    assert bed.told("mappings", "describe", "Feed")["Lag"] == 0
+    described = bed.told("mappings", "describe", "Feed")
+    assert described["Lag"] == 0
+    assert {row["Lag"] for row in described["Shards"]} == {0}
+    states = Counter(row["State"] for row in described["Shards"])
+    assert states == {"closed": 4 + 7 + 2, "open": 3}
+
+
+def test_describe_says_what_a_shard_waits_for(bed):
+    bed.code()
+    bed.write(text(1, factor=1))
+    bed.start()
+    is_held = True
+    bed.ear.answer = lambda _facts: "fail" if is_held else "ok"
+    assert bed.post("a", 0).status == 202
+    until(bed.ear.records)
+    applied(bed, 2, factor=1)
+    assert bed.post("a", 1).status == 202
+    shown = bed.cli("mappings", "describe", "Feed").stdout
+    assert "waits for" in shown
+    rows = bed.told("mappings", "describe", "Feed")["Shards"]
+    parent = rows[0]["ShardId"]
+    assert [(row["State"], row["Lag"], row["WaitsFor"]) for row in rows[:1]] == [("closed", 1, [])]
+    assert [row["WaitsFor"] for row in rows[1:]] == [[parent], [parent]]
+    assert sum(row["Lag"] for row in rows[1:]) == 1
+    assert len(bed.ear.handled()) == 0
+    is_held = False
+    until(lambda: bed.ear.handled() == [("a", 0), ("a", 1)])
+    until(
+        lambda: (
+            not any(row["WaitsFor"] for row in bed.told("mappings", "describe", "Feed")["Shards"])
+        )
+    )
 
 
 @pytest.mark.timeout(120)

@@ -348,6 +348,22 @@ async def test_d1_what_comes_between_the_look_and_the_commit_is_not_lost(
     assert await store.streams.stats(ARN) or await store.queues.peek("failed", 9)
 
 
+async def test_a_mapping_cannot_begin_at_a_time_to_come(applier, load):
+    """As the API says it; a mapping that has begun already is not looked at again."""
+    start = """FunctionName: !Ref Save
+          StartingPosition: AT_TIMESTAMP
+          StartingPositionTimestamp: %s
+"""
+    for at_s, is_refused in ((4_102_444_800, True), (0.001, False), (4_102_444_800, False)):
+        text = TEMPLATE.replace("FunctionName: !Ref Save\n", start % at_s)
+        plan = await applier.plan(load(text))
+        refusals = [it.refusal for it in plan.changes if it.refusal]
+        expected = ["StartingPositionTimestamp cannot be in the future"] if is_refused else []
+        assert refusals == expected
+        if not is_refused:
+            await applier.apply(load(text))
+
+
 async def test_starting_position_counts_only_for_a_new_mapping(applier, load):
     await applier.apply(load(TEMPLATE))
     start = "FunctionName: !Ref Save\n          StartingPosition: LATEST\n"
