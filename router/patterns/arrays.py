@@ -12,7 +12,7 @@ from typing import Final
 from router.patterns.document import Where
 from router.patterns.problems import PatternError
 
-WORK_MAX: Final = 200_000
+WORK_MAX: Final = 20_000
 """Most places compared for one rule and event to choose between arrays one path leads through."""
 
 

@@ -13,6 +13,7 @@ import structlog
 from router.mapping.filtering import Family, MatchDocument, RecordFilter
 from router.model.mapping_spec import MappingSpec
 from router.model.record import Record
+from router.patterns.problems import PatternError
 from router.telemetry.mapping_metrics import MappingMetrics
 
 log = structlog.get_logger()
@@ -88,6 +89,7 @@ class Sieve:
                 shard=shard,
                 position=record.position,
                 error=str(error),
-                exc_info=error,
+                # Only what nobody expects needs its trace.
+                exc_info=None if isinstance(error, PatternError) else error,
             )
             return True
