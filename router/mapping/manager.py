@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from router.mapping import engine as e
+from router.mapping.journal import NOTHING_YET
 from router.mapping.shell import Clock, Mailbox, Runner, Shell, Source, SourceFormat
 from router.mapping.stream_engine import StreamEngine
 from router.model.arn import function_arn
@@ -84,7 +85,7 @@ class _Run:
         self.shards: tuple[str, ...] = ()
         """Opened in the engine: finished ones too, until the source forgets them."""
         self.numbers: MappingMetrics | None = None
-        self.last_result = "No records processed"
+        self.last_result = NOTHING_YET
         self.lag = 0
         """Records of the source that are not finished, as measured last."""
         self.may_resume = False
@@ -139,7 +140,7 @@ class MappingManager:
                 state = "Deleting"
             else:
                 state = "Creating" if mapping.is_enabled else "Disabled"
-            return MappingStatus(state, "User action", "No records processed")
+            return MappingStatus(state, "User action", NOTHING_YET)
         result = run.shell.last_result if run.shell else run.last_result
         return MappingStatus(run.state, "User action", result)
 

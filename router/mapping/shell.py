@@ -14,11 +14,11 @@ from typing import Protocol
 import structlog
 
 from router.mapping import engine as e
+from router.mapping.journal import Journal
 from router.model.errors import EngineError, NotInvoked, RouterError
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.model.mapping_spec import MappingSpec
-from router.model.outcome import Failed, NotRun, Outcome, PartlySucceeded, Succeeded
-from router.model.progress import ProgressUpdate
+from router.model.outcome import NotRun, Outcome
 from router.model.record import Fetched
 from router.sources.sieve import Documents, Sieve
 from router.store.base import EnqueuedMessage, OutboxRow, ProgressStore
@@ -26,9 +26,6 @@ from router.telemetry.chaos import chaos_point
 from router.telemetry.mapping_metrics import MappingMetrics
 
 log = structlog.get_logger()
-
-INVOKE_FAILED = "PROBLEM: Function call failed"
-"""LastProcessingResult after a function error (`event-source-mappings.md` 1.7)."""
 
 BROKEN = "PROBLEM: Internal error; the mapping starts again"
 
@@ -166,10 +163,7 @@ class Shell:
         self._is_idle = asyncio.Event()
         self._request_ids = RequestIds()
         self._last_request: dict[tuple[str, int], str] = {}
-        self._parts: dict[tuple[str, int], int] = {}
-        self._windows: dict[str, int] = {}
-        """Where the last tumbling window of each shard starts."""
-        self.last_result = "No records processed"
+        self._journal = Journal(numbers, self._log)
         self.in_flight = 0
 
     # Life
@@ -177,15 +171,14 @@ class Shell:
     def start(self, shards: Sequence[e.ShardOpened]) -> None:
         """Open shards and begin on them; more may follow at any time."""
         for opened in shards:
-            for lane in opened.progress.lanes:
-                if lane.window is not None:
-                    self._windows[opened.shard] = lane.window.start_ms
+            self._journal.opened(opened)
             self._feed(opened)
 
     def forget_shards(self, shards: Collection[str]) -> None:
         """The source has forgotten shards that are finished."""
         for shard in shards:
             self._feed(e.ShardForgotten(shard))
+        self._journal.forgotten(shards)
         lanes = [lane for lane in self._last_request if lane[0] in shards]
         for lane in lanes:
             del self._last_request[lane]
@@ -212,6 +205,16 @@ class Shell:
         for fetch in self._fetches:
             fetch.cancel()
         self._see_idle()
+
+    @property
+    def last_result(self) -> str:
+        """LastProcessingResult."""
+        return self._journal.last_result
+
+    @last_result.setter
+    def last_result(self, text: str) -> None:
+        """As it was before a restart."""
+        self._journal.last_result = text
 
     @property
     def is_draining(self) -> bool:
@@ -271,7 +274,7 @@ class Shell:
     def _break(self, error: Exception) -> None:
         """The engine met a contradiction: stop here and start again from what is stored."""
         self._is_over = True
-        self.last_result = BROKEN
+        self._journal.last_result = BROKEN
         # First: it starts again even where its log line cannot be written.
         self._on_broken()
         self._log.error("mapping_broken", error=str(error), exc_info=error)
@@ -382,7 +385,7 @@ class Shell:
         try:
             reply = await self._run(command, request_id)
             outcome = self._format.interpret(self._spec, command, reply)
-            error_text = reply.error_type or _reason_of(outcome)
+            error_text = reply.error_type
         except NotInvoked as error:
             outcome = NotRun(error.reason)
             error_text = str(error)
@@ -390,7 +393,14 @@ class Shell:
             self.in_flight -= 1
             self._numbers.in_flight.dec()
         chaos_point("after_invoke")
-        self._account(command, outcome, self._clock.now_ms() - started_ms, request_id, error_text)
+        self._journal.invoked(
+            command,
+            outcome,
+            duration_ms=self._clock.now_ms() - started_ms,
+            wall_ms=self._clock.wall_ms(),
+            request_id=request_id,
+            error=error_text,
+        )
         return e.InvocationFinished(command.command_id, outcome)
 
     async def _run(self, command: e.Invoke, request_id: str) -> InvokeReply:
@@ -411,56 +421,6 @@ class Shell:
             ),
         )
 
-    def _account(
-        self,
-        command: e.Invoke,
-        outcome: Outcome,
-        duration_ms: int,
-        request_id: str,
-        error: str | None,
-    ) -> None:
-        """One log line and the metrics of one invocation."""
-        numbers, count = self._numbers, len(command.records)
-        kind = _kind_of(outcome)
-        numbers.batches[kind].inc()
-        fields: dict[str, object] = {
-            "shard": command.shard,
-            "lane": command.lane,
-            "records": count,
-            "attempt": command.attempt,
-            "duration_ms": duration_ms,
-            "request_id": request_id,
-        }
-        if (window := command.window) is not None:
-            fields["window"] = {"start_ms": window.start_ms, "end_ms": window.end_ms}
-            fields["call"] = window.call
-        if isinstance(outcome, NotRun):
-            if outcome.reason != "throttled":
-                self.last_result = INVOKE_FAILED
-            self._log.warning("batch_not_invoked", **fields, reason=error)
-            return
-        if command.attempt > 1:
-            numbers.retries.inc()
-        if count:
-            numbers.invoked.inc(count)
-            numbers.batch_records.observe(count)
-        elif window is not None and isinstance(outcome, Succeeded):
-            self.last_result = "OK"
-            numbers.windows[window.call].inc()
-            self._log.info("window_called", **fields)
-            return
-        if isinstance(outcome, Succeeded):
-            self.last_result = "OK"
-            age_ms = max(0, self._clock.wall_ms() - command.records[0].arrival_ms)
-            numbers.accept_to_handled.observe(age_ms / 1000)
-            self._log.info("batch_handled", **fields)
-            return
-        failed = len(outcome.failed) if isinstance(outcome, PartlySucceeded) else count
-        numbers.failed.inc(failed)
-        reason = _reason_of(outcome)
-        self.last_result = f"{INVOKE_FAILED}: {reason}" if reason else INVOKE_FAILED
-        self._log.warning("batch_failed", **fields, outcome=kind, error=error)
-
     async def _save(self, command: e.SaveProgress) -> e.Event:
         chaos_point("before_settle")
         try:
@@ -468,33 +428,13 @@ class Shell:
         except RouterError as error:
             self._log.warning("progress_not_stored", error=str(error))
             return e.ProgressFailed(command.command_id, error.code)
-        self._note(command.update)
+        self._journal.stored(command.update)
         chaos_point("after_settle")
         return e.ProgressStored(command.command_id)
 
-    def _note(self, update: ProgressUpdate) -> None:
-        """Count what a stored step shows.
-
-        A bisect: a lane head with more parts behind it than before. A window that opened: one
-        that starts elsewhere than the last.
-        """
-        window = update.lane.window
-        if window is not None and self._windows.get(update.shard) != window.start_ms:
-            self._windows[update.shard] = window.start_ms
-            self._numbers.windows["opened"].inc()
-        lane = (update.shard, update.lane.lane)
-        parts = len(update.lane.head.ends) if update.lane.head is not None else 0
-        if parts > self._parts.get(lane, 0):
-            self._numbers.bisects.inc()
-            self._log.info("batch_bisected", shard=update.shard, lane=update.lane.lane)
-        if parts:
-            self._parts[lane] = parts
-        else:
-            self._parts.pop(lane, None)
-
     async def _discard(self, command: e.Discard) -> e.Event:
         chaos_point("before_discard")
-        spec, count = self._spec, len(command.records)
+        spec = self._spec
         row: OutboxRow | None = None
         message: EnqueuedMessage | None = None
         if spec.destination_arn is not None:
@@ -510,7 +450,7 @@ class Shell:
                     mapping=spec.name,
                     destination=spec.destination_arn,
                     body=body,
-                    records=count,
+                    records=len(command.records),
                     next_attempt_ms=wall_ms,
                 )
         try:
@@ -518,42 +458,9 @@ class Shell:
         except RouterError as error:
             self._log.warning("discard_not_stored", error=str(error))
             return e.DiscardFailed(command.command_id, error.code)
-        self._note(command.update)
+        self._journal.stored(command.update)
         chaos_point("after_discard")
-        numbers = self._numbers
-        numbers.discarded[command.condition].inc(count)
-        if message is not None:
-            numbers.delivered.inc(count)
-        elif row is None:
-            numbers.dropped.inc(count)
-        self._log.warning(
-            "batch_discarded",
-            shard=command.update.shard,
-            lane=command.update.lane.lane,
-            records=count,
-            condition=command.condition,
-            invocations=command.invoke_count,
-            destination=spec.destination_arn,
-            first=command.records[0].position,
-            last=command.records[-1].position,
+        self._journal.discarded(
+            command, spec.destination_arn, is_delivered=message is not None, is_kept=row is not None
         )
         return e.DiscardStored(command.command_id)
-
-
-def _kind_of(outcome: Outcome) -> str:
-    match outcome:
-        case Succeeded():
-            return "succeeded"
-        case PartlySucceeded():
-            return "partly_succeeded"
-        case Failed(is_invalid_response=True):
-            return "invalid_response"
-        case Failed():
-            return "failed"
-        case NotRun():
-            return "not_run"
-
-
-def _reason_of(outcome: Outcome) -> str | None:
-    """What is wrong with a reply whose function said nothing of an error."""
-    return (outcome.reason or None) if isinstance(outcome, Failed) else None
