@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from router import cli
 from router.telemetry import logs
+from router.telemetry.histogram import Cells
 
 ABOVE_ALL = logging.CRITICAL
 """A level no line of the router has."""
@@ -28,6 +29,7 @@ def switch_off(names: str) -> None:
             (Counter, ("inc",)),
             (Gauge, ("inc", "dec", "set")),
             (Histogram, ("observe",)),
+            (Cells, ("observe",)),
         ):
             for method in methods:
                 setattr(kind, method, ignore)
