@@ -20,8 +20,7 @@ class EventIds:
     """
 
     def __init__(self) -> None:
-        self._entropy = ""
-        self._used = 0
+        self._ends: list[str] = []
         self._begin(0)
 
     def next(self, wall_ms: int) -> str:
@@ -32,17 +31,18 @@ class EventIds:
             self._sequence += 1
         else:
             self._begin(self._ms + 1)
-        start, end = self._used, self._used + RANDOM_DIGITS
-        if end > len(self._entropy):
-            self._entropy = os.urandom(ENTROPY_BYTES).hex()
-            start, end = 0, RANDOM_DIGITS
-        self._used = end
-        random = self._entropy[start:end]
-        # The count; variant 8, then what is random.
-        return f"{self._head}{self._sequence:03x}-8{random[:3]}-{random[3:]}"
+        ends = self._ends or self._renew_ends()
+        return f"{self._head}{self._sequence:03x}{ends.pop()}"
 
     def _begin(self, ms: int) -> None:
         self._ms, self._sequence = ms, 0
         digits = f"{ms:012x}"
         # The same for all ids of one millisecond; version 7.
         self._head = f"{digits[:8]}-{digits[8:]}-7"
+
+    def _renew_ends(self) -> list[str]:
+        """Variant 8 and what is random, for the ids to come."""
+        entropy = os.urandom(ENTROPY_BYTES).hex()
+        starts = range(0, len(entropy) - RANDOM_DIGITS, RANDOM_DIGITS)
+        self._ends = [f"-8{entropy[at : at + 3]}-{entropy[at + 3 : at + 15]}" for at in starts]
+        return self._ends

@@ -133,8 +133,8 @@ def message_response(status: int, message: str, headers: Pairs = JSON_HEADERS) -
     return json_response(status, {"message": message}, headers)
 
 
-@lru_cache(maxsize=256)
-def _head_lines(status: int, headers: Pairs) -> bytes:
+@lru_cache(maxsize=1024)
+def _head_lines(status: int, headers: Pairs, body_bytes: int) -> bytes:
     """Status line and headers. Raises `ValueError` for a header that would end its line."""
     try:
         phrase = HTTPStatus(status).phrase
@@ -145,17 +145,14 @@ def _head_lines(status: int, headers: Pairs) -> bytes:
         if {"\r", "\n", "\0"} & {*name, *value}:
             raise ValueError("a response header holds a line break")
         lines.append(f"{name}: {value}")
-    return "\r\n".join([*lines, ""]).encode("latin-1")
+    return "\r\n".join([*lines, f"content-length: {body_bytes}", ""]).encode("latin-1")
 
 
 def render(response: Response, trailer: bytes, *, has_body: bool) -> bytes:
     """A response as bytes. `trailer` is the server's own header lines."""
-    return b"%bcontent-length: %d\r\n%b\r\n%b" % (
-        _head_lines(response.status, response.headers),
-        len(response.body),
-        trailer,
-        response.body if has_body else b"",
-    )
+    body = response.body
+    head = _head_lines(response.status, response.headers, len(body))
+    return b"".join((head, trailer, b"\r\n", body if has_body else b""))
 
 
 class Refusal(msgspec.Struct, frozen=True):
