@@ -5,6 +5,7 @@ are forked from one that has boto3 loaded already.
 """
 
 import asyncio
+import functools
 import os
 import shutil
 import sys
@@ -197,9 +198,9 @@ class Launcher:
 
     def make_tmp(self) -> str:
         """A new private folder."""
-        path = self._folder / uuid.uuid4().hex
-        path.mkdir(mode=0o700)
-        return str(path)
+        path = f"{self._folder}/{uuid.uuid4().hex}"
+        os.mkdir(path, 0o700)  # noqa: PTH102  # a cold start waits for it
+        return path
 
     async def remove_tmp(self, path: str) -> None:
         """Remove a private folder; what cannot be removed is left to the next start."""
@@ -255,6 +256,7 @@ class Launcher:
         return own_interpreter()
 
 
+@functools.cache
 def own_interpreter() -> str:
     """The interpreter that runs the router, outside any virtual environment."""
     return os.path.realpath(sys.executable)

@@ -100,15 +100,28 @@ class Environment(asyncio.Protocol):
         self._socket = ours
         fds = (theirs.detach(), self.output.write_fd)
         answer = self._expect(timeout_ms)
-        self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=ours)
+        forking: asyncio.Future[int] | None = None
         try:
-            self.pid = await self._zygote.spawn(message, fds, self._on_exit)
+            # First of all: the process comes into being while this one gets ready for it.
+            forking = self._zygote.fork(message, fds, self._on_exit)
+            await self._connect()
+            self.pid = await self._zygote.forked(forking)
         except BaseException:
+            if forking is not None:
+                self._zygote.unwanted(forking)
+            if self._transport is None:
+                ours.close()
             self.status = KILLED_STATUS  # there is no process, or there soon is none any more
             self.is_retired = True
             self._end()
             raise
         return await self.result(answer)
+
+    async def _connect(self) -> None:
+        transport, _ = await self._loop.create_unix_connection(lambda: self, sock=self._socket)
+        self._transport = transport
+        if self._is_ended:  # it is gone already
+            transport.abort()
 
     def send(self, header: bytes, payload: bytes, timeout_ms: int) -> Answer:
         """Send one invocation; `result` waits for what is returned."""

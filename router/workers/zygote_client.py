@@ -106,16 +106,16 @@ class Zygote:
             await self.stop()
             raise ZygoteDied(f"{self._interpreter} did not get ready as a zygote") from None
 
-    async def spawn(
+    def fork(
         self,
         message: dict[str, Any],
         fds: tuple[int, int],
         on_exit: Callable[[int], None],
-    ) -> int:
-        """Fork an environment and return its process id.
+    ) -> "asyncio.Future[int]":
+        """Ask for an environment at once; wait for it with `forked`, or say it is `unwanted`.
 
         `fds` (frames, output) belong to this call: they are closed here once sent. `on_exit` is
-        called once with the wait status. Raises `ZygoteDied` or `SpawnRefused`.
+        called once with the wait status. Raises `ZygoteDied`.
         """
         if not self.is_alive:
             _close_all(fds)
@@ -125,15 +125,20 @@ class Zygote:
         self._waiting[spawn_id] = future
         self._exits[spawn_id] = on_exit
         self._send({"op": "spawn", "id": spawn_id, **message}, fds)
+        return future
+
+    async def forked(self, forking: "asyncio.Future[int]") -> int:
+        """The process id of what was asked for. Raises `ZygoteDied` or `SpawnRefused`."""
         try:
             async with asyncio.timeout(SPAWN_TIMEOUT_S):
-                return await asyncio.shield(future)
+                return await asyncio.shield(forking)
         except TimeoutError:
             self.give_up()
             raise ZygoteDied(f"no fork in {SPAWN_TIMEOUT_S:g} s") from None
-        except asyncio.CancelledError:
-            future.add_done_callback(self._kill_unwanted)
-            raise
+
+    def unwanted(self, forking: "asyncio.Future[int]") -> None:
+        """End what was asked for, as soon as it is there."""
+        forking.add_done_callback(self._kill_unwanted)
 
     def kill(self, pid: int) -> None:
         """SIGKILL an environment and its group; nothing happens if it is gone already."""

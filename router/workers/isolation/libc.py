@@ -21,6 +21,11 @@ class _CapabilityHeader(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
 
+# Made once, in the zygote: each fork would have to make the array's type anew.
+_OWN = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+_NOTHING = (ctypes.c_uint32 * 6)()
+
+
 def syscall(name: str, number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char]) -> int:
     """Make system call `number`; `name` is for the error text. Integers travel as machine words."""
     words = [ctypes.c_long(word) if isinstance(word, int) else word for word in arguments]
@@ -53,9 +58,7 @@ def unmount(target: bytes, flags: int) -> None:
 
 def drop_capabilities() -> None:
     """Give up every capability, also those of a user namespace; no_new_privs keeps them away."""
-    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
-    nothing = (ctypes.c_uint32 * 6)()
-    _checked("capset", LIBC.capset(ctypes.byref(header), nothing))
+    _checked("capset", LIBC.capset(ctypes.byref(_OWN), _NOTHING))
 
 
 def _checked(name: str, result: int) -> int:
