@@ -35,10 +35,8 @@ class EmbeddedConnector:
 
     def shards(self, arn: str) -> Sequence[StreamShard]:
         """All shards of a webhook, parents before their children; none when it does not exist."""
-        for webhook in self._catalog.webhooks.values():
-            if webhook.spec.arn == arn:
-                return webhook.spec.stream_shards
-        return []
+        webhook = self._catalog.webhooks.get(arn.rpartition("/")[2])
+        return webhook.spec.stream_shards if webhook and webhook.spec.arn == arn else ()
 
 
 class QueueMailbox:

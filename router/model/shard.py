@@ -63,6 +63,7 @@ def shard_id(index: int) -> str:
     return f"shardId-{index:012d}"
 
 
+@lru_cache(maxsize=256)
 def first_shards(count: int) -> tuple[StreamShard, ...]:
     """The shards a stream begins with."""
     return tuple(StreamShard(shard_id(at), *_range(at, count)) for at in range(count))

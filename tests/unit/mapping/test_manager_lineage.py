@@ -275,7 +275,7 @@ async def test_d1_d5_shards_and_factor_change_together_under_load(house, delay_m
     house.functions.delay_s = delay_ms / 1000
     await house.catalog.commit([webhook("a", shards=2), mapping("a", factor=3, batch_size=3)])
     sent = {f"k{n}": [] for n in range(12)}
-    for step in range(60):
+    for step in range(36):
         for key, bodies in sent.items():
             bodies.append(f"{key}.{step}")
             await house.append_keyed("a", key, bodies[-1])
@@ -284,7 +284,7 @@ async def test_d1_d5_shards_and_factor_change_together_under_load(house, delay_m
         if step % 5 == 0:
             factor = (1, 4, 2, 3)[step // 5 % 4]
             await house.catalog.commit([mapping("a", factor=factor, batch_size=2 + step % 3)])
-        if step % 17 == 16:
+        if step % 11 == 10:
             await rest(house, is_enabled=False)
             await rest(house, is_enabled=True, factor=2)
     last = [bodies[-1] for bodies in sent.values()]

@@ -178,7 +178,7 @@ def still_open(layout):
 
 TestLineage = Lineage.TestCase
 TestLineage.settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
