@@ -201,8 +201,10 @@ def test_kafka_value_and_key_are_judged_apart():
 
 def test_text_and_object_at_once_is_what_no_payload_is():
     pattern = {"$or": [{"body": ["ping"]}, {"z": ["z"]}], "body": {"a": ["x"]}}
+    absent = {"$or": [{"body": ["ping"]}, {"z": ["z"]}], "body": {"q": [{"exists": False}]}}
     for payload in (TEXT, JSON):
         assert not takes("sqs", pattern, documents.of_sqs({"body": payload}))
+        assert not takes("sqs", absent, documents.of_sqs({"body": payload}))
 
 
 def test_payloads_are_read_only_for_filters_that_name_them():

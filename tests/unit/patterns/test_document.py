@@ -1,10 +1,11 @@
 """What counts as JSON, and what is found in it."""
 
+import json
 import time
 
 import pytest
 
-from router.patterns.document import DEPTH_MAX, NotJson, decode, leaves_of, wanted
+from router.patterns.document import DEPTH_MAX, MEMBERS_MAX, NotJson, decode, leaves_of, wanted
 from router.patterns.values import FALSE, NULL, TRUE, Spelled
 
 
@@ -57,3 +58,20 @@ def test_only_what_is_asked_for_is_looked_at():
 
 def test_a_list_at_the_top_has_no_leaves():
     assert leaves_of(decode('[{"a":1}]'), wanted(["a"])) == {}
+
+
+@pytest.mark.parametrize("more", [0, MEMBERS_MAX + 2])
+def test_dots_may_stand_in_keys_of_large_objects_too(more):
+    """Whether keys are looked for or gone through; also where too many are asked for."""
+    paths = ["a.b.c.d", *(f"z{number}.y" for number in range(more))]
+    filler = {f"x{number}": number for number in range(200)}
+    for event in (
+        {"a": {"b": {"c": {"d": "x"} | filler} | filler}} | filler,
+        {"a.b": {"c.d": "x"} | filler} | filler,
+        {"a.b.c": {"d": "x"} | filler} | filler,
+        {"a": {"b.c.d": "x"} | filler} | filler,
+        {"a.b.c.d": "x"} | filler,
+        {"a": {"b.c": {"d": "x"}} | filler} | filler,
+    ):
+        assert leaves_of(event, wanted(paths)) == {"a.b.c.d": [("x", ())]}
+        assert leaves_of(decode(json.dumps(event)), wanted(paths)) == {"a.b.c.d": [("x", ())]}

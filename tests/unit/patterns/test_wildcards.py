@@ -25,6 +25,15 @@ def test_as_a_regular_expression_says(text, value):
 
 
 @pytest.mark.parametrize(
+    ("text", "value", "is_matching"),
+    [("*ab*b", "ab", False), ("*ab*b", "abb", True), ("a*a", "a", False), ("a*a", "aa", True),
+     ("a*ba*a", "aba", False), ("a*ba*a", "abaa", True), ("*", "", True), ("a*b*", "ab", True)],
+)  # fmt: skip
+def test_parts_never_overlap(text, value, is_matching):
+    assert matches_parts(split_wildcard(text), value) == is_matching
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("**", "Consecutive wildcard characters at pos 1"),
