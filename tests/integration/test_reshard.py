@@ -137,3 +137,17 @@ def test_d1_d5_killed_in_the_middle_of_two_changes(bed):
 def killed(bed) -> None:
     bed.signal(signal.SIGKILL)
     bed.wait()
+
+
+def test_shards_of_a_stopped_folder_are_changed_too(bed):
+    """What waits in the old shards is read first by a mapping that is made with the change."""
+    bed.code()
+    bed.write(template(webhook(shards=2), function()))
+    bed.start()
+    bed.send("a", 3)
+    assert bed.stop() == 0
+    assert "Shards 2 → 5: closes 2, opens 5" in applied(bed, 5)
+    bed.start(with_template=False)
+    bed.send("a", 3, start=3)
+    until(lambda: len(bed.ear.handled()) == 6)
+    assert bed.ear.handled() == [("a", n) for n in range(6)]

@@ -8,6 +8,7 @@ import sqlite3
 
 from router.model.errors import NotEmpty
 from router.store.base import CutStream, ForgetShards
+from router.store.sqlite.sql import insert_rows
 
 # Progress is kept by mapping, and a mapping's body says which stream it reads.
 MAPPINGS_OF_STREAM = """
@@ -22,12 +23,9 @@ VALUES (?, ?, 0, 0, 1)
 ON CONFLICT (stream_id, shard) DO UPDATE SET is_closed = 1 RETURNING last_position
 """
 
-# A mapping that has begun reads what comes later from its beginning, also when all it has begun
-# on is forgotten by the time it looks.
-_START = f"""
-INSERT OR IGNORE INTO progress (mapping, shard, position, factor)
-SELECT DISTINCT mapping, ?2, 0, 1 FROM progress WHERE mapping IN ({MAPPINGS_OF_STREAM})
-"""  # noqa: S608  both parts are texts of this file
+_HAS_BEGUN = "SELECT EXISTS (SELECT 1 FROM progress WHERE mapping = ?)"
+
+_START = "INSERT OR IGNORE INTO progress (mapping, shard, position, factor) VALUES (:row)"
 
 _IN_USE = """
 SELECT shard FROM shards WHERE stream_id = ?1 AND shard < ?2 AND (NOT is_closed OR EXISTS (
@@ -45,8 +43,12 @@ def cut(db: sqlite3.Connection, change: CutStream) -> dict[str, int]:
     closed = {}
     for shard in change.closes:
         (closed[shard],) = db.execute(_CLOSE, (stream_id, shard)).fetchone()
-    for shard in change.opens:
-        db.execute(_START, (change.stream, shard))
+    # A mapping that has begun reads what comes later from its beginning, also when all it has
+    # begun on is forgotten by the time it looks.
+    mappings = db.execute(MAPPINGS_OF_STREAM, (change.stream,)).fetchall()
+    begun = [mapping for mapping in mappings if db.execute(_HAS_BEGUN, mapping).fetchone() == (1,)]
+    starts = [(*mapping, shard, 0, 1) for mapping in begun for shard in change.opens]
+    insert_rows(db, _START, starts)
     return closed
 
 
