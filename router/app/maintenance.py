@@ -52,6 +52,7 @@ class Maintenance:
         self._catalog = catalog
         self._mappings = mappings
         self._health = health
+        self._wall_ms = wall_ms
         self._jumps = Jumps(wall_ms)
 
     async def run_retention(self) -> None:
@@ -121,12 +122,19 @@ class Maintenance:
                 log.log(INFO if fault is None else ERROR, "store_fault", fault=fault or "over")
                 known = fault
             if by_ms := self._jumps.look():
-                log.warning("clock_jumped", by_ms=by_ms)
-                metrics.CLOCK_JUMPS.labels("forward" if by_ms > 0 else "backward").inc()
+                await self._clock_set(by_ms)
             metrics.STORE_BYTES.set(self._store.bytes_used)
             metrics.STORE_FREE_BYTES.set(self._store.free_bytes)
             metrics.STORE_STALLED.set(self._store.stalled_s)
             await asyncio.sleep(HEALTH_S)
+
+    async def _clock_set(self, by_ms: int) -> None:
+        log.warning("clock_jumped", by_ms=by_ms)
+        metrics.CLOCK_JUMPS.labels("forward" if by_ms > 0 else "backward").inc()
+        try:
+            await self._store.clock_set(by_ms, self._wall_ms())
+        except RouterError as error:
+            log.error("due_times_not_moved", error=str(error))
 
     async def run_disk(self) -> None:
         """Look at the disk, for ever. Apart from `run_health`: a disk that hangs holds this up."""

@@ -72,6 +72,7 @@ class SqliteStore:
         self._collecting: asyncio.Task[None] | None = None
         self._may_have_garbage = False
         self._collect_kind = Kind(each(garbage.collect))
+        self._clock_set_kind = Kind(each(_move_due_times))
 
     async def open(self) -> None:
         """See `Store.open`."""
@@ -135,6 +136,13 @@ class SqliteStore:
     def log_pages(self) -> int:
         """Length of the write-ahead log when it was copied last: an alarm value."""
         return self._checkpointer.log_pages
+
+    async def clock_set(self, by_ms: int, wall_ms: int) -> None:
+        """What waits for its time waits as long as it would have (T1). Raises `StoreError`.
+
+        The wall clock was set by `by_ms` and is at `wall_ms` now.
+        """
+        await self._writer.submit(self._clock_set_kind, (by_ms, wall_ms), 0)
 
     def describe(self) -> Mapping[str, str]:
         """See `Store.describe`."""
@@ -220,6 +228,16 @@ class SqliteStore:
                 self._may_have_garbage = False
                 while await self._writer.submit(self._collect_kind, None, 64):
                     pass
+
+
+def _move_due_times(db: sqlite3.Connection, request: tuple[int, int]) -> None:
+    by_ms, wall_ms = request
+    from_ms = min(wall_ms, wall_ms - by_ms)
+    for update in (
+        "UPDATE messages SET visible_ms = max(?, visible_ms + ?) WHERE visible_ms > ?",
+        "UPDATE outbox SET next_attempt_ms = max(?, next_attempt_ms + ?) WHERE next_attempt_ms > ?",
+    ):
+        db.execute(update, (wall_ms, by_ms, from_ms))
 
 
 def _sync_folders(folder: Path) -> None:

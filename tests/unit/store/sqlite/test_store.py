@@ -49,7 +49,7 @@ from pathlib import Path
 from router.config import StoreSettings
 from router.model.errors import StoreError
 from router.store.sqlite import SqliteStore
-from tests.unit.store.support import STREAM, record
+from tests.unit.store.support import STREAM, message, record
 
 async def main():
     folder = Path(sys.argv[1])
@@ -171,6 +171,34 @@ def test_a_full_disk_refuses_and_recovers(tmp_path):
     assert told["readable"]
     assert told["again"] == told["kept"] + 1
     assert told["reopened"]
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000])
+async def test_t1_what_waits_for_its_time_waits_as_long_when_the_clock_is_set(tmp_path, by_ms):
+    start = 1_000_000_000
+    store = await opened(tmp_path)
+    never = start * 9
+    await store.queues.send(
+        [
+            message("visible", sent_ms=start, expires_ms=never),
+            message("delayed", sent_ms=start, visible_ms=start + 40_000, expires_ms=never),
+            message("taken", sent_ms=start - 1, expires_ms=never),
+        ]
+    )
+    (taken,) = await store.queues.receive("q", start, 1, 30_000)
+    assert taken.message_id == "taken"
+    now = start + 10_000 + by_ms
+    await store.clock_set(by_ms, now)
+
+    async def visible(at):
+        return (await store.queues.counts("q", at)).visible
+
+    assert await visible(now) == 1
+    assert await visible(now + 19_999) == 1
+    assert await visible(now + 20_000) == 2
+    assert await visible(now + 29_999) == 2
+    assert await visible(now + 30_000) == 3
+    await store.close()
 
 
 async def test_a_held_folder_is_refused_and_says_by_whom(tmp_path):
