@@ -293,6 +293,8 @@ class RequestReader:
         lower = _LOWER.get(name) or _lower(name)
         if lower in self._headers:
             self._repeat(lower, value.decode("latin-1"))
+        elif len(self._headers) >= self._limits.headers_max:
+            self._stop(values.HEAD_TOO_LARGE)
         else:
             self._headers[lower] = value.decode("latin-1")
 

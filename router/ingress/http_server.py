@@ -6,6 +6,7 @@ step, which bytes that trickle in do not extend. A handler sees the head before 
 """
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
@@ -18,6 +19,15 @@ from router.ingress.http_values import Handler, HttpLimits, Refusal
 
 BACKLOG: Final = 1024
 """Connections the kernel may hold before they are accepted."""
+
+SEND_BUFFER_BYTES: Final = 64 << 10
+"""What the kernel holds for a client that does not read; by itself it would take megabytes."""
+
+ENDED_AT_A_TIME: Final = 64
+"""Connections closed in one turn of the loop: thousands that are late at once hold up nobody."""
+
+PAUSE_S: Final = 0.002
+"""Between two such turns."""
 
 LATE_S: Final = 0.5
 """A sweep that comes this late says that the process was held up; deadlines wait for it."""
@@ -77,6 +87,8 @@ class HttpServer:
             backlog=BACKLOG,
             reuse_port=reuse_port or None,
         )
+        for listening in self._listener.sockets:  # what is accepted inherits it
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._swept_s = self.loop.time()
         self._sweep()
         address = self._listener.sockets[0].getsockname()
@@ -156,9 +168,16 @@ class HttpServer:
             for connection in self._connections:
                 connection.deadline += late_s
         late = [connection for connection in self._connections if connection.deadline <= now]
-        for connection in late:
-            connection.on_deadline()
+        self._end_late(late)
         self._make_room(now - self.limits.headway_s)
+
+    def _end_late(self, late: list[Connection]) -> None:
+        now = self.loop.time()
+        for connection in late[:ENDED_AT_A_TIME]:
+            if connection.deadline <= now:
+                connection.on_deadline()
+        if rest := late[ENDED_AT_A_TIME:]:
+            self.loop.call_later(PAUSE_S, self._end_late, rest)
 
     def _make_room(self, before_s: float) -> None:
         """Near a bound: close what has made no headway since then, the longest waiting first.
@@ -178,7 +197,7 @@ class HttpServer:
                 connection.give_way()
 
     def _waiting(self, before_s: float, *, has_bytes: bool) -> list[Connection]:
-        """Connections whose client has to go on, the longest waiting first."""
+        """Connections whose client has to go on, the longest waiting first; some hundred."""
         found = [
             connection
             for connection in self._connections
@@ -186,4 +205,4 @@ class HttpServer:
             and connection.waits_for_client
             and connection.has_body_begun == has_bytes
         ]
-        return sorted(found, key=_waiting_since)
+        return sorted(found, key=_waiting_since)[: 4 * ENDED_AT_A_TIME]
