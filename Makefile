@@ -8,7 +8,7 @@ CLIENTS := .venv-clients
 CLIENTS_STAMP := $(CLIENTS)/.stamp
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo check test sim crash bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
+.PHONY: demo check test sim crash attack bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python examples/webhooks/demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -30,6 +30,9 @@ fuzz: venv ## foreign bytes into every reader, two targets at a time; TARGET=htt
 
 fuzz-nightly: ## twenty minutes for each target
 	@$(MAKE) --no-print-directory fuzz SECONDS=1200
+
+attack: venv ## hostile clients and faults of the machine, as long as the defaults make them
+	@$(BIN)/python -m tests.attack
 
 bench: venv ## each goal beside its own baseline; ONLY=G1,G4 picks
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))

@@ -1,7 +1,7 @@
 """Runs the project's checks in stages and prints how long each took.
 
     python .ci/stages.py check     format, lint, types, architecture, unit, short simulation
-    python .ci/stages.py test      all of it, then real routers, crashes, fuzzing and the demos
+    python .ci/stages.py test      all of it, then real routers, crashes, attacks, fuzzing, demos
 
 Most stages run in two lanes side by side. Ends with status 1 when a stage failed; the others still
 run, so that one run tells all.
@@ -65,6 +65,7 @@ BESIDE = [
 
 DEMO = ["make", "--no-print-directory", "demo"]
 ALONE = [
+    Stage("attack", [*PYTEST, "tests/attack"]),
     Stage("fuzz", [PYTHON, "-m", "tests.fuzz", "--seconds", "20"]),
     Stage("bench smoke", [*PYTEST, "tests/bench"]),
     Stage("demo", DEMO),
