@@ -9,24 +9,36 @@ import tempfile
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+import msgspec
 from structlog.testing import capture_logs
 
-from router.app.services import make_services
 from router.control.auth import Authenticator
+from router.control.code_links import CodeLinks
 from router.control.dispatch import Dispatcher
+from router.control.lambda_service.functions import Functions
+from router.control.lambda_service.invoke import Invocations
+from router.control.lambda_service.mappings import Mappings
+from router.control.lambda_service.states import Transitions
+from router.control.model import load
 from router.control.protocol.wire import Request
 from router.control.service import ModelledService
+from router.control.sqs_service import SqsService
 from router.embedded.queues import EmbeddedQueues
+from router.functions.packages import CodeStore
+from router.model.function import InvokeReply
 from router.model.hosting import Hosting
 from router.model.resources import Function, Queue, Webhook
 from router.model.webhook import Signature, WebhookSpec
 from router.store.base import QueueCounts
 from router.store.catalog import Catalog, put
-from tests.contract.support import InstantRuntime, ScriptedInvoker
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/hook"
 FOLDER = tempfile.TemporaryDirectory()
 LOOP = asyncio.new_event_loop()
+
+
+def wall_ms():
+    return 1_000_000
 
 
 class Forgets:
@@ -63,6 +75,31 @@ class Forgets:
         return lambda: None
 
 
+class Status(msgspec.Struct):
+    state: str
+    transition_reason: str = "User action"
+    last_processing_result: str = "No records processed"
+
+
+class Runtime:
+    """Mappings that come to rest at once, functions that return what they get."""
+
+    def __init__(self, catalog):
+        self.catalog = catalog
+
+    def status(self, uuid):
+        mapping = self.catalog.mappings.get(uuid)
+        if mapping is None:
+            return Status("Deleting")
+        return Status("Enabled" if mapping.is_enabled else "Disabled")
+
+    def is_draining(self, uuid):
+        return False
+
+    async def invoke(self, function, qualifier, payload, **about):
+        return InvokeReply(payload=payload)
+
+
 class Site:
     """The services with one function, one queue and one webhook, whatever was asked before."""
 
@@ -86,21 +123,23 @@ class Site:
 
     async def start(self):
         where = {"region": "us-east-1", "account": "000000000000"}
-        queues = EmbeddedQueues(self.catalog, self.store, lambda: 1_000_000, **where)
+        queues = EmbeddedQueues(self.catalog, self.store, wall_ms, **where)
         queues.stop()
-        services = await make_services(
-            Path(FOLDER.name),
-            self.catalog,
-            queues,
-            ScriptedInvoker(),
-            InstantRuntime(self.catalog),
-            {},
-            lambda: 1_000_000,
-            account="000000000000",
-            hosting=Hosting(),
+        folder = Path(FOLDER.name)
+        models = await load(folder / "cache", ("lambda", "sqs"))
+        codes = CodeStore(folder / "code")
+        links = CodeLinks(self.catalog, codes, wall_ms)
+        transitions, runtime = Transitions(), Runtime(self.catalog)
+        functions = Functions(
+            self.catalog, codes, links, transitions, models["lambda"], wall_ms, Hosting()
         )
-        for name, parts in (("lambda", services.lambda_parts), ("sqs", (services.sqs,))):
-            self.dispatcher.add(ModelledService(name, services.models[name], parts))
+        invocations = Invocations(self.catalog, runtime, transitions)
+        mappings = Mappings(self.catalog, runtime, wall_ms)
+        for name, parts in (
+            ("lambda", (functions, invocations, mappings)),
+            ("sqs", (SqsService(queues, "000000000000"),)),
+        ):
+            self.dispatcher.add(ModelledService(name, models[name], parts))
 
     async def ask(self, request, query):
         for kind in (self.catalog.functions, self.catalog.mappings, self.catalog.queues):
