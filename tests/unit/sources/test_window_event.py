@@ -1,6 +1,7 @@
 """The members of a window's event, in AWS's order."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from router.mapping.engine import Invoke
 from router.model.function import InvokeReply
 from router.model.outcome import Succeeded
+from router.model.record import Record
 from router.model.window import InvokeWindow, window_frame_bytes
 from router.outcomes.window_state import MISSING_STATE, STATE_TOO_LARGE
 from router.sources.webhook_event import build_event
@@ -86,3 +88,25 @@ def test_a_state_that_fills_the_event_is_kept_and_a_larger_one_is_not():
     assert fits == Succeeded(state)
     longer = InvokeReply(payload=b'{"state":' + state[:-2] + b'x"}}')
     assert WebhookFormat().interpret(SPEC, windowed, longer) == STATE_TOO_LARGE
+
+
+def test_the_handler_of_the_readme_keeps_its_windows(capsys):
+    readme = Path(__file__).parents[3].joinpath("README.md").read_text()
+    code = readme.partition("### Tumbling windows")[2].partition("```python")[2].partition("```")[0]
+    names: dict = {}
+    exec(code, names)
+    format_ = WebhookFormat()
+    fragments = [
+        Record(number, key, 1, 100, b'"partitionKey":"%b"}' % key.encode())
+        for number, key in enumerate(("a", "b", "a"), 1)
+    ]
+    state = b"{}"
+    for records, is_final in ((fragments[:1], False), (fragments[1:], False), ((), True)):
+        window = InvokeWindow(START_MS, END_MS, state, is_final)
+        call = Invoke(1, SHARD, 0, tuple(records), 1, window)
+        reply = names["handler"](json.loads(format_.build_event(SPEC, call)), None)
+        outcome = format_.interpret(SPEC, call, InvokeReply(payload=json.dumps(reply).encode()))
+        assert isinstance(outcome, Succeeded)
+        state = outcome.state
+    assert json.loads(state) == {"a": 2, "b": 1}
+    assert "{'a': 2, 'b': 1}" in capsys.readouterr().out
