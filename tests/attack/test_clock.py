@@ -60,7 +60,7 @@ def test_a_clock_that_is_set_a_day_or_an_hour_either_way(site):
             KEPT,
             function(),
             queue(),
-            mapping(MaximumRetryAttempts=1, **to_queue()),
+            mapping(MaximumRetryAttempts=1, BisectBatchOnFunctionError=True, **to_queue()),
             mapping("Later", "Kept", Enabled=False),
         )
     )
