@@ -59,6 +59,8 @@ class Shard:
         self.misses = 0
         """Failed fetches in a row."""
         self.fetch_from_ms = 0
+        self.settle_from_ms = 0
+        """When a position that no batch carries may be stored again."""
         self.timer: Timer[Place] = Timer((name, None))
 
     @property
@@ -74,6 +76,11 @@ class Shard:
             return True
         over_ms = end_ms + limits.WINDOW_GRACE_MS
         return self.quiet_wall_ms is not None and self.quiet_wall_ms >= over_ms
+
+    @property
+    def is_ahead(self) -> bool:
+        """More is read than is stored as finished."""
+        return self.stored_position < self.read_to
 
     def room(self, run_ahead: RunAhead) -> tuple[int, int]:
         """Records and bytes the next fetch may bring; (0, 0) when that is not worth a fetch.

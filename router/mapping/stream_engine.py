@@ -24,6 +24,10 @@ from router.model.errors import EngineError
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Outcome
 
+SETTLE_EVERY_MS = 1_000
+"""How often a position is stored that no batch carries. Where filters leave out whole fetches each
+would be a write of its own; after a crash at most this much is read and filtered again."""
+
 READING = -1
 """Stands for a lane in the back-off of a shard's fetches."""
 
@@ -210,6 +214,7 @@ class StreamEngine:
         if shard.is_idle:
             lanes = self._settle(shard) or lanes
         self._read(shard)
+        self._timers.set(shard.timer, self._wakeup_ms(shard))
         for lane in lanes:
             self._advance(shard, lane)
 
@@ -221,8 +226,11 @@ class StreamEngine:
         """
         if self._is_draining:
             return ()
-        if shard.stored_position < shard.read_to:
+        if shard.is_ahead:
             # Nothing but filtered or trimmed stretches since: no batch carries this position.
+            if self._now_ms < shard.settle_from_ms and not self._must_settle(shard):
+                return ()
+            shard.settle_from_ms = self._now_ms + SETTLE_EVERY_MS
             shard.lanes[0].phase = Phase.SAVING
             return shard.lanes[:1]
         if (window := shard.lanes[0].window) is not None and window.is_open:
@@ -232,6 +240,20 @@ class StreamEngine:
         elif shard.factor != self._factor and not shard.can_read(self._factor):
             shard.remap(self._factor)
         return ()
+
+    def _must_settle(self, shard: Shard) -> bool:
+        """Whether something waits for the shard to be settled."""
+        return shard.is_ended or shard.factor != self._factor
+
+    def _wakeup_ms(self, shard: Shard) -> int | None:
+        """When to look after the shard itself again: to read it, or to store how far it is read."""
+        if self._is_draining or shard.name not in self._shards:
+            return None
+        wishes = (
+            shard.fetch_from_ms if not shard.is_paused and not shard.is_fetching else 0,
+            shard.settle_from_ms if shard.is_ahead and shard.is_idle else 0,
+        )
+        return min((wish for wish in wishes if wish > self._now_ms), default=None)
 
     def _finish(self, shard: Shard) -> None:
         """The shard is read to its end and all of it is stored: its children may start."""
@@ -258,9 +280,7 @@ class StreamEngine:
             shard.room(self._run_ahead) if shard.can_read(self._factor) else (0, 0)
         )
         shard.is_paused = not records_max
-        is_waiting = self._now_ms < shard.fetch_from_ms
-        self._timers.set(shard.timer, shard.fetch_from_ms if is_waiting else None)
-        if shard.is_paused or is_waiting:
+        if shard.is_paused or self._now_ms < shard.fetch_from_ms:
             return
         shard.is_fetching = True
         command_id = self._next_id()

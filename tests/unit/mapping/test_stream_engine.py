@@ -5,6 +5,7 @@ import pytest
 from router.mapping import engine as e
 from router.mapping.batching import ENVELOPE_BYTES
 from router.mapping.shard import RunAhead
+from router.mapping.stream_engine import SETTLE_EVERY_MS
 from router.model import limits
 from router.model.errors import EngineError
 from router.model.outcome import PartlySucceeded, Succeeded
@@ -60,8 +61,43 @@ def test_p20_a_stretch_without_records_moves_the_checkpoint():
     play >> opened(position=7, factor=3) << fetch(7)
     play >> fetched(read_to=20) << fetch(20) << save(20, lane=0, lane_position=7, factor=3)
     play >> fetched(read_to=30) << fetch(30)
-    play >> stored() << save(30)
     play >> stored() << nothing
+    play.wake() << save(30)
+    play >> stored() << nothing
+
+
+def test_p20_where_nothing_passes_the_checkpoint_is_stored_once_a_second():
+    play = Play()
+    play >> opened() << fetch(0)
+    play >> fetched(read_to=100) << fetch(100) << save(100)
+    play >> stored() << nothing
+    started_ms = play.now_ms
+    for read_to in range(200, 1_000, 100):
+        play.at(play.now_ms + 10) >> fetched(read_to=read_to) << fetch(read_to) << nothing
+    play.wake() << save(900)
+    assert play.now_ms == started_ms + SETTLE_EVERY_MS
+
+
+def test_p20_a_stretch_without_records_does_not_hold_up_what_waits_for_the_checkpoint():
+    play = Play()
+    play >> opened() << fetch(0)
+    play >> fetched(read_to=100) << fetch(100) << save(100)
+    play >> stored() << nothing
+    play >> fetched(read_to=200, is_end=True) << save(200)
+    play >> stored() << nothing
+    assert play.engine.is_finished("0")
+
+
+def test_p20_a_record_after_a_stretch_without_any_carries_the_checkpoint():
+    play = Play()
+    play >> opened() << fetch(0)
+    play >> fetched(read_to=100) << fetch(100) << save(100)
+    play >> stored() << nothing
+    play >> fetched(read_to=200) << fetch(200) << nothing
+    play >> fetched(201) << fetch(201) << invoke(201)
+    play >> succeeded() << save(201)
+    play >> stored() << nothing
+    play.at(play.now_ms + SETTLE_EVERY_MS) >> tick << nothing
 
 
 def test_a_lane_that_stores_for_the_shard_starts_its_next_batch_after_it():
