@@ -4,6 +4,7 @@ import msgspec
 
 from router.mapping.lanes import Lane, Place, lane_of
 from router.mapping.timers import Timer
+from router.mapping.windows import is_ahead
 from router.model import limits
 from router.model.errors import EngineError
 from router.model.progress import LaneProgress, ProgressUpdate, ShardProgress
@@ -74,8 +75,9 @@ class Shard:
             return True
         if self.last_arrival_ms is not None and self.last_arrival_ms >= end_ms:
             return True
-        over_ms = end_ms + limits.WINDOW_GRACE_MS
-        return self.quiet_wall_ms is not None and self.quiet_wall_ms >= over_ms
+        if (quiet_ms := self.quiet_wall_ms) is None:
+            return False
+        return quiet_ms >= end_ms + limits.WINDOW_GRACE_MS or is_ahead(end_ms, quiet_ms)
 
     @property
     def is_ahead(self) -> bool:

@@ -274,6 +274,7 @@ class Shell:
     def _break(self, error: Exception) -> None:
         """The engine met a contradiction: stop here and start again from what is stored."""
         self._is_over = True
+        self._is_idle.set()  # nobody else ends a drain that waits
         self._journal.last_result = BROKEN
         # First: it starts again even where its log line cannot be written.
         self._on_broken()

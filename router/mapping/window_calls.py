@@ -7,7 +7,7 @@ follows from what is stored, so that a restart makes it again.
 from router.mapping import batching, retry
 from router.mapping.lanes import Lane, Phase
 from router.mapping.shard import Shard
-from router.mapping.windows import Bounds, WindowCall, state_in
+from router.mapping.windows import Bounds, WindowCall, is_ahead, state_in
 from router.model import limits
 from router.model.errors import EngineError
 from router.model.mapping_spec import MappingSpec
@@ -27,7 +27,7 @@ def due(shard: Shard, lane: Lane, spec: MappingSpec) -> WindowCall | None:
     if not lane.queue:
         return WindowCall.FINAL if shard.is_past(window.end_ms) else None
     front = lane.queue[0]
-    if front.arrival_ms >= window.end_ms:
+    if front.arrival_ms >= window.end_ms or is_ahead(window.end_ms, front.arrival_ms):
         return WindowCall.FINAL
     frame_bytes = window_frame_bytes(lane.shard, spec.source_arn)
     # A record that only the state leaves no room for is not given up.

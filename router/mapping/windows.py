@@ -1,11 +1,13 @@
 """Which tumbling window a record belongs to (`event-source-mappings.md` 6).
 
 Windows follow one another and never overlap or go back: a record that comes late joins the
-window that is open, or the one after the last.
+window that is open, or the one after the last. Only after a clock that was far ahead is set back
+they begin anew, where the clock is: else nothing would end for as long as it was ahead (T1).
 """
 
 from enum import Enum, auto
 
+from router.model import limits
 from router.model.window import EMPTY_STATE, Window, window_frame_bytes
 
 Bounds = tuple[int, int]
@@ -18,12 +20,19 @@ def bounds_of(arrival_ms: int, last: Window | None, width_ms: int) -> Bounds:
     Aligned to the epoch. Settings that changed hold from the next window on: it begins where the
     last one ended and ends where one of the new width does.
     """
+    if last is not None and is_ahead(last.end_ms, arrival_ms):
+        last = None
     if last is not None and last.is_open and arrival_ms < last.end_ms:
         return last.start_ms, last.end_ms
     start_ms = arrival_ms // width_ms * width_ms
     if last is not None:
         start_ms = max(start_ms, last.end_ms)
     return start_ms, (start_ms // width_ms + 1) * width_ms
+
+
+def is_ahead(end_ms: int, wall_ms: int) -> bool:
+    """Whether a window is of a time that the clock was set back from."""
+    return end_ms - wall_ms > limits.WINDOW_AHEAD_MS_MAX
 
 
 class WindowCall(Enum):

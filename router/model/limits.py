@@ -31,6 +31,10 @@ WINDOW_STATE_BYTES_MAX = MIB
 WINDOW_GRACE_MS = 1_000
 """How long after a window's end its last records may still become readable."""
 
+WINDOW_AHEAD_MS_MAX = 2 * 1000 * TUMBLING_WINDOW_S_MAX
+"""A tumbling window that ends further ahead than this was made by a clock that is set back since:
+its records were not late, so it is not waited for."""
+
 RETRIES_MAX = 10_000
 """Largest MaximumRetryAttempts (Lambda quota)."""
 

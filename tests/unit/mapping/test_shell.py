@@ -243,6 +243,20 @@ async def test_s2_a_drain_that_takes_too_long_is_cut_and_stop_ends_everything(wo
     assert len(world.engine.told) == told, "a fact after the end"
 
 
+async def test_l3_a_drain_ends_when_the_mapping_breaks_in_the_middle_of_it(world):
+    """Else a mapping that is disabled or deleted waits as long as any function may run."""
+    world.gate.clear()
+    world.failure = KeyError("surprise")
+    world.engine.commands.append(INVOKE)
+    world.shell._feed(e.Tick())
+    draining = asyncio.create_task(world.shell.drain(60))
+    await asyncio.sleep(0.01)
+    assert not draining.done()
+    world.gate.set()
+    assert await asyncio.wait_for(draining, 2)
+    assert world.shell.is_broken
+
+
 async def test_it_wakes_when_the_engine_wants_to(world):
     world.engine.wakeup_ms = world.shell._clock.now_ms() + 30
     world.shell._feed(e.Resumed())

@@ -129,6 +129,34 @@ def test_records_that_come_after_the_quiet_are_waited_for_again():
     play >> fetched() << fetch(3) << final(b'{"n":3}')
 
 
+DAY_MS = 86_400_000
+
+
+def test_t1_a_window_of_a_clock_that_was_a_day_ahead_ends_with_the_next_record():
+    """Else the records of a whole day would go into one window, and it would tell nothing."""
+    play = open_window()
+    play.wall_shift_ms = -DAY_MS
+    behind = at_wall(2, WALL_MS - DAY_MS)
+    play >> fetched(behind) << fetch(2) << final(b'{"n":1}')
+    play >> done(b"{}") << saved(1, None)
+    start = START - DAY_MS
+    play >> stored() << windowed(2, start=start, end=start + W)
+    play >> done(b'{"n":1}') << saved(2, b'{"n":1}', start=start, end=start + W)
+
+
+def test_t1_or_once_the_source_is_quiet():
+    play = open_window()
+    play.wall_shift_ms = -DAY_MS
+    play.at(20_000) >> fetched() << fetch(1) << final(b'{"n":1}')
+
+
+def test_t1_a_clock_that_was_set_back_a_little_only_makes_records_late():
+    play = open_window()
+    play.wall_shift_ms = -10 * W
+    play.at(20_000) >> fetched() << fetch(1) << nothing
+    play >> fetched(at_wall(2, WALL_MS - 10 * W)) << fetch(2) << windowed(2, state=b'{"n":1}')
+
+
 def test_a_stretch_that_filters_left_out_is_no_quiet_but_its_time_counts():
     """The stream is read on past the window's end, whatever passes."""
     play = open_window()

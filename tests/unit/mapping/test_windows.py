@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.mapping.windows import bounds_of, frame_bytes, state_in
+from router.mapping.windows import bounds_of, frame_bytes, is_ahead, state_in
 from router.model.window import Window, window_frame_bytes
 
 W = 60_000
@@ -33,6 +33,10 @@ W = 60_000
         (11 * W, Window(0, 10 * W, None), W, (11 * W, 12 * W)),
         (3 * W, Window(0, 10 * W, None), W, (10 * W, 11 * W)),
         (0, Window(0, 90_000, None), W, (90_000, 120_000)),
+        # A clock that was ahead is set back (T1): up to half an hour that is late, beyond it new.
+        (5 * W, Window(34 * W, 35 * W, None), W, (35 * W, 36 * W)),
+        (5 * W - 1, Window(34 * W, 35 * W, None), W, (4 * W, 5 * W)),
+        (5 * W - 1, Window(34 * W, 35 * W, b"{}"), W, (4 * W, 5 * W)),
     ],
 )
 def test_bounds(arrival_ms, last, width_ms, bounds):
@@ -50,9 +54,10 @@ def test_windows_of_any_arrivals_follow_one_another(steps):
         is_same = last is not None and last.is_open and (start, end) == (last.start_ms, last.end_ms)
         assert start < end
         assert arrival_ms < end
-        assert is_same or last is None or start >= last.end_ms
+        is_new = last is None or is_ahead(last.end_ms, arrival_ms)
+        assert is_same or is_new or start >= last.end_ms
         assert is_same or (end % width_ms == 0 and end - start <= width_ms)
-        assert is_same or arrival_ms >= start or start == last.end_ms
+        assert is_same or arrival_ms >= start or (not is_new and start == last.end_ms)
         last = Window(start, end, None if closes else b"{}")
 
 
