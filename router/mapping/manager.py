@@ -349,7 +349,7 @@ class MappingManager:
         """The stream was cut anew: read what came, forget what went, while the rest goes on."""
         known = set(run.shards)
         opened = await self._openings(run, spec, known)
-        if self._is_stopping:
+        if self._is_stopping or run.is_forgotten:
             return
         left = known - set(self._shard_names(spec.source_arn))
         gone = {shard for shard in left if engine.is_finished(shard)}
@@ -378,6 +378,9 @@ class MappingManager:
             )
             await self._store.progress.start(spec.uuid, positions)
             stored = await self._store.progress.load(spec.uuid)
+            if run.is_forgotten:
+                # Dropped while this was under way: what was just fixed is of an earlier life.
+                await self._store.metadata.apply([DropProgress(spec.uuid)])
         run.is_source_new = False
         return [
             e.ShardOpened(it.name, stored.get(it.name, ShardProgress(0)), it.parents)
@@ -386,7 +389,7 @@ class MappingManager:
 
     async def _begin(self, run: _Run, spec: MappingSpec) -> None:
         opened = await self._openings(run, spec)
-        if self._is_stopping:
+        if self._is_stopping or run.is_forgotten:
             return
         run.shards = tuple(shard.shard for shard in opened)
         self._dispatcher.register(spec.uuid)

@@ -55,6 +55,39 @@ async def test_d1_a_mapping_made_again_under_its_uuid_starts_anew(house):
     await house.sees("a1")
 
 
+def before_it_is_fixed_where_to_start(house, *changes):
+    """Commit changes when a mapping has worked out where it starts, and has not stored it yet."""
+    start = house.store.progress.start
+
+    async def late(uuid, positions):
+        house.store.progress.start = start
+        await house.catalog.commit(changes)
+        await start(uuid, positions)
+
+    house.store.progress.start = late
+
+
+async def test_d1_a_source_replaced_while_its_mapping_starts_says_nothing_about_the_new_one(house):
+    await house.catalog.commit([webhook("a"), webhook("b")])
+    await house.append("a", "a1", "a2", "a3")
+    await house.append("b", "b1", "b2")
+    before_it_is_fixed_where_to_start(house, DropProgress(UUID), mapping("b"))
+    await house.catalog.commit([mapping("a", starting_position="LATEST")])
+    await house.sees("b1", "b2")
+
+
+async def test_nothing_is_left_of_a_mapping_deleted_while_it_starts(house):
+    await house.catalog.commit([webhook("a")])
+    before_it_is_fixed_where_to_start(house, Delete("mapping", UUID), DropProgress(UUID))
+    await house.catalog.commit([mapping("a")])
+
+    async def is_gone():
+        return not house.manager.is_draining(UUID) and not house.catalog.mappings
+
+    await house.settles(is_gone)
+    assert await house.store.progress.load(UUID) == {}
+
+
 @pytest.mark.parametrize("start", ["TRIM_HORIZON", "LATEST"])
 async def test_d1_a_stream_that_was_dropped_is_read_from_its_first_record(house, start):
     """Its positions begin at 1 again, also while records of its first life are being handled."""
