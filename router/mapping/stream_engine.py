@@ -60,6 +60,8 @@ class StreamEngine:
         self._finished: dict[str, int] = {}
         """Shards read to their end, with the position stored last: their children may start."""
         self._fetches: dict[int, Shard] = {}
+        self._cut_short: set[int] = set()
+        """Fetches that a drain met: it ends those that wait, so finding nothing says nothing."""
         self._steps: dict[int, _Step] = {}
         self._last_id = 0
         self._timers: Timers[Place] = Timers()
@@ -100,6 +102,7 @@ class StreamEngine:
                 self._work_everywhere()
             case engine.DrainRequested():
                 self._is_draining = True
+                self._cut_short.update(self._fetches)
                 self._work_everywhere()
             case engine.Resumed():
                 self._is_draining = False
@@ -153,11 +156,11 @@ class StreamEngine:
         self._finished.pop(name, None)
 
     def _records_fetched(self, event: engine.RecordsFetched) -> None:
-        shard = self._close_fetch(event.command_id)
+        shard, is_cut_short = self._close_fetch(event.command_id)
         shard.misses = 0
         if event.records or event.read_to != shard.read_to:
             shard.quiet_wall_ms, shard.last_arrival_ms = None, event.last_arrival_ms
-        elif not self._is_draining:  # a drain ends fetches that wait: it says nothing
+        elif not is_cut_short:
             shard.quiet_wall_ms = self._wall_ms
         shard.take_in(event.records, event.read_to, self._now_ms, self._spec.window_ms)
         if event.is_end:
@@ -165,8 +168,8 @@ class StreamEngine:
         self._work(shard, shard.lanes)
 
     def _fetch_failed(self, command_id: int) -> None:
-        shard = self._close_fetch(command_id)
-        if not self._is_draining:  # a drain ends fetches that wait: no fault of the source
+        shard, is_cut_short = self._close_fetch(command_id)
+        if not is_cut_short:
             shard.misses += 1
             shard.fetch_from_ms = self._now_ms + self._backoff_ms(shard, READING, shard.misses)
         self._work(shard)
@@ -388,12 +391,15 @@ class StreamEngine:
         step.lane.is_open = False
         return step
 
-    def _close_fetch(self, command_id: int) -> Shard:
+    def _close_fetch(self, command_id: int) -> tuple[Shard, bool]:
+        """The fetch's shard, and whether a drain may have ended it."""
         shard = self._fetches.pop(command_id, None)
         if shard is None:
             raise EngineError(f"no Fetch with id {command_id} waits for an answer")
         shard.is_fetching = False
-        return shard
+        is_cut_short = command_id in self._cut_short
+        self._cut_short.discard(command_id)
+        return shard, is_cut_short
 
     def _backoff_ms(self, shard: Shard, lane: int, misses: int) -> int:
         return retry.backoff_ms(self._spec, shard.name, lane, misses)

@@ -14,12 +14,14 @@ from tests.unit.mapping.play import (
     Stated,
     discard,
     discard_stored,
+    drain,
     ended,
     failed,
     fetch,
     fetched,
     nothing,
     opened,
+    resume,
     stored,
     succeeded,
     throttled,
@@ -115,6 +117,15 @@ def test_no_window_ends_by_the_clock_while_something_of_it_is_in_work():
     play.at(OVER_MS) >> fetched() << fetch(2)
     play.at(OVER_MS + 5) >> done(b'{"n":2}') << saved(2, b'{"n":2}')
     play >> stored() << final(b'{"n":2}')
+
+
+def test_a_fetch_that_a_drain_cut_short_is_no_quiet_however_late_it_is_answered():
+    """Records of the window may have been in its hands."""
+    play = open_window()
+    play.at(OVER_MS) >> drain << nothing
+    play >> resume << nothing
+    play >> fetched() << fetch(1) << nothing
+    play >> fetched(2) << fetch(2) << windowed(2, state=b'{"n":1}')
 
 
 def test_records_that_come_after_the_quiet_are_waited_for_again():
