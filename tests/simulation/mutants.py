@@ -414,8 +414,8 @@ EDITS = (
     Edit(
         "failed fetch not asked again",
         "stream_engine",
-        "        shard.is_fetching = False\n        return shard",
-        "        shard.is_fetching = shard.misses > 2\n        return shard",
+        "        shard.is_fetching = False\n",
+        "        shard.is_fetching = shard.misses > 2\n",
     ),
 )
 
