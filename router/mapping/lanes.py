@@ -185,7 +185,7 @@ class Lane:
 
     def take_batch(self, spec: MappingSpec, end: int | None = None) -> None:
         """Make the front of the queue the batch."""
-        self.bounds = bounds = self.front_bounds(spec) if spec.tumbling_window_ms else None
+        self.bounds = bounds = self.queue_bounds(0, spec) if spec.tumbling_window_ms else None
         if bounds is None:
             self.batch = batching.take_batch(self.queue, spec, end)
         else:
@@ -196,7 +196,7 @@ class Lane:
 
     def is_full(self, spec: MappingSpec) -> bool:
         """The queue makes a batch that cannot grow, so there is nothing to wait for."""
-        bounds = self.front_bounds(spec) if spec.tumbling_window_ms else None
+        bounds = self.queue_bounds(0, spec) if spec.tumbling_window_ms else None
         if bounds is None:
             return batching.is_full(len(self.queue), self.queue_bytes, spec)
         frame_bytes = self.frame_bytes(bounds, spec)
@@ -204,11 +204,11 @@ class Lane:
             len(self.queue), self.queue_bytes, spec, frame_bytes
         )
 
-    def front_bounds(self, spec: MappingSpec) -> windows.Bounds | None:
-        """The tumbling window of the first record in the queue; None without windows."""
-        if not self.is_sole or not spec.tumbling_window_ms:
+    def queue_bounds(self, index: int, spec: MappingSpec) -> windows.Bounds | None:
+        """The tumbling window of a record in the queue; None without windows or records."""
+        if not self.queue or not self.is_sole or not spec.tumbling_window_ms:
             return None
-        return windows.bounds_of(self.queue[0].arrival_ms, self.window, spec.tumbling_window_ms)
+        return windows.bounds_of(self.queue[index].arrival_ms, self.window, spec.tumbling_window_ms)
 
     def frame_bytes(self, bounds: windows.Bounds, spec: MappingSpec) -> int:
         """What the event of a batch in that window takes besides its records (D11)."""

@@ -4,6 +4,8 @@ Both carry no records, use up no retries and are made until they succeed. Which 
 follows from what is stored, so that a restart makes it again.
 """
 
+from collections.abc import Iterator
+
 from router.mapping import batching, retry
 from router.mapping.lanes import Lane, Phase
 from router.mapping.shard import Shard
@@ -40,7 +42,7 @@ def due(shard: Shard, lane: Lane, spec: MappingSpec) -> WindowCall | None:
 
 def is_front_over(shard: Shard, lane: Lane, spec: MappingSpec) -> bool:
     """The window of the first record in the queue is over: no batch of it can grow any more."""
-    bounds = lane.front_bounds(spec)
+    bounds = lane.queue_bounds(0, spec)
     return bounds is not None and shard.is_past(bounds[1])
 
 
@@ -94,17 +96,24 @@ def conclude(lane: Lane, outcome: Outcome, spec: MappingSpec, now_ms: int) -> No
 
 
 def fetch_wait_ms(shard: Shard, lane: Lane, spec: MappingSpec, wall_ms: int) -> int:
-    """How long a fetch may wait for records: a window that ends meanwhile wants to know."""
-    window = lane.window
-    if window is not None and window.is_open:
-        end_ms = window.end_ms
-    elif lane.batch and lane.bounds is not None:
-        end_ms = lane.bounds[1]
-    elif lane.queue and (bounds := lane.front_bounds(spec)) is not None:
-        end_ms = bounds[1]
-    else:
-        return limits.FETCH_WAIT_MS
-    if shard.is_past(end_ms):
+    """How long a fetch may wait for records: a window that ends meanwhile wants to know.
+
+    That is the last window there is of what was read: those before it are over when a record of it
+    is next, however long the lane is held up until then.
+    """
+    end_ms = max(_ends_ms(lane, spec), default=None)
+    if end_ms is None or shard.is_past(end_ms):
         return limits.FETCH_WAIT_MS
     wait_ms = end_ms + limits.WINDOW_GRACE_MS - wall_ms
     return min(max(wait_ms, limits.WINDOW_FETCH_WAIT_MS_MIN), limits.FETCH_WAIT_MS)
+
+
+def _ends_ms(lane: Lane, spec: MappingSpec) -> Iterator[int]:
+    """Ends of the windows of what is handled, with the function, and next and last in the queue."""
+    if lane.window is not None and lane.window.is_open:
+        yield lane.window.end_ms
+    if lane.batch and lane.bounds is not None:
+        yield lane.bounds[1]
+    for index in (0, -1):
+        if (bounds := lane.queue_bounds(index, spec)) is not None:
+            yield bounds[1]

@@ -228,6 +228,14 @@ def test_a_fetch_knows_of_the_window_of_a_batch_that_still_runs():
     play.at(500) >> fetched() << fetch(1, wait_ms=OVER_MS - 500)
 
 
+def test_a_fetch_knows_of_the_last_window_behind_a_batch_that_is_held_up():
+    """A stuck batch of a window that is over, and behind it records of one that is not."""
+    play = Play(tumbling_window_ms=W, batch_size=1)
+    play >> opened() << fetch(0)
+    play >> fetched(1, 2) << fetch(2) << windowed(1)
+    play.at(OVER_MS + W - 5_000) >> fetched(at_wall(3, END)) << fetch(3, wait_ms=5_000)
+
+
 def test_while_a_batch_of_an_ended_window_runs_the_source_is_not_asked_all_the_time():
     play = open_window()
     play >> fetched(2) << fetch(2) << windowed(2, state=b'{"n":1}')
