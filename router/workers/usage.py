@@ -7,16 +7,18 @@ threads, resident memory would count what all environments share (`reliability.m
 import contextlib
 import os
 import re
-from pathlib import Path
 
 import msgspec
 
 from router.workers.isolation.plain import PROCESSES_MAX
 
-_ANONYMOUS = re.compile(r"^RssAnon:\s+(\d+)", re.MULTILINE)
-_THREADS = re.compile(r"^Threads:\s+(\d+)", re.MULTILINE)
-_OWN_SHARE = re.compile(r"^Pss_Anon:\s+(\d+)", re.MULTILINE)
+_ANONYMOUS = re.compile(rb"^RssAnon:\s+(\d+)", re.MULTILINE)
+_THREADS = re.compile(rb"^Threads:\s+(\d+)", re.MULTILINE)
+_OWN_SHARE = re.compile(rb"^Pss_Anon:\s+(\d+)", re.MULTILINE)
 
+
+_READ_BYTES = 16 * 1024
+"""One read: more than such a file usually has."""
 
 _BLOCK_BYTES = 512
 """Unit of `st_blocks`, whatever the file system's own is."""
@@ -46,7 +48,7 @@ def usage_of(pid: int, memory_kb_max: int) -> Usage:
     while waiting and tasks <= PROCESSES_MAX:
         one = waiting.pop()
         try:
-            status = Path(f"/proc/{one}/status").read_text("ascii", "replace")
+            status = _read(f"/proc/{one}/status")
         except OSError:
             continue
         threads = _number(_THREADS, status)
@@ -81,7 +83,22 @@ def is_folder_over(path: str, bytes_max: int) -> bool:
     return False
 
 
-def _number(pattern: re.Pattern[str], text: str) -> int:
+def _read(path: str) -> bytes:
+    """A file of `/proc`, whole.
+
+    It is done several times a second for each environment: no more calls than it takes.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(fd, _READ_BYTES)
+        while more := os.read(fd, _READ_BYTES):
+            text += more
+        return text
+    finally:
+        os.close(fd)
+
+
+def _number(pattern: re.Pattern[bytes], text: bytes) -> int:
     found = pattern.search(text)
     return int(found[1]) if found else 0
 
@@ -93,15 +110,14 @@ def _children(pid: int, threads: int) -> list[int]:
         tids = [str(pid)] if threads == 1 else os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
         for tid in tids:
             with contextlib.suppress(OSError):
-                text = Path(f"/proc/{pid}/task/{tid}/children").read_text("ascii")
-                found += map(int, text.split())
+                found += map(int, _read(f"/proc/{pid}/task/{tid}/children").split())
     return found
 
 
 def _own_share_kb(pid: int) -> int | None:
     """Anonymous KiB with shared pages divided among those who share; None when not told."""
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii", "replace")
+        text = _read(f"/proc/{pid}/smaps_rollup")
     except (FileNotFoundError, ProcessLookupError):
         return 0
     except OSError:
