@@ -23,8 +23,8 @@ def run(*, is_quick: bool = False) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with (
-            bed.router(folder / "small", "small") as small,
-            bed.router(folder / "large", "large") as large,
+            bed.router(folder / "small", "small", factor=4) as small,
+            bed.router(folder / "large", "large", factor=4) as large,
         ):
             pairs = [(small, bed.Load(*size, keys=FEW)), (large, bed.Load(*size, keys=MANY))]
             found = bed.compare_loads(pairs, rounds)

@@ -180,9 +180,13 @@ def router(
     *,
     template: Path = TEMPLATE,
     data: Path | None = None,
+    factor: int = 1,
     **environment: str,
 ) -> Iterator[Server]:
-    """`router run` on a template, the bench's own by default, through the launcher."""
+    """`router run` on a template, the bench's own by default, through the launcher.
+
+    `factor` is for the bench's own: lanes of each of its four shards.
+    """
     folder.mkdir(exist_ok=True)
     collector = Collector()
     command = [
@@ -191,6 +195,8 @@ def router(
         "--api", "127.0.0.1:0", "--ingress", "127.0.0.1:0", "--ops", "127.0.0.1:0",
         "--parameter", f"Collector={collector.address}",
     ]  # fmt: skip
+    if template == TEMPLATE:
+        command += ["--parameter", f"Factor={factor}"]
     own = {"ROUTER_SECRET_BENCH": SECRET, "ROUTER_LOG_FORMAT": "json", **environment}
     with _serving(name, command, folder, collector, own, template) as server:
         yield server
