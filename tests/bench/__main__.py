@@ -38,6 +38,7 @@ MODULES = {
     "G15": "g15_stalls",
     "GROW-HOOKS": "grow_hooks",
     "GROW-MAPPINGS": "grow_mappings",
+    "GROW-FILTERS": "grow_filters",
     "GROW-KEYS": "grow_keys",
     "GROW-WAITING": "grow_waiting",
     "GROW-BYTES": "grow_bytes",
