@@ -41,6 +41,7 @@ class GenericHmac:
         self._timestamp_header = (signature.timestamp_header or "").lower()
         self._id_header = (signature.id_header or "").lower()
         self._parts = tuple(_PARTS.split(signature.template))
+        self._separator, self._is_id_first = _beside_id(self._parts)
 
     def refusal(self, head: SignedHead, body: bytes, now_s: float) -> str | None:
         """As `Scheme.refusal`."""
@@ -58,6 +59,8 @@ class GenericHmac:
             return SIGNATURE_MISSING
         if not given.startswith(self._prefix):
             return SIGNATURE_INVALID
+        if message_id and not self._ends_where_it_seems(message_id):
+            return SIGNATURE_INVALID
         values = {
             "{body}": body,
             "{timestamp}": (timestamp or "").encode("latin-1"),
@@ -67,6 +70,25 @@ class GenericHmac:
             [values[part] if part in values else part.encode() for part in self._parts]
         )
         return self._match(self._keys, signed, given[len(self._prefix) :])
+
+    def _ends_where_it_seems(self, message_id: str) -> bool:
+        """Whether the id holds nothing that could end it: what is signed must be cut in one way.
+
+        Else part of a signed body could be sent as part of the id, and the rest as the body.
+        """
+        separator = self._separator
+        if self._is_id_first:
+            return (message_id + separator).index(separator) == len(message_id)
+        return (separator + message_id).rindex(separator) == 0
+
+
+def _beside_id(parts: Sequence[str]) -> tuple[str, bool]:
+    """What stands between `{id}` and the rest towards `{body}`, and whether the id is first."""
+    if "{id}" not in parts or "{body}" not in parts:
+        return "", True
+    place = parts.index("{id}")
+    is_first = place < parts.index("{body}")
+    return parts[place + 1 if is_first else place - 1], is_first
 
 
 def problems(signature: Signature) -> Iterator[Problem]:
@@ -89,3 +111,6 @@ def problems(signature: Signature) -> Iterator[Problem]:
         elif header and field not in fields:
             # Anyone could refresh a timestamp that is not signed.
             yield Problem(option, f"is not used: Template has no {field}")
+    parts = _PARTS.split(signature.template)
+    if {"{id}", "{body}"} <= fields and not _beside_id(parts)[0]:
+        yield Problem("Template", "has nothing that ends the {id}: one signature would fit many")

@@ -137,6 +137,9 @@ def timestamp_refusal(
         return TIMESTAMP_MISSING
     if not (text.isascii() and text.isdigit() and len(text) <= TIMESTAMP_DIGITS_MAX):
         return TIMESTAMP_INVALID
+    if text[0] == "0":
+        # Where a template signs `{body}{timestamp}` it could as well be the body's last digit.
+        return TIMESTAMP_INVALID
     age_s = now_s - int(text)
     if age_s > tolerance_s:
         return TIMESTAMP_TOO_OLD

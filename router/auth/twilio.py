@@ -17,11 +17,8 @@ from router.auth.signing import (
     SignedHead,
     match_base64,
 )
-from router.model.media_types import FORM, media_type
+from router.model.media_types import FORM, FORM_BYTES_MAX, FORM_FIELDS_MAX, media_type
 from router.model.webhook import Signature
-
-FORM_FIELDS_MAX: Final = 1_000
-"""Most fields of one form."""
 
 _PORTS: Final = {"https": 443, "http": 80}
 _URL: Final = re.compile(
@@ -113,6 +110,8 @@ def _is_form(head: SignedHead) -> bool:
 
 def _fields(body: bytes) -> bytes:
     """Names and values of a form as they are signed. Raises `ValueError`."""
+    if len(body) > FORM_BYTES_MAX:
+        raise ValueError("the form is too large")
     fields = parse_qsl(
         body.decode("ascii"),
         keep_blank_values=True,

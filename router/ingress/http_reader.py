@@ -88,13 +88,18 @@ _LOWER: Final[dict[bytes, str]] = {}
 """Header names seen before, in lower case. Senders use the same few again and again."""
 
 NAMES_KEPT_MAX: Final = 1024
+NAME_KEPT_BYTES_MAX: Final = 64
+
+LENGTH_DIGITS_MAX: Final = 20
+"""Most digits of a length: the parser bounds its value, but not the zeros before it."""
 
 
 def _lower(name: bytes) -> str:
     lower = name.lower().decode("latin-1")
-    if len(_LOWER) >= NAMES_KEPT_MAX:
-        _LOWER.clear()
-    _LOWER[name] = lower
+    if len(name) <= NAME_KEPT_BYTES_MAX:
+        if len(_LOWER) >= NAMES_KEPT_MAX:
+            _LOWER.clear()
+        _LOWER[name] = lower
     return lower
 
 
@@ -139,7 +144,7 @@ class RequestReader:
         self._awaits_continue = False
         self._is_persistent = False
         self._is_legacy = False
-        self._chunks: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._body_bytes = 0
         self._held_bytes = 0
         self._head_bytes = 0
@@ -252,8 +257,7 @@ class RequestReader:
         head = self._head
         request = None
         if response is None and head is not None:
-            chunks = self._chunks
-            request = Request(head, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            request = Request(head, bytes(self._body))
         self.turns.append(
             Turn(
                 request,
@@ -290,13 +294,14 @@ class RequestReader:
         """One header."""
         if self.phase != HEAD:
             return  # a trailer of a chunked body, or a replayed head
-        lower = _LOWER.get(name) or _lower(name)
-        if lower in self._headers:
-            self._repeat(lower, value.decode("latin-1"))
-        elif len(self._headers) >= self._limits.headers_max:
+        lower, headers = _LOWER.get(name) or _lower(name), self._headers
+        text = value.rstrip().decode("latin-1")  # the parser leaves the space after a value in it
+        if lower in headers:
+            self._repeat(lower, text)
+        elif len(headers) >= self._limits.headers_max:
             self._stop(values.HEAD_TOO_LARGE)
         else:
-            self._headers[lower] = value.decode("latin-1")
+            headers[lower] = text
 
     def _repeat(self, name: str, value: str) -> None:
         if name in _FRAMING_HEADERS:
@@ -324,6 +329,8 @@ class RequestReader:
             self._stop(values.NO_TUNNEL)
         path, _, query = self._target().partition("?")
         length = headers.get("content-length")
+        if length is not None and len(length) > LENGTH_DIGITS_MAX:
+            self._stop(values.MALFORMED)
         head = self._head = Head(
             method,
             path,
@@ -385,8 +392,10 @@ class RequestReader:
         scheme, separator, rest = target.partition("://")
         if not separator or scheme.lower() not in {"http", "https"}:
             self._stop(values.BAD_TARGET)
-        _, slash, path = rest.partition("/")
-        return slash + path or "/"
+        # A query may hold slashes too, and none of them begins the path.
+        rest, mark, query = rest.partition("?")
+        _, _, path = rest.partition("/")
+        return f"/{path}{mark}{query}"
 
     def on_body(self, chunk: bytes) -> None:
         """A piece of the body."""
@@ -402,7 +411,14 @@ class RequestReader:
         if not self._memory.has(len(chunk)):
             self._stop(values.NO_ROOM)
         self._hold(len(chunk))
-        self._chunks.append(chunk)
+        body = self._body
+        if not body:
+            self._body = chunk
+            return
+        if isinstance(body, bytes):
+            # Pieces by themselves would take thirty times their size, if they are small.
+            body = self._body = bytearray(body)
+        body += chunk
 
     def on_message_complete(self) -> None:
         """The request is complete: its turn comes."""

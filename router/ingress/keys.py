@@ -16,7 +16,7 @@ import msgspec
 
 from router.ingress import cloudevents
 from router.model.errors import ConfigError, RouterError
-from router.model.media_types import FORM, media_type
+from router.model.media_types import FORM, FORM_BYTES_MAX, FORM_FIELDS_MAX, media_type
 
 KEY_CHARACTERS_MAX: Final = 256
 """Longest partition key (Kinesis quota); a longer one is replaced by its digest."""
@@ -24,8 +24,8 @@ KEY_CHARACTERS_MAX: Final = 256
 STEPS_MAX: Final = 16
 """Most steps of one body path."""
 
-FORM_FIELDS_MAX: Final = 1_000
-"""Most fields of one form."""
+NEAR_ITEM_MAX: Final = 64
+"""Up to this index an item of a list is read without making objects of those after it."""
 
 PARTS_MAX: Final = 4
 """Most keys taken together."""
@@ -137,6 +137,8 @@ class FormKey:
         """As `Key.read`."""
         if text is None or media_type(headers.get("content-type")) != FORM:
             raise BodyUnreadable("the body is not a form")
+        if len(text) > FORM_BYTES_MAX:
+            raise BodyUnreadable("the form is too large")
         try:
             fields = parse_qsl(text, errors="strict", max_num_fields=FORM_FIELDS_MAX)
         except ValueError:
@@ -247,10 +249,21 @@ class _Item:
     def __init__(self, index: int) -> None:
         self._index = index
         self._decoder = msgspec.json.Decoder(list[msgspec.Raw])
+        self._near = _near_item(index) if index <= NEAR_ITEM_MAX else None
 
     def enter(self, place: Any) -> msgspec.Raw | None:
+        if self._near is not None:
+            value: msgspec.Raw | None = self._near.decode(place).value
+            return value
         items = self._decoder.decode(place)
         return items[self._index] if self._index < len(items) else None
+
+
+def _near_item(index: int) -> msgspec.json.Decoder[Any]:
+    """Reads an item of a list and makes no objects of those that follow it."""
+    names = [*(f"item_{before}" for before in range(index)), "value"]
+    fields = [(name, msgspec.Raw, msgspec.field(default=None)) for name in names]
+    return msgspec.json.Decoder(msgspec.defstruct("Items", fields, array_like=True))
 
 
 _SKIP: Final = msgspec.json.Decoder(msgspec.Raw)

@@ -100,3 +100,52 @@ def test_the_tolerance_is_the_described_one():
     headers = {"sig": digest, "at": str(NOW_S)}
     assert refusal(signature, "k", headers, b"b", NOW_S + 10) is None
     assert refusal(signature, "k", headers, b"b", NOW_S + 11) == "timestamp_too_old"
+
+
+@pytest.mark.parametrize(
+    ("template", "sent", "forged"),
+    [
+        ("{id}.{body}", ("m1", b'"a.b"'), ('m1."a', b'b"')),
+        ("{timestamp}.{id}.{body}", ("m1", b'"a.b"'), ('m1."a', b'b"')),
+        ("{id}..{body}", ("m1", b"..x"), ("m1..", b"x")),
+        ("{body}.{id}", ("m1", b'"a.b"'), ('b".m1', b'"a')),
+        ("{body}.{timestamp}.{id}", (f"m.{NOW_S}.1", b"x"), ("1", b"x.%d.m" % NOW_S)),
+    ],
+)
+def test_a_signature_fits_one_request(template, sent, forged):
+    """An id that could be cut elsewhere is refused: the rest of a body would be genuine too."""
+    has_timestamp = "{timestamp}" in template
+    signature = Signature(
+        scheme="hmac-sha256",
+        secrets=("s",),
+        header="sig",
+        template=template,
+        id_header="id",
+        timestamp_header="at" if has_timestamp else None,
+    )
+
+    def signed(message_id, body):
+        text = template.format(id=message_id, timestamp=NOW_S, body=body.decode())
+        return text.encode()
+
+    assert signed(*sent) == signed(*forged)
+    digest = hmac.digest(b"k", signed(*sent), "sha256").hex()
+    answers = [
+        refusal(signature, "k", {"sig": digest, "id": message_id, "at": str(NOW_S)}, body)
+        for message_id, body in (sent, forged)
+    ]
+    assert answers.count(None) == 1
+
+
+def test_a_digit_of_the_body_is_none_of_the_timestamp():
+    signature = Signature(
+        scheme="hmac-sha256",
+        secrets=("s",),
+        header="sig",
+        template="{body}{timestamp}",
+        timestamp_header="at",
+    )
+    digest = hmac.digest(b"k", b"100%d" % NOW_S, "sha256").hex()
+    assert refusal(signature, "k", {"sig": digest, "at": str(NOW_S)}, b"100") is None
+    forged = {"sig": digest, "at": f"00{NOW_S}"}
+    assert refusal(signature, "k", forged, b"1") == "timestamp_invalid"

@@ -4,6 +4,8 @@ import hmac
 
 import pytest
 
+from router.auth.providers import Stripe
+from router.auth.signing import Keyed
 from router.auth.webhooks import scheme_for
 from router.model.webhook import Signature
 from tests.unit.auth.heads import Head
@@ -170,6 +172,23 @@ def test_stripe_any_v1_may_match():
 def test_stripe_looks_at_a_bounded_number_of_signatures():
     assert stripe(f"t={NOW_S}," + "v1=00," * 15 + f"v1={STRIPE_V1}") == "signature_invalid"
     assert stripe(f"t={NOW_S}," + "v1=00," * 14 + f"v1={STRIPE_V1}") is None
+
+
+def test_stripe_makes_one_digest_for_a_key_however_many_signatures_come():
+    """Or one unsigned request with a large body holds up all others."""
+
+    class Counted(Keyed):
+        signed = 0
+
+        def sign(self, signed):
+            Counted.signed += 1
+            return super().sign(signed)
+
+    scheme = Stripe(["one", "two"], 300)
+    scheme._keys = [Counted(b"one"), Counted(b"two")]
+    head = Head({"stripe-signature": f"t={NOW_S}," + "v1=00," * 14 + "v1=11"})
+    assert scheme.refusal(head, b"{}", NOW_S) == "signature_invalid"
+    assert Counted.signed == 2
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ def test_every_scheme_with_options_exists():
         (generic(template="{body}{what}"), ["s"], "Template: unknown field {what}"),
         (generic(template="{timestamp}{body}"), ["s"], "TimestampHeader: is required"),
         (generic(template="{id}{body}"), ["s"], "IdHeader: is required"),
+        (generic(template="{id}{body}", id_header="i"), ["s"], "Template: has nothing that ends"),
+        (generic(template="{body}{id}", id_header="i"), ["s"], "Template: has nothing that ends"),
         (generic(timestamp_header="t"), ["s"], "TimestampHeader: is not used"),
         (generic(id_header="t"), ["s"], "IdHeader: is not used"),
     ],

@@ -243,6 +243,24 @@ async def test_the_absolute_form_of_a_target(serve):
     assert paths == [("/a/b", "c=1"), ("/", "")]
 
 
+async def test_a_slash_in_the_query_of_an_absolute_target_begins_no_path(serve):
+    """Whoever checks paths in front of the router sees `/` here, and so must the router."""
+    running = await serve()
+    await running.exchange(post(b"", "http://proxy.example?c=/hooks/secret"))
+    (request,) = running.handler.requests
+    assert (request.head.path, request.head.query) == ("/", "c=/hooks/secret")
+
+
+async def test_space_around_a_value_is_no_part_of_it(serve):
+    """RFC 9110, 5.5; else a signature with a space after it would match nothing."""
+    running = await serve()
+    lines = b"Content-Length: 5 \r\nA: \t1 2\t \r\na: 3 \r\nEmpty:  \r\n\r\nhello"
+    reply = await running.exchange(b"POST / HTTP/1.1\r\nHost: t \r\n" + lines)
+    assert reply.body == b"hello"
+    headers = running.handler.requests[0].head.headers
+    assert headers == {"host": "t", "content-length": "5", "a": "1 2,3", "empty": ""}
+
+
 # Hostile input.
 
 MALFORMED = {
@@ -255,6 +273,7 @@ MALFORMED = {
     "signed length": b"Content-Length: +5\r\n\r\nhello",
     "negative length": b"Content-Length: -5\r\n\r\nhello",
     "hexadecimal length": b"Content-Length: 0x5\r\n\r\nhello",
+    "length of endless zeros": b"Content-Length: " + b"0" * 5_000 + b"5\r\n\r\nhello",
     "endless length": b"Content-Length: " + b"9" * 30 + b"\r\n\r\nhello",
     "space before colon": b"Content-Length : 5\r\n\r\nhello",
     "folded header": b"A: b\r\n c\r\n\r\n",

@@ -1,6 +1,7 @@
 """Partition and deduplication keys."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -136,6 +137,25 @@ def test_of_two_members_of_one_name_the_last_counts(text, key):
     assert read("$.a.b", text) == key
 
 
+@pytest.mark.parametrize("index", [0, 64, 65, 99])
+def test_items_near_and_far(index):
+    text = json.dumps([{"a": number} for number in range(100)])
+    assert read(f"$[{index}].a", text) == str(index)
+    assert read(f"$[{index}].a", "[]") is None
+    with pytest.raises(BodyUnreadable):
+        read(f"$[{index}].a", text[:-1] + ",tru]")
+
+
+def test_what_follows_an_item_takes_no_memory():
+    """Objects of five million bytes of `1,1,1…` would take a second, and hundreds of megabytes."""
+    key, text = parse_key("$.a[3]"), '{"a":[' + "1," * 100_000 + "1]}"
+    tracemalloc.start()
+    assert key.read({}, text) == "1"
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1_000_000
+
+
 def test_headers_need_no_body():
     assert read("header.X-GitHub-Delivery", None, {"x-github-delivery": "d1"}) == "d1"
     assert read("header.X-Other", None, {"x-github-delivery": "d1"}) is None
@@ -203,6 +223,7 @@ def test_fields_of_a_form(text, key):
         ("From=1", {"content-type": "application/json"}),
         ("From=%ff", FORM),
         ("&".join(["a=1"] * 1_001), FORM),
+        ("From=1&a=" + "%41" * 100_000, FORM),
         (None, FORM),
     ],
 )

@@ -259,12 +259,28 @@ async def test_a_header_as_key_needs_no_json(site):
 
 async def test_paths_and_methods(site):
     assert (await site.post(post(BODY, "/unknown"))).status == 404
-    assert (await site.post(post(BODY, "/github/"))).status == 404
+    for path in ("/github/", "//github", "/GitHub", "/%67ithub", "/github%2F", "/x/../github"):
+        assert (await site.post(signed(BODY, path=path))).status == 404
     for method in (b"GET", b"PUT", b"DELETE", b"OPTIONS"):
         reply = await site.post(post(b"", "/github").replace(b"POST", method, 1))
         assert (reply.status, reply.headers["allow"]) == (405, "POST")
     await site.client.send(b"HEAD /github HTTP/1.1\r\nHost: t\r\n\r\n")
     assert (await site.client.reply(has_body=False)).status == 405
+
+
+async def test_a_removed_webhook_is_404_and_can_come_back(site):
+    """Not 410: its sender would switch it off for good."""
+    site.ingress.set_webhooks([])
+    assert (await site.post(signed(BODY))).status == 404
+    site.ingress.set_webhooks(SPECS)
+    assert (await site.post(signed(BODY))).status == 202
+
+
+async def test_any_content_type_is_taken_as_it_comes(site):
+    headers = {"Content_Type": "nonsense/;;", "Content_Encoding": "gzip"}
+    assert (await site.post(signed(b"\x1f\x8b", path="/dedup", **headers))).status == 202
+    (record,) = await site.records("dedup")
+    assert json.loads(b"{" + record.data)["body"] == "H4s="
 
 
 async def test_each_webhook_has_its_own_body_limit(site):
