@@ -60,9 +60,10 @@ class After:
         if wish.destination_arn and wish.destination_arn not in self._queues:
             return f"destination {wish.destination_arn} does not exist"
         for other in self._mappings.values():
-            is_same = (other.event_source_arn, other.function) == (
+            is_same = (other.event_source_arn, other.function, other.qualifier) == (
                 wish.event_source_arn,
                 wish.function,
+                wish.qualifier,
             )
             if is_same and other.uuid != wish.uuid:
                 return f"mapping {other.uuid} maps the same stream to the same function"

@@ -168,8 +168,9 @@ def _check_here(at: At, properties: Properties, name: str, arn: Arn) -> None:
 def _check_duplicate(
     properties: Properties, source: str, function: FunctionRef, draft: Draft
 ) -> None:
+    wanted = (source, function.name, function.qualifier)
     for other in draft.mappings.values():
-        if source and (other.event_source_arn, other.function) == (source, function.name):
+        if source and (other.event_source_arn, other.function, other.qualifier) == wanted:
             text = f"{other.name} maps the same stream to the same function"
             properties.problem("EventSourceArn", text)
 

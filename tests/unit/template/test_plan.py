@@ -416,6 +416,23 @@ async def test_references_must_lead_somewhere(applier, load):
         await applier.apply(load(text.replace("FUNCTION", "save"), stack_name="other"))
 
 
+async def test_p5_one_stream_to_two_qualifiers_of_a_function_is_two_mappings(
+    applier, load, catalog
+):
+    """As through the API: a function and its alias are told apart."""
+    await applier.apply(load(TEMPLATE))
+    text = """\
+        Resources:
+          Map:
+            Type: AWS::Lambda::EventSourceMapping
+            Properties:
+              EventSourceArn: arn:aws:router:us-east-1:000000000000:webhook/shop-Hook
+              FunctionName: save:$LATEST
+        """
+    await applier.apply(load(text, stack_name="other"))
+    assert sorted(str(it.qualifier) for it in catalog.mappings.values()) == ["$LATEST", "None"]
+
+
 async def test_webhook_another_stack_reads_stays(applier, load):
     await applier.apply(load(TEMPLATE))
     reader = TEMPLATE.replace("!GetAtt Hook.Arn", ARN).replace(": save", ": save2")

@@ -621,10 +621,13 @@ def test_two_webhooks_on_one_path(refuse):
     assert (problem.resource, problem.property, problem.line) == ("Other", "Path", 10)
 
 
-def test_two_mappings_of_one_stream_to_one_function(refuse):
+def test_two_mappings_of_one_stream_to_one_function(refuse, load):
     again = MAPPING.partition("  Map:\n")[2]
     (problem,) = refuse(f"{MAPPING}  Again:\n{again}")
     assert "Map maps the same stream to the same function" in problem.text
+    other = again.replace("!Ref Save", '!Sub "${Save}:$LATEST"')
+    assert other != again
+    assert len(load(f"{MAPPING}  Again:\n{other}").mappings) == 2
 
 
 def test_circle_of_resources(refuse):
