@@ -31,6 +31,8 @@ _HEADER: Final = re.compile(
     re.ASCII,
 )
 
+_EXPIRES: Final = re.compile(r"[0-9]{1,6}")
+
 
 class SignatureRefused(RouterError):
     """A signature is missing a part, wrong, too old, or by nobody we know."""
@@ -61,7 +63,7 @@ def read_claim(headers: Mapping[str, str], query: str) -> Claim | None:
     if pairs.get("X-Amz-Algorithm") != ALGORITHM:
         return None
     expires = pairs.get("X-Amz-Expires", "")
-    if not expires.isascii() or not expires.isdigit() or int(expires) > PRESIGNED_EXPIRY_S_MAX:
+    if not _EXPIRES.fullmatch(expires) or int(expires) > PRESIGNED_EXPIRY_S_MAX:
         raise SignatureRefused("X-Amz-Expires must be a number of seconds up to 604800")
     return _claim(
         pairs.get("X-Amz-Credential", ""),
@@ -126,10 +128,10 @@ def verify(
         )
     )
     scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
-    digest = hashlib.sha256(request.encode()).hexdigest()
+    digest = hashlib.sha256(_bytes(request)).hexdigest()
     text = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{digest}"
     key = _signing_key(secret, claim.date, claim.region, claim.service)
-    expected = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    expected = hmac.new(key, _bytes(text), hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
         raise SignatureRefused("the signature does not match the request and the secret key")
     _check_time(claim, now)
@@ -153,8 +155,13 @@ def _check_time(claim: Claim, now: datetime) -> None:
 def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
     key = f"AWS4{secret}".encode()
     for part in (date, region, service, "aws4_request"):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+        key = hmac.new(key, _bytes(part), hashlib.sha256).digest()
     return key
+
+
+def _bytes(text: str) -> bytes:
+    """What came over the wire, also where it was not UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _canonical_path(path: str) -> str:
@@ -163,7 +170,7 @@ def _canonical_path(path: str) -> str:
     normal = posixpath.normpath(re.sub("/+", "/", path))
     if path.endswith("/") and not normal.endswith("/"):
         normal += "/"
-    return quote(normal, safe="/~")
+    return quote(_bytes(normal), safe="/~")
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
@@ -173,8 +180,8 @@ def _pairs(query: str) -> list[tuple[str, str]]:
             name, _, value = part.partition("=")
             pairs.append(
                 (
-                    unquote_to_bytes(name).decode("latin-1"),
-                    unquote_to_bytes(value).decode("latin-1"),
+                    unquote_to_bytes(_bytes(name)).decode("latin-1"),
+                    unquote_to_bytes(_bytes(value)).decode("latin-1"),
                 )
             )
     return pairs

@@ -61,7 +61,9 @@ class Authenticator:
                 raise denied("Web pages may not call an API that takes any key.")
             return None
         shown = request.headers.get(TOKEN_HEADER, "")
-        if self._token and hmac.compare_digest(shown.encode(), self._token.encode()):
+        if self._token and hmac.compare_digest(
+            shown.encode("utf-8", "surrogateescape"), self._token.encode()
+        ):
             return Principal("local", "")
         if claim is None:
             raise ApiError(

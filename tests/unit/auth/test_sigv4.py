@@ -148,3 +148,29 @@ def test_dates_must_fit(date, scope, why, monkeypatch):
     claim = sigv4.Claim("a", scope, "r", "s", ("host",), "", date)
     with pytest.raises(SignatureRefused, match=why):
         sigv4.verify(claim, "s", method="GET", path="/", query="", headers={}, body=b"", now=MOMENT)
+
+
+@pytest.mark.parametrize("expires", ["", "-1", "1e3", "٣", "604801", "9" * 5_000])
+def test_expiries_that_are_none(expires):
+    query = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={expires}"
+    with pytest.raises(SignatureRefused, match="X-Amz-Expires"):
+        sigv4.read_claim({}, query)
+
+
+@pytest.mark.parametrize("place", ["header", "timestamp", "scope", "path", "query"])
+def test_bytes_that_are_no_utf_8_are_no_error_of_ours(place):
+    """As the server reads them: each such byte is a lone surrogate."""
+    odd = {place: b"\xff".decode("utf-8", "surrogateescape")}
+    scope, at = odd.get("scope", "s"), odd.get("timestamp", "20150830T123600Z")
+    claim = sigv4.Claim("a", "20150830", "r", scope, ("host", "x"), "0" * 64, at)
+    with pytest.raises(SignatureRefused, match="does not match"):
+        sigv4.verify(
+            claim,
+            "s",
+            method="GET",
+            path="/" + odd.get("path", ""),
+            query="a=" + odd.get("query", ""),
+            headers={"host": "h", "x": odd.get("header", "")},
+            body=b"",
+            now=MOMENT,
+        )

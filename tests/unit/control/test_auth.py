@@ -29,7 +29,7 @@ def test_the_token_of_this_machine_opens_a_closed_api():
     keys = {"AK": Principal("AK", "secret")}.get
     closed = Authenticator(keys, token="open-sesame")
     assert closed.check(None, request(X_Router_Token="open-sesame"), "") is not None
-    for wrong in ("", "open-sesam", "open-sesame "):
+    for wrong in ("", "open-sesam", "open-sesame ", "\udcff"):
         with pytest.raises(ApiError) as refusal:
             closed.check(None, request(X_Router_Token=wrong), "")
         assert refusal.value.status == 403
