@@ -103,6 +103,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     concurrency_max: Annotated[int, Meta(ge=0, le=100_000)] = 0
     """Most invocations at a time; 0: min(1000, max(16, 0.6 × memory / 64 MiB)).
     `ROUTER_CONCURRENCY_MAX`."""
+    buffer_bytes_max: Annotated[int, Meta(ge=0)] = 0
+    """Bytes that all mappings together hold of records read and not finished, as read and in
+    their events; each moves on whatever the others hold. 0: an eighth of the memory, from 32 MiB
+    to 4 GiB. `ROUTER_BUFFER_BYTES_MAX`."""
     environment_idle_s: Annotated[float, Meta(gt=0)] = 600.0
     """An idle environment ends after this time. `ROUTER_ENVIRONMENT_IDLE_S`."""
     backoff_ms_max: Annotated[int, Meta(ge=500)] = 60_000

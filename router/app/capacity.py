@@ -20,10 +20,16 @@ CONCURRENCY_MAX = 1_000
 CGROUP_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-BUFFER_SHARE = 1 / 16
-BUFFER_BYTES_MIN = 16 * MIB
-BUFFER_BYTES_MAX = 128 * MIB
+REQUESTS_SHARE = 1 / 16
+REQUESTS_BYTES_MIN = 16 * MIB
+REQUESTS_BYTES_MAX = 128 * MIB
 """Bytes of requests under way: a sixteenth of the memory, within these."""
+
+BUFFER_SHARE = 1 / 8
+BUFFER_BYTES_MIN = 32 * MIB
+BUFFER_BYTES_MAX = 4_096 * MIB
+"""Bytes that mappings hold: an eighth of the memory, within these. Five hundred that are far behind
+then have a full fetch each, and more would not make them faster."""
 
 FILES_WANTED = 65_536
 """Open files the router asks the kernel for, when its hard limit allows."""
@@ -57,6 +63,11 @@ def concurrency_default() -> int:
     return min(CONCURRENCY_MAX, max(CONCURRENCY_MIN, fitting))
 
 
+def buffer_bytes_default() -> int:
+    """What all mappings together may hold where nothing is said."""
+    return min(BUFFER_BYTES_MAX, max(BUFFER_BYTES_MIN, int(memory_bytes() * BUFFER_SHARE)))
+
+
 def raise_open_files() -> int:
     """Use what the hard limit allows; the soft one is often 1,024. Returns what is in force."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -74,10 +85,10 @@ def ingress_fitting(settings: IngressSettings, files: int, environments: int) ->
     them cannot stop the work that was accepted. At most half of the files go to environments here.
     """
     kept = FILES_KEPT + min(environments * FILES_PER_ENVIRONMENT, files // 2)
-    buffered = int(memory_bytes() * BUFFER_SHARE)
+    buffered = int(memory_bytes() * REQUESTS_SHARE)
     return msgspec.structs.replace(
         settings,
         connections_max=min(settings.connections_max, max(CONNECTIONS_MIN, files - kept)),
         buffered_bytes_max=settings.buffered_bytes_max
-        or min(BUFFER_BYTES_MAX, max(BUFFER_BYTES_MIN, buffered)),
+        or min(REQUESTS_BYTES_MAX, max(REQUESTS_BYTES_MIN, buffered)),
     )

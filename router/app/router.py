@@ -14,7 +14,12 @@ import structlog
 from aiohttp import web
 
 from router.app.admin import Admin
-from router.app.capacity import concurrency_default, ingress_fitting, raise_open_files
+from router.app.capacity import (
+    buffer_bytes_default,
+    concurrency_default,
+    ingress_fitting,
+    raise_open_files,
+)
 from router.app.connect import EmbeddedConnector, QueueMailbox
 from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.identity import ADDRESS_FILE, claim, write_private
@@ -34,6 +39,7 @@ from router.embedded.queues import EmbeddedQueues
 from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
 from router.ingress.listener import Ingress
+from router.mapping.budget import Budget
 from router.mapping.manager import MappingManager
 from router.mapping.shell import SystemClock
 from router.model.errors import ConfigError, RouterError
@@ -182,6 +188,7 @@ class Router:
             account=settings.account,
         )
         self.mailbox = QueueMailbox(self.catalog)
+        self.budget = Budget(settings.buffer_bytes_max or buffer_bytes_default())
         self.mappings = MappingManager(
             self.catalog,
             self.store,
@@ -190,6 +197,7 @@ class Router:
             self.functions,
             self.mailbox,
             self.clock,
+            budget=self.budget,
             region=settings.region,
             account=settings.account,
             backoff_ms_max=settings.backoff_ms_max,
@@ -364,6 +372,7 @@ class Router:
             "store": dict(self.store.describe()),
             "addresses": self.addresses,
             "concurrency": {"limit": self.dispatcher.limit, "running": self.dispatcher.running},
+            "buffer": {"limit": self.budget.bytes_max, "held": self.budget.held_bytes},
             "function_problems": {
                 name: f"its last invocation failed: {error}"
                 for name, error in sorted(self.dispatcher.problems.items())

@@ -14,6 +14,7 @@ import msgspec
 from router import config
 from router.cli.client import Client, NoRouter, read_address
 from router.model.errors import ConfigError, RouterError
+from router.model.limits import MIB
 
 SYNC_TRIES = 5
 CLOCK_YEAR_MIN = 2024
@@ -39,6 +40,7 @@ def run_checks(folder: Path, data: str, endpoint: str | None, *, is_probing: boo
         found += _isolation(settings, None if is_probing else about)
     found += [_disk(folder), _sync(folder), _clock(), _files()]
     if about is not None:
+        found.append(_buffer(about["buffer"]))
         found += _functions(about)
     return found
 
@@ -142,6 +144,13 @@ def _files() -> Check:
     if not is_ok:
         text += "; raise it: ulimit -Hn 65536, or LimitNOFILE= of the service"
     return Check("limits", is_ok, text)
+
+
+def _buffer(buffer: dict[str, int]) -> Check:
+    """What mappings hold. Much of it is no fault: they are behind, and share what there is."""
+    held, limit = buffer["held"] / MIB, buffer["limit"] / MIB
+    text = f"mappings hold {held:.1f} of {limit:.0f} MiB (ROUTER_BUFFER_BYTES_MAX)"
+    return Check("memory", True, text)
 
 
 def _functions(about: dict[str, Any]) -> list[Check]:

@@ -110,6 +110,15 @@ class SettingsChanged(msgspec.Struct, frozen=True):
     spec: MappingSpec
 
 
+class RoomChanged(msgspec.Struct, frozen=True):
+    """What the mapping may hold from now on, as all mappings together hold much (L2).
+
+    At least one record of each shard is read all the same. None: its own limits are enough.
+    """
+
+    bytes_max: int | None
+
+
 class DrainRequested(msgspec.Struct, frozen=True):
     """Start nothing new: no fetch, no invocation, no retry. Running ones still finish."""
 
@@ -133,6 +142,7 @@ Event = (
     | DiscardStored
     | DiscardFailed
     | SettingsChanged
+    | RoomChanged
     | DrainRequested
     | Resumed
     | Tick
@@ -208,6 +218,10 @@ class Engine(Protocol):
 
     def next_wakeup_ms(self) -> int | None:
         """When to send the next `Tick` (monotonic), None if only an event can change anything."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the records that were read and are not finished."""
 
     @property
     def is_drained(self) -> bool:

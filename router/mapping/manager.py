@@ -5,13 +5,14 @@ API each mapping's state (`event-source-mappings.md` 1.6).
 """
 
 import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Coroutine, Sequence
 from typing import Protocol
 
 import msgspec
 import structlog
 
 from router.mapping import engine as e
+from router.mapping.budget import Budget
 from router.mapping.journal import NOTHING_YET
 from router.mapping.shell import Clock, Mailbox, Runner, Shell, Source, SourceFormat
 from router.mapping.stream_engine import StreamEngine
@@ -24,12 +25,16 @@ from router.model.resources import Mapping
 from router.model.shard import StreamShard
 from router.store.base import Change, Delete, DropProgress, DropStream, Put, Store
 from router.store.catalog import Catalog
+from router.telemetry import metrics
 from router.telemetry.mapping_metrics import MappingMetrics
 
 log = structlog.get_logger()
 
 RESTART_S = 5.0
 """How long a broken mapping rests before it starts again from what is stored."""
+
+ROOM_LOOK_S = 1.0
+"""How often mappings that have less room than they would like see whether there is more."""
 
 DRAIN_S = 900.0
 """How long a disabled or deleted mapping may drain: the longest function timeout."""
@@ -109,6 +114,7 @@ class MappingManager:
         mailbox: Mailbox,
         clock: Clock,
         *,
+        budget: Budget,
         region: str,
         account: str,
         backoff_ms_max: int,
@@ -120,6 +126,7 @@ class MappingManager:
         self._functions = functions
         self._mailbox = mailbox
         self._clock = clock
+        self._budget = budget
         self._region = region
         self._account = account
         self._backoff_ms_max = backoff_ms_max
@@ -130,6 +137,7 @@ class MappingManager:
     async def start(self) -> None:
         """Start what is enabled, and follow the catalog from now on."""
         self._catalog.listen(self._hear)
+        self._keep(self._see_room())
         await asyncio.gather(*(self._reconcile(uuid) for uuid in list(self._catalog.mappings)))
 
     def status(self, uuid: str) -> MappingStatus:
@@ -216,6 +224,8 @@ class MappingManager:
 
     async def measure(self) -> None:
         """Refresh lag and buffer gauges."""
+        metrics.BUFFER_BYTES.set(self._budget.held_bytes)
+        metrics.BUFFER_BYTES_LIMIT.set(self._budget.bytes_max)
         stats: dict[str, dict[str, int]] = {}
         for uuid, run in list(self._runs.items()):
             mapping, numbers = self._catalog.mappings.get(uuid), run.numbers
@@ -279,9 +289,24 @@ class MappingManager:
     def _spawn(self, uuid: str, delay_s: float = 0.0) -> None:
         if self._is_stopping:
             return
-        task = asyncio.get_running_loop().create_task(self._reconcile_later(uuid, delay_s))
+        self._keep(self._reconcile_later(uuid, delay_s))
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _see_room(self) -> None:
+        """For ever: a mapping that waits for nothing of its own hears when there is room again."""
+        room_bytes = self._budget.room_bytes
+        while True:
+            await asyncio.sleep(ROOM_LOOK_S)
+            known, room_bytes = room_bytes, self._budget.room_bytes
+            if room_bytes == known:
+                continue
+            for run in list(self._runs.values()):
+                if run.shell is not None:
+                    run.shell.see_room()
 
     async def _reconcile_later(self, uuid: str, delay_s: float) -> None:
         if delay_s:
@@ -405,10 +430,12 @@ class MappingManager:
             resolve=self._resolver(spec.uuid),
             numbers=self._numbers_of(run, spec),
             clock=self._clock,
+            budget=self._budget,
             on_broken=lambda: self._spawn(spec.uuid, RESTART_S),
         )
         shell.last_result = run.last_result
         run.shell, run.engine, run.spec = shell, engine, spec
+        self._budget.mappings += 1
         shell.start(opened)
 
     def _resolver(self, uuid: str) -> Callable[[], FunctionVersion]:
@@ -430,6 +457,7 @@ class MappingManager:
                 return False
             await run.shell.stop()
             run.last_result = run.shell.last_result
+            self._budget.mappings -= 1
         run.shell = run.engine = run.spec = None
         return True
 

@@ -21,11 +21,16 @@ class RunAhead(msgspec.Struct, frozen=True):
     bytes_max: int = limits.RUN_AHEAD_BYTES_MAX
     total_bytes_max: int = limits.BUFFER_BYTES_MAX
     """Of all shards that are read side by side."""
+    room_bytes: int | None = None
+    """As much of it as all mappings together leave to this one; None: all of it."""
 
     def share(self, shards: int) -> "RunAhead":
-        """For each of so many shards; never less than a whole event."""
-        part = max(limits.FETCH_BYTES_MAX, self.total_bytes_max // max(1, shards))
-        return RunAhead(self.records_max, min(self.bytes_max, part), self.total_bytes_max)
+        """For each of so many shards; never less than a whole event, or a record when tight."""
+        shards = max(1, shards)
+        part = min(self.bytes_max, max(limits.FETCH_BYTES_MAX, self.total_bytes_max // shards))
+        if self.room_bytes is not None:
+            part = min(part, max(1, self.room_bytes // shards))
+        return msgspec.structs.replace(self, bytes_max=part)
 
 
 class Shard:
@@ -151,10 +156,12 @@ class Shard:
         # What a stored lane head still waited for, if anything, is gone from the source.
         self.read_to = max(self.read_to, self.horizon)
 
-    def release(self, records: tuple[Record, ...]) -> None:
-        """These records are finished."""
+    def release(self, records: tuple[Record, ...]) -> int:
+        """These records are finished; their bytes."""
         self.held_records -= len(records)
-        self.held_bytes -= sum(record.size_bytes for record in records)
+        size_bytes = sum(record.size_bytes for record in records)
+        self.held_bytes -= size_bytes
+        return size_bytes
 
     def update(self, lane: Lane) -> ProgressUpdate:
         """What to store for a lane, with how far the shard is finished.

@@ -14,6 +14,7 @@ from typing import Protocol
 import structlog
 
 from router.mapping import engine as e
+from router.mapping.budget import COPIES, Aside, Budget
 from router.mapping.journal import Journal
 from router.model.errors import EngineError, NotInvoked, RouterError
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
@@ -84,9 +85,12 @@ class Source(Protocol):
     """Where records come from."""
 
     async def fetch(
-        self, shard: str, after: int, records_max: int, bytes_max: int, wait_ms: int
+        self, shard: str, after: int, records_max: int, bytes_max: int, wait_ms: int, aside: Aside
     ) -> Fetched:
-        """Records after a position, and how far was read; empty when a wait ran out."""
+        """Records after a position, and how far was read; empty when a wait ran out.
+
+        What a read brings into memory is taken from `aside` before, and given back while waiting.
+        """
 
 
 class Runner(Protocol):
@@ -139,6 +143,7 @@ class Shell:
         resolve: Callable[[], FunctionVersion],
         numbers: MappingMetrics,
         clock: Clock,
+        budget: Budget,
         on_broken: Callable[[], None],
     ) -> None:
         self._spec = spec
@@ -152,6 +157,11 @@ class Shell:
         self._numbers = numbers
         self._sieve = Sieve(spec, source_format, numbers)
         self._clock = clock
+        self._budget = budget
+        self._held_bytes = 0
+        """Of the engine, as the budget knows it."""
+        self._room_bytes: int | None = None
+        """As the engine knows it."""
         self._on_broken = on_broken
         self._log = log.bind(mapping=spec.name)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -170,6 +180,7 @@ class Shell:
 
     def start(self, shards: Sequence[e.ShardOpened]) -> None:
         """Open shards and begin on them; more may follow at any time."""
+        self.see_room()
         for opened in shards:
             self._journal.opened(opened)
             self._feed(opened)
@@ -205,6 +216,12 @@ class Shell:
         for fetch in self._fetches:
             fetch.cancel()
         self._see_idle()
+
+    def see_room(self) -> None:
+        """Tell the engine when all mappings together leave it more or less than before."""
+        if (room_bytes := self._budget.room_bytes) != self._room_bytes:
+            self._room_bytes = room_bytes
+            self._feed(e.RoomChanged(room_bytes))
 
     @property
     def last_result(self) -> str:
@@ -249,6 +266,7 @@ class Shell:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._hold(0)
 
     # The loop
 
@@ -266,10 +284,17 @@ class Shell:
         except EngineError as error:
             self._break(error)
             return ()
+        if (held_bytes := self._engine.held_bytes) != self._held_bytes:
+            self._hold(held_bytes)
         self._arm()
         if self._is_draining:
             self._see_idle()
         return commands
+
+    def _hold(self, held_bytes: int) -> None:
+        """Let the budget know what the engine holds."""
+        self._budget.held_bytes += COPIES * (held_bytes - self._held_bytes)
+        self._held_bytes = held_bytes
 
     def _break(self, error: Exception) -> None:
         """The engine met a contradiction: stop here and start again from what is stored."""
@@ -351,6 +376,15 @@ class Shell:
     # Commands
 
     async def _fetch(self, command: e.Fetch) -> e.Event:
+        aside = Aside(self._budget)
+        try:
+            return await self._fetch_within(command, aside)
+        finally:
+            # In this same step the engine takes in what was read, or nothing ever does.
+            if aside.size_bytes:
+                aside.give_back()
+
+    async def _fetch_within(self, command: e.Fetch, aside: Aside) -> e.Event:
         try:
             found = await self._source.fetch(
                 command.shard,
@@ -358,6 +392,7 @@ class Shell:
                 command.records_max,
                 command.bytes_max,
                 command.wait_ms,
+                aside,
             )
         except RouterError as error:
             self._log.warning("fetch_failed", shard=command.shard, error=str(error))
@@ -368,6 +403,7 @@ class Shell:
             self._numbers.polled.inc(len(records))
         passed = await self._sieve.sift(command.shard, records)
         is_last_out = records and (not passed or passed[-1] is not records[-1])
+        self.see_room()
         return e.RecordsFetched(
             command.command_id,
             passed,
@@ -412,15 +448,13 @@ class Shell:
                 max(0, self._clock.wall_ms() - command.records[-1].arrival_ms) / 1000
             )
         chaos_point("before_invoke")
-        return await self._runner.invoke_for(
-            self._spec.uuid,
-            InvokeRequest(
-                function=function,
-                invoked_arn=self._spec.function_arn,
-                request_id=request_id,
-                payload=payload,
-            ),
+        request = InvokeRequest(
+            function=function,
+            invoked_arn=self._spec.function_arn,
+            request_id=request_id,
+            payload=payload,
         )
+        return await self._runner.invoke_for(self._spec.uuid, request)
 
     async def _save(self, command: e.SaveProgress) -> e.Event:
         chaos_point("before_settle")

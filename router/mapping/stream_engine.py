@@ -54,6 +54,8 @@ class StreamEngine:
         self._factor = _factor_of(spec)
         self._run_ahead_all = run_ahead or RunAhead()
         self._run_ahead = self._run_ahead_all.share(1)
+        self.held_bytes = 0
+        """Of all shards, kept up with each record that comes and goes."""
         self._readable = 0
         """Shards that wait for no parent: they share what may be held."""
         self._shards: dict[str, Shard] = {}
@@ -100,6 +102,8 @@ class StreamEngine:
             case engine.SettingsChanged(spec):
                 self._spec, self._factor = spec, _factor_of(spec)
                 self._work_everywhere()
+            case engine.RoomChanged(bytes_max):
+                self._room_changed(bytes_max)
             case engine.DrainRequested():
                 self._is_draining = True
                 self._cut_short.update(self._fetches)
@@ -162,7 +166,9 @@ class StreamEngine:
             shard.quiet_wall_ms, shard.last_arrival_ms = None, event.last_arrival_ms
         elif not is_cut_short:
             shard.quiet_wall_ms = self._wall_ms
+        held_bytes = shard.held_bytes
         shard.take_in(event.records, event.read_to, self._now_ms, self._spec.window_ms)
+        self.held_bytes += shard.held_bytes - held_bytes
         if event.is_end:
             shard.end()
         self._work(shard, shard.lanes)
@@ -182,14 +188,14 @@ class StreamEngine:
             self._work(shard, (lane,))
             return
         finished = conclude(lane, outcome, self._spec, shard.name, self._now_ms, self._wall_ms)
-        shard.release(finished)
+        self.held_bytes -= shard.release(finished)
         self._work(shard, (lane,))
 
     def _stored(self, command_id: int, kind: type[engine.Command]) -> None:
         step = self._close(command_id, kind)
         shard, lane = step.shard, step.lane
         shard.stored_position = max(shard.stored_position, step.position)
-        shard.release(lane.stored())
+        self.held_bytes -= shard.release(lane.stored())
         self._work(shard, (lane,))
 
     def _store_failed(self, command_id: int, kind: type[engine.Command]) -> None:
@@ -200,6 +206,14 @@ class StreamEngine:
             self._spec, shard.name, lane.index, lane.misses
         )
         self._work(shard, (lane,))
+
+    def _room_changed(self, bytes_max: int | None) -> None:
+        """Shards that hold more than their part now read on once they have finished it."""
+        self._run_ahead_all = msgspec.structs.replace(self._run_ahead_all, room_bytes=bytes_max)
+        self._share_out(0)
+        for shard in tuple(self._shards.values()):
+            if shard.is_paused:
+                self._work(shard)
 
     def _tick(self) -> None:
         for name, index in self._timers.pop_due(self._now_ms):

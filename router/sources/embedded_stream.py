@@ -2,6 +2,7 @@
 
 import asyncio
 
+from router.mapping.budget import Aside
 from router.model.record import Fetched
 from router.store.base import StreamStore
 
@@ -14,20 +15,27 @@ class EmbeddedStreamSource:
         self._stream = stream
 
     async def fetch(
-        self, shard: str, after: int, records_max: int, bytes_max: int, wait_ms: int
+        self, shard: str, after: int, records_max: int, bytes_max: int, wait_ms: int, aside: Aside
     ) -> Fetched:
         """Records after a position and how far was read; waits while more may come.
 
         Empty when the wait runs out. Raises `StoreError`.
         """
-        arrived = _Arrival()
+        arrived, wanted = _Arrival(), (self._stream, shard, after, records_max)
         # Before the first read: no record can come between the two.
         unsubscribe = self._streams.subscribe(self._stream, shard, arrived.wake)
         try:
-            found = await self._streams.read(self._stream, shard, after, records_max, bytes_max)
-            if found.records or found.is_end or not await arrived.within(wait_ms / 1000):
+            found = self._streams.recent(*wanted, bytes_max)
+            if found is None:
+                found = await self._streams.read(*wanted, aside.take(bytes_max))
+            if found.records or found.is_end:
                 return found
-            return await self._streams.read(self._stream, shard, after, records_max, bytes_max)
+            if aside.size_bytes:
+                aside.give_back()
+            if not await arrived.within(wait_ms / 1000):
+                return found
+            recent = self._streams.recent(*wanted, bytes_max)
+            return recent or await self._streams.read(*wanted, aside.take(bytes_max))
         finally:
             unsubscribe()
 

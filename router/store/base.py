@@ -188,6 +188,14 @@ class StreamStore(Protocol):
         committed a moment ago.
         """
 
+    def recent(
+        self, stream: str, shard: str, after: int, records_max: int, bytes_max: int
+    ) -> Fetched | None:
+        """As `read`, at once, of what was committed a moment ago; None when the disk must be asked.
+
+        Brings nothing new into memory.
+        """
+
     def subscribe(self, stream: str, shard: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` in the loop after each commit with records for the shard, or its closing.
 

@@ -163,6 +163,16 @@ BUFFERED = Gauge(
     ["mapping"],
     registry=REGISTRY,
 )
+BUFFER_BYTES = Gauge(
+    "router_buffer_bytes",
+    "Bytes counted for records read and not yet finished, as read and in events; all mappings.",
+    registry=REGISTRY,
+)
+BUFFER_BYTES_LIMIT = Gauge(
+    "router_buffer_bytes_limit",
+    "Most that router_buffer_bytes may come to (ROUTER_BUFFER_BYTES_MAX).",
+    registry=REGISTRY,
+)
 ITERATOR_AGE = Gauge(
     "router_mapping_iterator_age_seconds",
     "Age of the last record of the batch sent last (IteratorAge).",

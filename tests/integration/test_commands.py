@@ -174,7 +174,7 @@ def test_every_command_speaks_json(shop):
     assert isinstance(shop.told("queues", "peek"), list)
     assert shop.told("invoke", shop.name)["StatusCode"] == 200
     checks = {row["check"]: row["ok"] for row in shop.told("doctor")}
-    assert checks["router"] is checks["isolation"] is checks["fsync"] is True
+    assert checks["router"] is checks["isolation"] is checks["fsync"] is checks["memory"] is True
     assert json.loads(shop.plan("--json").stdout)["empty"] is True
     assert json.loads(shop.apply("--json").stdout)["empty"] is True
     done = shop.cli("settings", "--json", has_data=False)

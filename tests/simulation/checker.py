@@ -35,6 +35,7 @@ SOMETIMES = (
     "fetch_failed",
     "fetch_empty",
     "run_ahead_full",
+    "room_full",
     "lanes_ran_ahead",
     "crash_with_open_invocation",
     "crash_between_discard_and_answer",
@@ -142,6 +143,9 @@ class Checker:
                 book.lane_answered(command.update.lane.lane, now_ms, is_invocation=False)
             case e.SettingsChanged(spec):
                 self._changed(spec, now_ms)
+            case e.RoomChanged(bytes_max):
+                for book in self.books.values():
+                    book.room_bytes = bytes_max
             case e.DrainRequested():
                 self._is_draining = True
             case e.Resumed():

@@ -386,6 +386,12 @@ EDITS = (
         "bytes not counted", "shard", "run_ahead.bytes_max - self.held_bytes", "run_ahead.bytes_max"
     ),
     Edit(
+        "all mappings' bound ignored",
+        "stream_engine",
+        "room_bytes=bytes_max)",
+        "room_bytes=None)",
+    ),
+    Edit(
         "room leaks",
         "shard",
         "        self.held_records -= len(records)\n",

@@ -62,6 +62,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     tick_late_ms_max: int = 0
     run_ahead_records: int = limits.RUN_AHEAD_RECORDS_MAX
     run_ahead_bytes: int = limits.RUN_AHEAD_BYTES_MAX
+    room_changes: int = 0
+    """Other mappings hold more, or less again."""
 
     @property
     def is_fault_free(self) -> bool:
@@ -105,6 +107,7 @@ SWITCHES: dict[str, dict[str, object]] = {
         "run_ahead_records": limits.RUN_AHEAD_RECORDS_MAX,
         "run_ahead_bytes": limits.RUN_AHEAD_BYTES_MAX,
     },
+    "room": {"room_changes": 0},
     "backlog": {"starts_with": 0},
     "bursts": {"burst_max": 1},
 }
@@ -161,6 +164,8 @@ def draw(seed: int, rng: random.Random, minutes: int = 10) -> Options:
         keys=rng.choice((1, 3, 10, 40)),
         records_per_s=rng.choice((0.3, 2.0, 5.0, 10.0)),
         latency_ms_max=rng.choice((5, 100, 600, 3_000)),
+        # Of its own generator: the seeds that were there before it go on meaning what they meant.
+        room_changes=random.Random(f"room {seed}").choice((0, 0, 0, 0, 3, 20)),
         **chosen,  # type: ignore[arg-type]
     )
 

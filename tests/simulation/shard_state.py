@@ -87,6 +87,7 @@ class ShardState:
         self.busy_lanes: set[int] = set()
         self.lanes: dict[int, LaneBook] = {}
         self.open_fetch: e.Fetch | None = None
+        self.room_bytes: int | None = None
         self.is_fetch_failing = False
         self.read_to = self.stored.position
         self.horizon = self.stored.position
@@ -121,6 +122,7 @@ class ShardState:
     def started(self, spec: MappingSpec, stored: ShardProgress, now_ms: int) -> None:
         """A new life begins with what was stored."""
         self.is_restarted = now_ms > 0
+        self.room_bytes = None
         self.stored = stored
         self._begin_life(now_ms)
         self.factors.add(spec.factor)
@@ -188,6 +190,8 @@ class ShardState:
             raise Violation("L2", f"{self.shard}: room for too many records asked for")
         if self.held_bytes + command.bytes_max > self._bytes_max:
             raise Violation("L2", f"{self.shard}: room for too many bytes asked for")
+        if self.room_bytes is not None and self.held_bytes + command.bytes_max > self.room_bytes:
+            raise Violation("L2", f"{self.shard}: more asked for than all mappings leave to it")
 
     def fetch_answered(self, event: e.RecordsFetched | e.FetchFailed, now_ms: int) -> None:
         """The engine gets what it asked for."""
@@ -204,6 +208,8 @@ class ShardState:
                 self.held_bytes += record.size_bytes
         self.read_to = event.read_to
         self.is_end_read = event.is_end
+        if self.room_bytes is not None and self.held_bytes * 4 > self.room_bytes * 3:
+            self._seen.add("room_full")
         if len(self.fetched) * 4 > self._records_max * 3 or self.held_bytes > self._bytes_max * 0.7:
             self._seen.add("run_ahead_full")
 

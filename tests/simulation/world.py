@@ -127,6 +127,7 @@ class World:
             (options.settings_changes, self._plan_change),
             (options.wall_jumps, self._jump),
             (options.splits, self._split),
+            (options.room_changes, self._change_room),
         ]
         for count, action in plan:
             for _ in range(count):
@@ -143,6 +144,8 @@ class World:
             self._start()
         if self._is_draining:
             self._resume()
+        if self.options.room_changes:
+            self._feed(e.RoomChanged(None))
 
     def _run_until(self, end_ms: int, is_over: Callable[[], bool]) -> None:
         heap = self._heap
@@ -336,6 +339,12 @@ class World:
         self.window_ms_max = max(self.window_ms_max, self.spec.window_ms)
         if self._engine is not None:
             self._feed(e.SettingsChanged(self.spec))
+
+    def _change_room(self) -> None:
+        """All mappings together hold more, or less, than before."""
+        if self._engine is None or self._is_calm:
+            return
+        self._feed(e.RoomChanged(self.rng.choice((None, 1, 500, 5_000, 100_000, 64 << 20))))
 
     def _jump(self) -> None:
         if self._is_calm:

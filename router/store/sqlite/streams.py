@@ -153,17 +153,22 @@ class SqliteStreams:
         self, stream: str, shard: str, after: int, records_max: int, bytes_max: int
     ) -> Fetched:
         """See `StreamStore.read`. From memory without a thread when not behind."""
-        key = (stream, shard)
-        found = self._tails.read(key, after, records_max, bytes_max)
+        found = self.recent(stream, shard, after, records_max, bytes_max)
         if found is not None:
             return found
         records, end = await self._reader.submit(
             lambda db: _read(db, stream, shard, after, records_max, bytes_max)
         )
         if end.is_known:
-            self._tails.learn(key, end.last, is_closed=end.is_closed)
+            self._tails.learn((stream, shard), end.last, is_closed=end.is_closed)
         read_to = records[-1].position if records else max(after, end.last)
         return Fetched(records, read_to, end.is_closed and read_to >= end.last)
+
+    def recent(
+        self, stream: str, shard: str, after: int, records_max: int, bytes_max: int
+    ) -> Fetched | None:
+        """See `StreamStore.recent`."""
+        return self._tails.read((stream, shard), after, records_max, bytes_max)
 
     def subscribe(self, stream: str, shard: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `StreamStore.subscribe`."""

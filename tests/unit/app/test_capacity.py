@@ -54,6 +54,14 @@ def test_requests_under_way_take_a_share_of_the_memory(monkeypatch, memory, buff
     assert settings.buffered_bytes_max == 5 << 20
 
 
+@pytest.mark.parametrize(
+    ("memory", "buffer"), [(GIB // 8, 32), (GIB, 128), (8 * GIB, 1_024), (512 * GIB, 4_096)]
+)
+def test_l2_mappings_together_hold_a_share_of_the_memory(monkeypatch, memory, buffer):
+    monkeypatch.setattr(capacity, "memory_bytes", lambda: memory)
+    assert capacity.buffer_bytes_default() == buffer << 20
+
+
 def test_the_soft_limit_of_open_files_is_raised():
     code = (
         "import resource; from router.app.capacity import raise_open_files;"

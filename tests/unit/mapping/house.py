@@ -7,6 +7,7 @@ import msgspec
 
 from router.app.connect import EmbeddedConnector, QueueMailbox
 from router.dispatch.dispatcher import Dispatcher
+from router.mapping.budget import Budget
 from router.mapping.manager import MappingManager
 from router.mapping.shell import SystemClock
 from router.model.function import FunctionVersion, InvokeReply
@@ -43,16 +44,16 @@ def webhook(name, shards=1):
     return put("webhook", name, Webhook(spec=spec))
 
 
-def mapping(source="a", **settings):
+def mapping(source="a", *, uuid=UUID, name="m", **settings):
     value = Mapping(
-        uuid=UUID,
-        name="m",
+        uuid=uuid,
+        name=name,
         function="f",
         event_source_arn=arn(source),
         last_modified_ms=int(time.time() * 1000),
         **settings,
     )
-    return put("mapping", UUID, value)
+    return put("mapping", uuid, value)
 
 
 def shards_of(house, source):
@@ -89,8 +90,9 @@ class Functions:
 class House:
     """A manager on a store."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, buffer_bytes_max=1 << 40):
         self.folder = folder
+        self.budget = Budget(buffer_bytes_max)
         self.functions = Functions()
 
     async def open(self):
@@ -106,6 +108,7 @@ class House:
             self.functions,
             QueueMailbox(self.catalog),
             SystemClock(),
+            budget=self.budget,
             region="us-east-1",
             account="000000000000",
             backoff_ms_max=60_000,

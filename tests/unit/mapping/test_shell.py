@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from router.mapping import engine as e
+from router.mapping.budget import Budget
 from router.mapping.filtering import FAMILIES, MatchDocument
 from router.mapping.shell import Shell, SystemClock
 from router.model.errors import EngineError, NotInvoked, StoreError
@@ -38,6 +39,7 @@ class ScriptedEngine:
         self.told = []
         self.commands = deque()
         self.is_drained = False
+        self.held_bytes = 0
         self.wakeup_ms = None
 
     def handle(self, event, now_ms, wall_ms):
@@ -55,6 +57,8 @@ class World:
 
     def __init__(self):
         self.engine = ScriptedEngine()
+        self.budget = Budget(1 << 40)
+        self.granted = []
         self.failure = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -67,7 +71,7 @@ class World:
                 destination_arn="arn:aws:sqs:us-east-1:000000000000:q",
             ),
             self.engine, source=self, source_format=self, progress=self, runner=self,
-            mailbox=self, resolve=lambda: FUNCTION, clock=SystemClock(),
+            mailbox=self, resolve=lambda: FUNCTION, clock=SystemClock(), budget=self.budget,
             numbers=MappingMetrics("shell-test", "u", "f", ARN), on_broken=self.on_broken,
         )  # fmt: skip
 
@@ -79,7 +83,8 @@ class World:
         if self.failure is not None:
             raise self.failure
 
-    async def fetch(self, shard, after, records_max, bytes_max, wait_ms):
+    async def fetch(self, shard, after, records_max, bytes_max, wait_ms, aside):
+        self.granted.append(aside.take(bytes_max))
         await self._act()
         return Fetched([RECORD], 1)
 

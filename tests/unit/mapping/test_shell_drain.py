@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from router.mapping import engine as e
+from router.mapping.budget import Budget
 from router.mapping.shell import Shell, SystemClock
 from router.mapping.stream_engine import StreamEngine
 from router.model.mapping_spec import MappingSpec
@@ -18,7 +19,7 @@ class Source:
     def __init__(self):
         self.fetches = 0
 
-    async def fetch(self, shard, after, records_max, bytes_max, wait_ms):
+    async def fetch(self, shard, after, records_max, bytes_max, wait_ms, aside):
         self.fetches += 1
         await asyncio.Event().wait()
 
@@ -37,6 +38,7 @@ async def shell():
         resolve=None,
         numbers=numbers,
         clock=SystemClock(),
+        budget=Budget(),
         on_broken=lambda: pytest.fail("it broke"),
     )
     yield shell

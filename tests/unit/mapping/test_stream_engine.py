@@ -267,6 +267,60 @@ def test_a_full_shard_does_not_wait_for_windows():
     play >> fetched(record(2, second)) << invoke(1, lane=0) << invoke(2, lane=1)
 
 
+def room(bytes_max: int | None):
+    return lambda _: e.RoomChanged(bytes_max)
+
+
+def test_l2_a_mapping_that_holds_more_than_its_room_reads_on_once_that_is_finished():
+    play = Play(batch_size=1)
+    play >> opened() << fetch(0)
+    play >> room(1_000) << nothing
+    play >> fetched(record(1, size_bytes=600), record(2, size_bytes=351)) << invoke(1)
+    play >> succeeded() << fetch(2, bytes_max=649) << save(1)
+    play >> fetched() << fetch(2, bytes_max=649)
+    assert play.engine.held_bytes == 351
+
+
+@pytest.mark.parametrize("held", [1, 2_000])
+def test_l2_however_little_room_there_is_a_shard_that_holds_nothing_reads_a_record(held):
+    """`bytes_max=1` is a whole record; the next one comes when it is finished."""
+    play = Play(batch_size=10, window_ms=300_000)
+    play >> room(1) << nothing
+    play >> opened() << fetch(0, bytes_max=1)
+    play >> fetched(record(1, size_bytes=held)) << invoke(1)
+    play >> failed() << save(0, head=LaneHead(1, 1, 1))
+    play >> stored() << nothing
+    play.wake() << invoke(1, attempt=2)
+    play >> succeeded() << fetch(1, bytes_max=1) << save(1)
+    assert play.engine.held_bytes == 0
+
+
+def test_l2_shards_share_the_room():
+    play = Play()
+    play >> room(1_000) << nothing
+    play >> opened(shard="a") << fetch(0, shard="a", bytes_max=1_000)
+    play >> opened(shard="b") << fetch(0, shard="b", bytes_max=500)
+    play >> fetched(shard="a") << fetch(0, shard="a", bytes_max=500)
+
+
+def test_l2_a_stuck_lane_leaves_its_neighbours_the_room_that_comes_back():
+    first, second = lane_keys(2)
+    play = Play(factor=2)
+    play >> opened(factor=2) << fetch(0)
+    play >> room(1_000) << nothing
+    play >> fetched(record(1, first, size_bytes=900)) << invoke(1)
+    play >> failed() << save(0, head=LaneHead(1, 1, 1))
+    play >> room(2_000) << fetch(1, bytes_max=1_100)
+    play >> fetched(record(2, second)) << fetch(2, bytes_max=1_000) << invoke(2, lane=1)
+
+
+def test_a_drain_is_not_ended_by_room():
+    play = Play()
+    play >> room(1) >> opened() << fetch(0)
+    play >> drain << nothing
+    play >> room(None) << nothing
+
+
 # What others ask.
 
 
