@@ -8,7 +8,7 @@ CLIENTS := .venv-clients
 CLIENTS_STAMP := $(CLIENTS)/.stamp
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo check test sim crash attack bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
+.PHONY: demo check test sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python examples/webhooks/demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -19,8 +19,18 @@ check: venv ## format, lint, types, architecture, unit tests, 50 simulation seed
 test: venv clients ## every test
 	@$(BIN)/python .ci/stages.py test
 
-sim: venv ## SEED=n replays one seed; SEEDS=400 MINUTES=60 runs more
+sim: venv ## 400 seeds of one virtual hour on all cores; SEED=n replays one, SEEDS=50 MINUTES=10 runs fewer
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES))
+
+sim-nightly: venv ## 10,000 seeds of one virtual hour, other ones every night; then 20,000 examples of each model
+	@$(BIN)/python -m tests.simulation --random --seeds $(if $(SEEDS),$(SEEDS),10000) $(if $(MINUTES),--minutes $(MINUTES))
+	@MODEL_EXAMPLES=20000 $(BIN)/python -m pytest -q --timeout=36000 tests/model
+
+mutants: venv ## every router with one thing wrong must be caught; writes docs/mutants.md
+	@$(BIN)/python -m tests.simulation.trials
+
+traces: venv ## record what the engine decides anew, when a change of its behaviour is meant
+	@$(BIN)/python -m tests.simulation.record_traces
 
 crash: venv ## kill -9 trials; TRIALS=1000 for the long run
 	@$(BIN)/python -m tests.crash $(if $(TRIALS),--trials $(TRIALS))

@@ -47,7 +47,7 @@ UNIT = Stage(
     "unit, the others",
     [*PYTEST, "tests/tidy", "tests/unit", "tests/fuzz", *(f"--ignore={path}" for path in APART)],
 )
-SIMULATION = Stage("simulation", [*PYTEST, "tests/simulation"])
+SIMULATION = Stage("simulation, 50 seeds", [*PYTEST, "tests/simulation", "tests/model"])
 CHECK = [[FORMAT, LINT, TYPES, SIMULATION, UNIT_APART], [UNIT]]
 """Lanes that run side by side."""
 
@@ -65,6 +65,9 @@ BESIDE = [
 
 DEMO = ["make", "--no-print-directory", "demo"]
 ALONE = [
+    Stage("simulation, 400 hours", [PYTHON, "-m", "tests.simulation"]),
+    Stage("models", ["env", "MODEL_EXAMPLES=500", *PYTEST, "--timeout=600", "tests/model"]),
+    Stage("mutants", [PYTHON, "-m", "tests.simulation.trials", "--check"]),
     Stage("attack", [*PYTEST, "tests/attack"]),
     Stage("fuzz", [PYTHON, "-m", "tests.fuzz", "--seconds", "20"]),
     Stage("bench smoke", [*PYTEST, "tests/bench"]),

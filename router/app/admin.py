@@ -1,5 +1,6 @@
 """The private `router` service: what the CLI asks that AWS has no operation for."""
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from router.store.base import Store
 from router.store.catalog import Catalog
 
 PEEK_MAX = 1_000
+
+TRACE_S_MAX = 300
+"""Longest trace, in seconds."""
 
 Facts = Callable[[], Mapping[str, Any]]
 Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -45,6 +49,7 @@ class Admin:
             "ListQueues": self.list_queues,
             "PeekQueue": self.peek_queue,
             "Describe": self.describe,
+            "TraceMapping": self.trace_mapping,
         }
 
     async def list_mappings(self, _request: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +138,18 @@ class Admin:
                 for message in messages
             ]
         }
+
+    async def trace_mapping(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Record what a mapping's engine hears and decides. Raises `NotFound`, `Conflict`."""
+        uuid, seconds = request.get("UUID"), request.get("Seconds", 10)
+        if not isinstance(uuid, str) or not isinstance(seconds, int):
+            raise BadRequest("UUID must be text and Seconds a number")
+        if not 1 <= seconds <= TRACE_S_MAX:
+            raise BadRequest(f"Seconds must be from 1 to {TRACE_S_MAX}")
+        if uuid not in self._catalog.mappings:
+            raise NotFound(f"mapping {uuid} does not exist")
+        tape = await self._mappings.trace(uuid, seconds, secrets.token_bytes(16))
+        return {"Lines": [line.decode() for line in tape.lines], "IsCut": tape.is_cut}
 
     async def describe(self, _request: dict[str, Any]) -> dict[str, Any]:
         """Facts for `router doctor`."""

@@ -15,6 +15,7 @@ COMMANDS = {
         "router.cli.mappings",
         "List, describe, enable and disable event source mappings.",
     ),
+    "trace": ("router.cli.trace", "Record what a mapping decides, or replay such a record."),
     "queues": ("router.cli.queues", "Look into embedded queues without receiving."),
     "logs": ("router.cli.logs", "Show what functions wrote."),
     "doctor": ("router.cli.doctor", "Check this machine, the data folder and the functions."),

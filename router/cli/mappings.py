@@ -49,7 +49,7 @@ def list_(data: str, endpoint: str | None, as_json: bool) -> None:
 def describe(mapping: str, data: str, endpoint: str | None, as_json: bool) -> None:
     """All settings and the state of one mapping, by name or UUID, and its place in each shard."""
     client = Client(data, endpoint)
-    row = _find(client, mapping)
+    row = find_mapping(client, mapping)
     full = client.rest("GET", f"{PATH}/{row['UUID']}")
     full |= {"Name": row["Name"], "Lag": row["Lag"], "InFlight": row["InFlight"]}
     shards = client.json("router", "DescribeShards", UUID=row["UUID"])["Shards"]
@@ -98,7 +98,7 @@ def _shown(value: Any) -> str:
 
 
 def _switch(client: Client, mapping: str, *, as_json: bool, is_enabled: bool) -> None:
-    row = _find(client, mapping)
+    row = find_mapping(client, mapping)
     answer = client.rest("PUT", f"{PATH}/{row['UUID']}", {"Enabled": is_enabled})
     if as_json:
         print_json(answer)
@@ -106,7 +106,8 @@ def _switch(client: Client, mapping: str, *, as_json: bool, is_enabled: bool) ->
         click.echo(f"{row['Name']}: {answer['State']}")
 
 
-def _find(client: Client, mapping: str) -> dict[str, Any]:
+def find_mapping(client: Client, mapping: str) -> dict[str, Any]:
+    """The row of a mapping, by name or UUID. Raises `CallFailed`."""
     rows: list[dict[str, Any]] = client.json("router", "ListMappings")["Mappings"]
     found = [row for row in rows if mapping in {row["Name"], row["UUID"]}]
     if not found:

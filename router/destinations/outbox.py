@@ -12,7 +12,7 @@ import structlog
 
 from router.model.backoff import backoff_ms
 from router.model.errors import RouterError
-from router.model.limits import OUTBOX_ATTEMPTS_MAX
+from router.model.limits import OUTBOX_ATTEMPTS_MAX, OUTBOX_WAIT_MS_MAX
 from router.store.base import EnqueuedMessage, OutboxRow, OutboxStore
 from router.telemetry import metrics
 
@@ -25,8 +25,7 @@ ROWS_MAX = 100
 """Rows taken at a time."""
 
 WAIT_MS_MIN = 1_000
-WAIT_MS_MAX = 15 * 60_000
-"""Waits between deliveries of one row."""
+"""First wait between deliveries of one row."""
 
 Route = Callable[[str, bytes], EnqueuedMessage | None]
 """The message for an embedded queue that exists, None for everything else."""
@@ -79,7 +78,7 @@ class Courier:
                 attempts=attempts,
             )
             return False
-        wait_ms = backoff_ms(attempts, WAIT_MS_MIN, WAIT_MS_MAX, f"outbox:{row.id}")
+        wait_ms = backoff_ms(attempts, WAIT_MS_MIN, OUTBOX_WAIT_MS_MAX, f"outbox:{row.id}")
         await self._outbox.failed(row.id, self._wall_ms() + wait_ms)
         log.warning(
             "discard_not_delivered",

@@ -16,8 +16,9 @@ from router.mapping.budget import Budget
 from router.mapping.journal import NOTHING_YET
 from router.mapping.shell import Clock, Mailbox, Runner, Shell, Source, SourceFormat
 from router.mapping.stream_engine import StreamEngine
+from router.mapping.trace import Tape, TracedEngine
 from router.model.arn import function_arn
-from router.model.errors import RouterError
+from router.model.errors import Conflict, RouterError
 from router.model.function import FunctionVersion
 from router.model.mapping_spec import MappingSpec
 from router.model.progress import ShardProgress
@@ -97,6 +98,8 @@ class _Run:
         """It is being disabled: its shell drains, and goes on when it is enabled again."""
         self.is_forgotten = False
         """Its progress was dropped: what its shell still holds is about an earlier life."""
+        self.trace_salt: bytes | None = None
+        """Its next engine has a tape."""
         self.is_source_new = False
         """Its stream was dropped and begins again, so that LATEST has nothing to skip."""
 
@@ -158,6 +161,30 @@ class MappingManager:
         if run is None:
             return 0, 0
         return run.lag, run.shell.in_flight if run.shell is not None else 0
+
+    async def trace(self, uuid: str, duration_s: float, salt: bytes) -> Tape:
+        """Start the mapping anew with a tape, and return it after a while (`router trace`).
+
+        Running invocations end first, as for an update. Raises `Conflict` when it is not running.
+        """
+        run = self._runs.get(uuid)
+        if run is None or run.shell is None or uuid not in self._catalog.mappings:
+            raise Conflict("only a mapping that is enabled can be traced")
+        async with run.lock:
+            run.trace_salt = salt
+            try:
+                await self._end(run)
+                await self._bring_about(uuid, run)
+            finally:
+                run.trace_salt = None
+            engine = run.engine
+        if not isinstance(engine, TracedEngine):
+            raise Conflict("the mapping was disabled meanwhile")
+        try:
+            await asyncio.sleep(duration_s)
+        finally:
+            engine.tape.is_on = False
+        return engine.tape
 
     def is_draining(self, uuid: str) -> bool:
         """Whether a deleted mapping still runs."""
@@ -418,7 +445,8 @@ class MappingManager:
             return
         run.shards = tuple(shard.shard for shard in opened)
         self._dispatcher.register(spec.uuid)
-        engine = StreamEngine(spec)
+        salt = run.trace_salt
+        engine = StreamEngine(spec) if salt is None else TracedEngine(spec, None, salt)
         shell = Shell(
             spec,
             engine,

@@ -99,3 +99,6 @@ LOG_TAIL_BYTES = 4096
 
 OUTBOX_ATTEMPTS_MAX = 20
 """Deliveries tried for one outbox row before it counts as failed (D7)."""
+
+OUTBOX_WAIT_MS_MAX = 15 * 60_000
+"""Longest wait between two of them."""

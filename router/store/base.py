@@ -279,7 +279,10 @@ class OutboxStore(Protocol):
     """On-failure records waiting for delivery."""
 
     async def due(self, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
-        """Rows whose next attempt is due, oldest first."""
+        """Rows whose next attempt is due, oldest first.
+
+        One that is due later than any wait lasts is due now: the wall clock was set back (T1).
+        """
 
     async def delivered(self, row_id: int, message: EnqueuedMessage | None = None) -> None:
         """Remove a row; with a message, enqueue it in the same transaction."""

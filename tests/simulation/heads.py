@@ -33,6 +33,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
     kind: Kind
     lowest: int = 0
+    state: bytes | None = None
+    """What the function returned of its tumbling window."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -67,12 +69,16 @@ class Head:
         self.condemned: tuple[tuple[int, ...], str, list[Plan]] | None = None
         """A discard that could not be stored: records, condition, and where it would have led."""
         self._before: list[Plan] = []
+        self._dropped: set[int] = set()
+        """Of its positions, those that left the source or were filtered out on the way."""
         self.is_recovered = False
         self.ready_ms = 0
         """From when on its next attempt was due, back-off aside."""
         self.failed_ms: int | None = None
         """When its last attempt failed or was not run; None when a fresh part comes next."""
 
+        self.last_kind: Kind | None = None
+        """How its last invocation ended."""
         self.is_open_ended = False
         """Cut out of a larger batch: what else was gathered with it does not show yet."""
         self.was_refused = False
@@ -90,7 +96,9 @@ class Head:
 
     def drop(self, gone: Callable[[int], bool]) -> None:
         """Forget positions that left the source before they were read again."""
-        if any(gone(position) for position in self.positions):
+        left = {position for position in self.positions if gone(position)}
+        if left:
+            self._dropped |= left
             self.plans = _distinct(_without(plan, gone) for plan in self.plans)
 
     def extend(self, told: Sequence[tuple[int, ...]]) -> None:
@@ -146,14 +154,34 @@ class Head:
         """An invocation ended."""
         batch = self.invoked
         self.was_refused = verdict.kind is Kind.NOT_RUN
+        self.last_kind = verdict.kind
         self.plans = _distinct(
             following for plan in self.plans for following in _after(plan, batch, verdict, current)
         )
         self.invoked = ()
 
+    def promise_of(self, batch: tuple[int, ...]) -> str:
+        """Which promise an attempt with this batch breaks when no plan has it."""
+        if any(plan.parts and plan.parts[0] == batch for plan in self.plans):
+            return "D10"  # the right records, but not as often
+        return self._promise_of_last()
+
+    def promise_of_head(self, stored: LaneHead | None) -> str:
+        """Which promise a stored head breaks when no plan fits it."""
+        ends = [] if stored is None else [stored.last, *stored.ends]
+        if any([part[-1] for part in plan.parts] == ends for plan in self.plans):
+            return "D10"
+        return self._promise_of_last()
+
+    def _promise_of_last(self) -> str:
+        if self.last_kind in {Kind.PARTLY, Kind.INVALID}:
+            return "D9"
+        is_split = any(len(plan.parts) > 1 for plan in self.plans)
+        return "D8" if is_split and self.last_kind is Kind.FAILED else "D10"
+
     def fits_stored(self, stored: LaneHead | None, trimmed_to: int) -> list[Plan]:
         """Plans that the stored head describes."""
-        return [plan for plan in self.plans if _describes(stored, plan, trimmed_to)]
+        return [plan for plan in self.plans if _describes(stored, plan, trimmed_to, self._dropped)]
 
 
 def _distinct(plans: Iterable[Plan]) -> list[Plan]:
@@ -213,6 +241,10 @@ def _is_full(part: Sequence[int], size: int, spec: MappingSpec, at: RecordAt) ->
     """The settings, which may be new, allow no more of this part in one batch."""
     if size >= spec.batch_size:
         return True
+    if width_ms := spec.tumbling_window_ms:  # a batch is of one window
+        first_ms, next_ms = at(part[0]).arrival_ms, at(part[size]).arrival_ms
+        if first_ms // width_ms != next_ms // width_ms:
+            return True
     size_bytes = sum(at(position).size_bytes for position in part[: size + 1])
     return ENVELOPE_BYTES + size_bytes > spec.event_bytes_max
 
@@ -305,7 +337,7 @@ def _after(
     return plans
 
 
-def _describes(stored: LaneHead | None, plan: Plan, trimmed_to: int) -> bool:
+def _describes(stored: LaneHead | None, plan: Plan, trimmed_to: int, dropped: set[int]) -> bool:
     """A stored head forms the same parts with the same budget after a restart.
 
     It may still name parts whose records have left the source unread.
@@ -316,8 +348,15 @@ def _describes(stored: LaneHead | None, plan: Plan, trimmed_to: int) -> bool:
     if stored is None or not ends:
         return not parts or (plan.attempts == 0 and len(parts) == 1)
     is_of_first = stored.last >= first
+    if not parts:
+        return dropped.issuperset(ends)  # it names what is there no more
+    lasts = [part[-1] for part in parts]
+    told = [end for end in ends if end not in dropped or end in lasts]
+    hidden = [end for end in ends if end in dropped and end not in lasts]
+    # An end that was left out stands for the last record before it that was not.
+    told += [last for last in lasts if last not in told and any(end > last for end in hidden)]
     return (
-        ends == [part[-1] for part in parts]
+        sorted(told) == lasts
         and (stored.attempts if is_of_first else 0) == plan.attempts
         and (stored.first <= first or not is_of_first)
     )

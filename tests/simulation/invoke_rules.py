@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from router.mapping import engine as e
 from router.mapping.lanes import lane_of
 from router.model.mapping_spec import MappingSpec
+from router.model.progress import ShardProgress
 from tests.simulation.heads import ENVELOPE_BYTES, Head, Kind, Plan, Verdict, is_expired
 from tests.simulation.shard_state import LaneBook, ShardState, Violation
+from tests.simulation.window_book import WindowBook
 
 RETRY_MS_MIN = 250
 """A failed attempt is not repeated sooner (half the first back-off leaves room for jitter)."""
@@ -16,10 +18,40 @@ RETRY_MS_MIN = 250
 class InvokeRules(ShardState):
     """Checks every `Invoke` of one shard and follows what became of it."""
 
+    windows: WindowBook
+
+    def started(self, spec: MappingSpec, stored: ShardProgress, now_ms: int) -> None:
+        """A new life begins with what was stored."""
+        super().started(spec, stored, now_ms)
+        self.windows = WindowBook(self.shard, self._seen)
+        self.windows.begin_life(stored, spec)
+
+    def changed(self, spec: MappingSpec, now_ms: int) -> None:
+        """New settings."""
+        super().changed(spec, now_ms)
+        self.windows.changed(spec)
+
+    def note_read(self, event: e.RecordsFetched, wall_ms: int) -> None:
+        """Windows end by the time of the stream."""
+        self.windows.read(event.records, wall_ms)
+        if event.last_arrival_ms is not None:
+            self.windows.read_time(event.last_arrival_ms)
+
     def invoke(self, command: e.Invoke, spec: MappingSpec, now_ms: int, wall_ms: int) -> None:
         """An attempt starts."""
         batch = tuple(record.position for record in command.records)
         self._check_slot(command)
+        front = next(iter(self.fetched), None)
+        self.windows.invoke(
+            command,
+            None if front is None else self.records[front],
+            is_end=self.is_end_read,
+            is_sole=self.factors == {1},
+        )
+        if not batch:
+            self.open_lanes[command.lane] = command
+            self._check_stored(command.lane)
+            return
         self._check_order(command, batch)
         lane = self.lanes.setdefault(command.lane, LaneBook(self.opened_ms))
         self._check_stored(command.lane)
@@ -45,8 +77,6 @@ class InvokeRules(ShardState):
             raise Violation("D6", f"{self.shard}: no lane {command.lane}")
         if len(self.open_lanes) >= max(self.factors):
             raise Violation("L1", f"{self.shard}: more invocations than lanes")
-        if not command.records:
-            raise Violation("D11", f"{self.shard}: an empty batch")
 
     def _check_order(self, command: e.Invoke, batch: tuple[int, ...]) -> None:
         """Each key's unfinished records, in order, none left out (D5), none repeated (D12)."""
@@ -121,7 +151,9 @@ class InvokeRules(ShardState):
             self._seen.add("batch_full")
         elif following is not None:
             record = self.records[following]
-            if size_bytes + record.size_bytes > spec.event_bytes_max:
+            if command.window is not None and record.arrival_ms >= command.window.end_ms:
+                is_full = True
+            elif size_bytes + record.size_bytes > spec.event_bytes_max:
                 is_full = True
                 self._seen.add("batch_hit_6_mib")
             elif is_expired(wall_ms - record.arrival_ms, spec):
@@ -142,7 +174,12 @@ class InvokeRules(ShardState):
         # While nothing more is read for want of room, waiting could not fill the batch.
         is_switching = len(self.factors) > 1
         is_reading = self.open_fetch is not None or (self.is_fetch_failing and not is_switching)
-        is_early_allowed = is_full or not is_reading or size_bytes >= spec.event_bytes_max
+        is_early_allowed = (
+            is_full
+            or not is_reading
+            or size_bytes >= spec.event_bytes_max
+            or (command.window is not None and self.windows.may_be_over(command.window))
+        )
         if spec.window_ms and not is_early_allowed and not lane.is_discarding:
             from_ms = lane.window_from_ms
             started_ms = self.fetched[batch[0]] if from_ms is None else from_ms
@@ -186,7 +223,8 @@ class InvokeRules(ShardState):
         plans = head.try_invoke(batch, command.attempt, spec, age, self.records.__getitem__)
         if not plans:
             raise Violation(
-                "D10", f"{self.shard}: attempt {command.attempt} of {batch}, not one of {head}"
+                head.promise_of(batch),
+                f"{self.shard}: attempt {command.attempt} of {batch}, not one of {head}",
             )
         head.plans = plans
         if head.failed_ms is not None and not head.is_recovered:
@@ -228,6 +266,9 @@ class InvokeRules(ShardState):
     def ended(self, command: e.Invoke, verdict: Verdict, spec: MappingSpec) -> None:
         """An invocation's truth (D2)."""
         batch = tuple(record.position for record in command.records)
+        self.windows.ended(command, verdict)
+        if not batch:
+            return
         head = self.owner[batch[0]]
         size = len(batch)
         head.finish(verdict, spec)
@@ -254,8 +295,9 @@ class InvokeRules(ShardState):
         book = self.lanes.setdefault(lane, LaneBook(now_ms))
         book.free_ms = now_ms
         if is_invocation:
-            self.open_lanes.pop(lane, None)
-            book.window_from_ms = now_ms
+            command = self.open_lanes.pop(lane, None)
+            if command is None or command.records:  # a window's own call begins no other wait
+                book.window_from_ms = now_ms
             book.is_discarding = False
             for head in self.heads:
                 if head.lane == lane and head.failed_ms == -1:

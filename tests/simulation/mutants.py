@@ -1,8 +1,8 @@
-"""Engines with one thing wrong each: the checker is worth what it catches (honest trials).
+"""Routers with one thing wrong each: the checker is worth what it catches (honest trials).
 
-Two kinds. `Edit` changes one place of the engine's source and loads the pure modules anew.
-`Bent` wraps the real engine and spoils a single command, once, late in the run: a checker that
-only notices wholesale damage would miss it.
+`Edit` changes one place of the source and loads the modules concerned anew. `Bent` wraps the real
+engine and spoils a single command, once, late in the run: a checker that only notices wholesale
+damage would miss it. `Misheard` tells the engine something else than the function answered.
 """
 
 import importlib
@@ -16,41 +16,60 @@ from typing import Any
 
 import msgspec
 
-import router.mapping
+import router
 from router.mapping import engine as e
 from router.mapping.shard import RunAhead
 from router.mapping.stream_engine import StreamEngine
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, Outcome, PartlySucceeded, Succeeded
-from tests.simulation.world import MakeEngine
+from tests.simulation.edits import EDITS, Edit
+from tests.simulation.parts import Parts
 
-MODULES = (
-    "timers",
-    "batching",
-    "bisect",
-    "retry",
-    "lanes",
-    "shard",
-    "attempts",
-    "stream_engine",
+ENGINE = (
+    "mapping.timers",
+    "mapping.batching",
+    "mapping.bisect",
+    "mapping.retry",
+    "mapping.windows",
+    "mapping.lanes",
+    "mapping.shard",
+    "mapping.window_calls",
+    "mapping.attempts",
+    "mapping.stream_engine",
 )
 """The engine's modules; the events and commands are shared with the world."""
 
+WHOLE: dict[str, tuple[tuple[str, ...], str, str]] = {
+    **dict.fromkeys(ENGINE, (ENGINE, "engine", "StreamEngine")),
+    "mapping.shell": (("mapping.shell",), "shell", "Shell"),
+    "sources.sieve": (("sources.sieve", "mapping.shell"), "shell", "Shell"),
+    "dispatch.dispatcher": (("dispatch.dispatcher",), "dispatcher", "Dispatcher"),
+    "destinations.outbox": (("destinations.outbox",), "courier", "Courier"),
+    "store.sqlite.progress": (("store.sqlite.progress",), "progress", "SqliteProgress"),
+    "store.sqlite.outbox": (("store.sqlite.outbox",), "outbox", "SqliteOutbox"),
+    "outcomes.interpret": (
+        ("outcomes.interpret", "sources.webhook_format"),
+        "format",
+        "WebhookFormat",
+    ),
+    "sources.webhook_event": (
+        ("sources.webhook_event", "sources.webhook_format"),
+        "format",
+        "WebhookFormat",
+    ),
+}
+"""Which modules are loaded anew when one changes, and which part of a world they make."""
 
-class Edit(msgspec.Struct, frozen=True):
-    """One changed place in one module of the engine."""
 
-    name: str
-    module: str
-    old: str
-    new: str
-
-    def engine(self) -> MakeEngine:
-        """Load the changed engine. Raises `AssertionError` when the place is not there once."""
-        path = Path(router.mapping.__file__).with_name(f"{self.module}.py")
-        source = path.read_text(encoding="utf-8")
-        assert source.count(self.old) == 1, f"{self.name}: {self.old!r} is not once in {path.name}"
-        return _load({f"router.mapping.{self.module}": source.replace(self.old, self.new)})
+def edited(edit: Edit) -> Parts:
+    """Load the changed part. Raises `AssertionError` when the place is not there once."""
+    path = Path(*router.__path__).joinpath(*edit.module.split(".")).with_suffix(".py")
+    source = path.read_text(encoding="utf-8")
+    assert source.count(edit.old) == 1, f"{edit.name}: {edit.old!r} is not once in {path.name}"
+    modules, part, name = WHOLE[edit.module]
+    changed = {f"router.{edit.module}": source.replace(edit.old, edit.new)}
+    module = _load(changed, [f"router.{module}" for module in modules])
+    return Parts(**{part: getattr(module, name)})
 
 
 class _Sources(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -69,24 +88,24 @@ class _Sources(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(code, module.__dict__)
 
 
-def _load(sources: dict[str, str]) -> MakeEngine:
-    """Import the engine anew with some sources changed; the real modules stay as they were."""
-    package = router.mapping
-    names = {name: f"router.mapping.{name}" for name in MODULES}
-    kept = {name: sys.modules.pop(full) for name, full in names.items() if full in sys.modules}
+def _load(sources: dict[str, str], names: Sequence[str]) -> ModuleType:
+    """Import modules anew, some with changed sources; the real ones stay as they were."""
+    kept = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     finder = _Sources(sources)
     sys.meta_path.insert(0, finder)
     try:
         for name in kept:
-            delattr(package, name)
-        return importlib.import_module("router.mapping.stream_engine").StreamEngine  # type: ignore[no-any-return]
+            package, _, last = name.rpartition(".")
+            delattr(sys.modules[package], last)
+        return importlib.import_module(names[-1])
     finally:
         sys.meta_path.remove(finder)
-        for name, full in names.items():
-            sys.modules.pop(full, None)
+        for name in names:
+            sys.modules.pop(name, None)
             if name in kept:
-                sys.modules[full] = kept[name]
-                setattr(package, name, kept[name])
+                package, _, last = name.rpartition(".")
+                sys.modules[name] = kept[name]
+                setattr(sys.modules[package], last, kept[name])
 
 
 Mishear = Callable[[Outcome], Outcome]
@@ -131,6 +150,27 @@ class Bent:
     def is_drained(self) -> bool:
         """As the engine."""
         return self._engine.is_drained
+
+
+def _twice(_: Bent, command: e.Command) -> Sequence[e.Command] | None:
+    if isinstance(command, e.Invoke):
+        return [command, msgspec.structs.replace(command, command_id=1 << 40)]
+    return None
+
+
+def _other_state(_: Bent, command: e.Command) -> Sequence[e.Command] | None:
+    if isinstance(command, e.SaveProgress) and (window := command.update.lane.window) is not None:
+        if window.state is None or window.state == b"{}":
+            return None
+        lane = msgspec.structs.replace(
+            command.update.lane, window=msgspec.structs.replace(window, state=b"{}")
+        )
+        return [
+            msgspec.structs.replace(
+                command, update=msgspec.structs.replace(command.update, lane=lane)
+            )
+        ]
+    return None
 
 
 def _drop(_: Bent, command: e.Command) -> Sequence[e.Command] | None:
@@ -189,6 +229,8 @@ def _counted_wrong(_: Bent, command: e.Command) -> Sequence[e.Command] | None:
 
 
 BENDS: dict[str, Bend] = {
+    "one batch handed over twice at once": _twice,
+    "one window stored without its state": _other_state,
     "one record dropped": _drop,
     "two records swapped": _swap,
     "one record repeated": _repeat,
@@ -198,232 +240,6 @@ BENDS: dict[str, Bend] = {
     "one discarded record not in the on-failure record": _wider_discard,
     "one attempt counted wrong": _counted_wrong,
 }
-
-EDITS = (
-    Edit(
-        "batch one too large",
-        "batching",
-        "len(batch) < spec.batch_size",
-        "len(batch) <= spec.batch_size",
-    ),
-    Edit(
-        "envelope forgotten",
-        "batching",
-        "spec.event_bytes_max - frame_bytes",
-        "spec.event_bytes_max",
-    ),
-    Edit("full batch waits", "batching", "records >= spec.batch_size", "records > spec.batch_size"),
-    Edit(
-        "window 1 ms short",
-        "lanes",
-        "self.window_start_ms) + window_ms",
-        "self.window_start_ms) + window_ms - 1",
-    ),
-    Edit(
-        "window 60 ms long",
-        "lanes",
-        "self.window_start_ms) + window_ms",
-        "self.window_start_ms) + window_ms + 60",
-    ),
-    Edit(
-        "window restarts with each record",
-        "lanes",
-        "        if not self.queue:\n            self.window",
-        "        if True:\n            self.window",
-    ),
-    Edit(
-        "one retry too few",
-        "retry",
-        "return 0 <= spec.retries_max < attempts",
-        "return 0 <= spec.retries_max <= attempts",
-    ),
-    Edit(
-        "one retry too many",
-        "retry",
-        "return 0 <= spec.retries_max < attempts",
-        "return 0 <= spec.retries_max < attempts - 1",
-    ),
-    Edit(
-        "age 1 ms late",
-        "retry",
-        "oldest_ms = wall_ms - age_ms_max",
-        "oldest_ms = wall_ms - age_ms_max - 1",
-    ),
-    Edit(
-        "age 1 ms early",
-        "retry",
-        "oldest_ms = wall_ms - age_ms_max",
-        "oldest_ms = wall_ms - age_ms_max + 1",
-    ),
-    Edit("bisect one off", "bisect", "return size // 2", "return (size + 1) // 2"),
-    Edit("second half first", "bisect", "return (*new_ends, *ends)", "return (*ends, *new_ends)"),
-    Edit(
-        "half goes missing",
-        "lanes",
-        "self.ends = with_parts(self.ends, *ends, batch[-1].position)",
-        "self.ends = with_parts(self.ends, *ends)",
-    ),
-    Edit(
-        "invalid response halves",
-        "retry",
-        "may_halve = not is_invalid_response",
-        "may_halve = True",
-    ),
-    Edit(
-        "partial without progress does not halve",
-        "retry",
-        "            may_halve = True\n",
-        "            may_halve = False\n",
-    ),
-    Edit("checkpoint one too far", "shard", "min((first - 1 for first", "min((first for first"),
-    Edit(
-        "progress before finish",
-        "lanes",
-        "            return self.batch[0].position\n        return self.queue",
-        "            return self.batch[-1].position\n        return self.queue",
-    ),
-    Edit(
-        "discarded counts as finished at once",
-        "lanes",
-        "            return self.doomed.records[0].position\n",
-        "            return self.first_undoomed\n",
-    ),
-    Edit(
-        "partial success passes its tail",
-        "lanes",
-        "self.position = self.batch[count - 1].position",
-        "self.position = self.batch[-1].position",
-    ),
-    Edit(
-        "parts come back in reverse",
-        "lanes",
-        "self.queue.extendleft(reversed(records))",
-        "self.queue.extendleft(records)",
-    ),
-    Edit(
-        "head not stored", "lanes", "if not self.attempts and not self.ends:", "if not self.ends:"
-    ),
-    Edit(
-        "parts not stored",
-        "lanes",
-        "        if not self.ends:\n            return None",
-        "        if self.position >= 0:\n            return None",
-    ),
-    Edit(
-        "budget reset by a restart",
-        "lanes",
-        "self.attempts = head.attempts if head.last > self.position else 0",
-        "self.attempts = 0",
-    ),
-    Edit(
-        "throttles count",
-        "attempts",
-        "        lane.phase = Phase.READY\n        return ()",
-        "        lane.phase = Phase.READY\n        lane.attempts += 1\n        return ()",
-    ),
-    Edit(
-        "tail keeps the old budget",
-        "lanes",
-        "batch[-1].position)\n        self.attempts = 0",
-        "batch[-1].position)",
-    ),
-    Edit(
-        "no back-off",
-        "attempts",
-        "lane.attempt_from_ms = now_ms + wait_ms",
-        "lane.attempt_from_ms = now_ms",
-    ),
-    Edit(
-        "save that failed counts",
-        "stream_engine",
-        "self._store_failed(command_id, engine.SaveProgress)",
-        "self._stored(command_id, engine.SaveProgress)",
-    ),
-    Edit(
-        "discard that failed counts",
-        "stream_engine",
-        "self._store_failed(command_id, engine.Discard)",
-        "self._stored(command_id, engine.Discard)",
-    ),
-    Edit("drain ignored", "stream_engine", "self._is_draining = True", "self._is_draining = False"),
-    Edit(
-        "never resumes",
-        "stream_engine",
-        "            case engine.Resumed():\n                self._is_draining = False",
-        "            case engine.Resumed():\n                self._is_draining = True",
-    ),
-    Edit(
-        "drained too soon",
-        "stream_engine",
-        "lane.is_busy for shard",
-        "lane.phase is Phase.RUNNING for shard",
-    ),
-    Edit(
-        "first new record skipped after a restart",
-        "shard",
-        "if position > lane.position:",
-        "if position > lane.position + 1:",
-    ),
-    Edit(
-        "finished records taken in again",
-        "shard",
-        "if position > lane.position:",
-        "if position >= 0:",
-    ),
-    Edit(
-        "reads one too far",
-        "shard",
-        "        self.read_to = read_to\n",
-        "        self.read_to = read_to + 1\n",
-    ),
-    Edit(
-        "room not counted",
-        "shard",
-        "run_ahead.records_max - self.held_records",
-        "run_ahead.records_max",
-    ),
-    Edit(
-        "bytes not counted", "shard", "run_ahead.bytes_max - self.held_bytes", "run_ahead.bytes_max"
-    ),
-    Edit(
-        "all mappings' bound ignored",
-        "stream_engine",
-        "room_bytes=bytes_max)",
-        "room_bytes=None)",
-    ),
-    Edit(
-        "room leaks",
-        "shard",
-        "        self.held_records -= len(records)\n",
-        "        self.held_records -= len(records[1:])\n",
-    ),
-    Edit(
-        "parents ignored",
-        "stream_engine",
-        "self._is_draining or shard.parents:",
-        "self._is_draining:",
-    ),
-    Edit(
-        "one key on two lanes",
-        "shard",
-        "lane_of(record.key, factor)",
-        "lane_of(f'{record.key}{record.position % 2}', factor)",
-    ),
-    Edit("not run counts as done", "retry", "return Wait()", "return Finish()"),
-    Edit(
-        "a failure counts as success",
-        "retry",
-        "may_halve = not is_invalid_response",
-        "return Finish()",
-    ),
-    Edit("timer one tick late for ever", "timers", "due_ms <= now_ms", "due_ms < now_ms"),
-    Edit(
-        "failed fetch not asked again",
-        "stream_engine",
-        "        shard.is_fetching = False\n",
-        "        shard.is_fetching = shard.misses > 2\n",
-    ),
-)
 
 
 class Misheard:
@@ -469,15 +285,31 @@ MISHEARD: dict[str, Mishear] = {
 }
 
 
-def mutants() -> dict[str, Callable[[], MakeEngine]]:
-    """Every mutant by name, with how to make it."""
+class Mutant(msgspec.Struct, frozen=True):
+    """A router with one thing wrong: where, and how to make it."""
 
-    def bent(bend: Bend) -> Callable[[], MakeEngine]:
-        return lambda: lambda spec, run_ahead: Bent(spec, run_ahead, bend)
+    place: str
+    make: Callable[[], Parts]
 
-    def misheard(mishear: Mishear) -> Callable[[], MakeEngine]:
-        return lambda: lambda spec, run_ahead: Misheard(spec, run_ahead, mishear)
 
-    made: dict[str, Callable[[], MakeEngine]] = {edit.name: edit.engine for edit in EDITS}
+def mutants() -> dict[str, Mutant]:
+    """Every mutant by name."""
+
+    def bent(bend: Bend) -> Mutant:
+        def make() -> Parts:
+            return Parts(engine=lambda spec, run_ahead: Bent(spec, run_ahead, bend))
+
+        return Mutant("a command of the engine", make)
+
+    def misheard(mishear: Mishear) -> Mutant:
+        def make() -> Parts:
+            return Parts(engine=lambda spec, run_ahead: Misheard(spec, run_ahead, mishear))
+
+        return Mutant("what the engine hears", make)
+
+    def changed(edit: Edit) -> Mutant:
+        return Mutant(edit.module, lambda: edited(edit))
+
+    made = {edit.name: changed(edit) for edit in EDITS}
     made |= {name: bent(bend) for name, bend in BENDS.items()}
     return made | {name: misheard(mishear) for name, mishear in MISHEARD.items()}

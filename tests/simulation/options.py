@@ -12,8 +12,26 @@ import msgspec
 
 from router.model import limits
 from router.model.mapping_spec import MappingSpec
+from router.model.record import Record
 
 MIB = limits.MIB
+
+FAILURES_QUEUE = "failures"
+FAILURES_ARN = f"arn:aws:sqs:us-east-1:000000000000:{FAILURES_QUEUE}"
+
+
+FILTERS: dict[str, Callable[[Record], bool]] = {
+    '{"body":{"n":[0,1,2,3,4,5]}}': lambda record: record.position % 10 < 6,
+    '{"body":{"n":[{"numeric":[">",8]}]}}': lambda record: record.position % 10 > 8,
+    '{"partitionKey":[{"anything-but":["k0"]}]}': lambda record: record.key != "k0",
+    '{"body":{"m":["never"]}}': lambda record: False,
+}
+"""Patterns of mappings, and what they let through."""
+
+
+def is_wanted(record: Record, spec: MappingSpec) -> bool:
+    """Whether a mapping's filters take a record."""
+    return not spec.filters or any(FILTERS[text](record) for text in spec.filters)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     gap_percent: int = 0
     starts_with: int = 0
     splits: int = 0
+    merges: int = 0
     retention_ms: int = 0
     fetch_error_percent: int = 0
     fetch_empty_percent: int = 0
@@ -42,20 +61,27 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     error_percent: int = 0
     timeout_percent: int = 0
     malformed_percent: int = 0
+    missing_state_percent: int = 0
+    """Replies without the state of the tumbling window."""
     partial_percent: int = 0
     invalid_partial_percent: int = 0
     poison_per_mille: int = 0
     throttle_percent: int = 0
     concurrency_max: int = 1_000
-    does_limit_wait: bool = True
+    rival_percent: int = 0
+    """Another mapping that wants the same slots."""
     # The store
     store_ms_max: int = 10
     store_error_percent: int = 0
+    # The destination of what is given up
+    destination_outages: int = 0
+    is_destination_missing: bool = False
     # The router
     crashes: int = 0
     drains: int = 0
     pauses: int = 0
     settings_changes: int = 0
+    deletions: int = 0
     wall_jumps: int = 0
     age_edge_percent: int = 0
     """Per tick: the wall clock moves to where a record is just too old, or just not yet."""
@@ -75,7 +101,44 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-OFF = MappingSpec(uuid="", name="", function_arn="", source_arn="")
+STORM: dict[str, object] = {
+    "keys": 10,
+    "records_per_s": 4.0,
+    "latency_ms_max": 600,
+    "error_percent": 8,
+    "partial_percent": 8,
+    "invalid_partial_percent": 4,
+    "missing_state_percent": 4,
+    "poison_per_mille": 10,
+    "throttle_percent": 4,
+    "concurrency_max": 2,
+    "rival_percent": 20,
+    "store_error_percent": 4,
+    "big_percent": 0,
+    "oversize_percent": 0,
+    "crashes": 4,
+    "drains": 3,
+    "pauses": 12,
+    "settings_changes": 12,
+    "deletions": 1,
+    "wall_jumps": 1,
+    "splits": 1,
+    "merges": 1,
+    "destination_outages": 3,
+    "is_destination_missing": False,
+    "retention_ms": 0,
+    "age_edge_percent": 0,
+}
+TUMBLING_SHARE = 0.3
+WIDTHS_MS = (1_000, 7_000, 30_000, 120_000)
+"""Tumbling windows, and how many runs have them from the start."""
+
+RATES = (0.3, 2.0, 5.0, 10.0)
+RATES_OF_LONG_RUNS = (0.1, 0.5, 1.0, 5.0)
+"""Records per second. A long run has fewer records in an hour, not fewer faults."""
+
+MINUTES_DENSE = 20
+"""Runs up to this length get many records."""
 
 SWITCHES: dict[str, dict[str, object]] = {
     "fetch_faults": {"fetch_error_percent": 0, "fetch_empty_percent": 0},
@@ -84,11 +147,12 @@ SWITCHES: dict[str, dict[str, object]] = {
     "errors": {"error_percent": 0},
     "timeouts": {"timeout_percent": 0},
     "malformed": {"malformed_percent": 0},
+    "missing_states": {"missing_state_percent": 0},
     "partial": {"partial_percent": 0},
     "invalid_partial": {"invalid_partial_percent": 0},
     "poison": {"poison_per_mille": 0},
     "throttles": {"throttle_percent": 0},
-    "concurrency": {"concurrency_max": 1_000},
+    "concurrency": {"concurrency_max": 1_000, "rival_percent": 0},
     "store_errors": {"store_error_percent": 0},
     "slow_store": {"store_ms_max": 10},
     "crashes": {"crashes": 0},
@@ -102,6 +166,10 @@ SWITCHES: dict[str, dict[str, object]] = {
     "oversize": {"oversize_percent": 0},
     "gaps": {"gap_percent": 0},
     "splits": {"splits": 0},
+    "merges": {"merges": 0},
+    "deletions": {"deletions": 0},
+    "outages": {"destination_outages": 0},
+    "no_destination": {"is_destination_missing": False},
     "retention": {"retention_ms": 0},
     "run_ahead": {
         "run_ahead_records": limits.RUN_AHEAD_RECORDS_MAX,
@@ -117,6 +185,7 @@ FAULTS = (
     "errors",
     "timeouts",
     "malformed",
+    "missing_states",
     "partial",
     "invalid_partial",
     "poison",
@@ -128,6 +197,21 @@ FAULTS = (
 def without(options: Options, switch: str) -> Options:
     """The same run with one kind of trouble switched off."""
     return msgspec.structs.replace(options, **SWITCHES[switch])
+
+
+def storm(options: Options) -> Options:
+    """The same run with nearly every trouble at once: rare meetings become common."""
+    is_windowed = options.seed % 2 == 1
+    spec = msgspec.structs.replace(
+        options.spec,
+        destination_arn=FAILURES_ARN,
+        is_reporting_failures=options.seed % 3 != 0,
+        is_bisecting=options.seed % 3 != 1,
+        retries_max=options.seed % 4,
+        tumbling_window_ms=WIDTHS_MS[options.seed % 3] if is_windowed else 0,
+        state_bytes_max=200 if is_windowed else limits.WINDOW_STATE_BYTES_MAX,
+    )
+    return msgspec.structs.replace(options, spec=spec, **STORM)
 
 
 def is_on(options: Options, switch: str) -> bool:
@@ -156,13 +240,22 @@ def draw(seed: int, rng: random.Random, minutes: int = 10) -> Options:
         )
     if chosen.get("age_edge_percent"):
         spec = msgspec.structs.replace(spec, record_age_ms_max=60_000)
+    if rng.random() < TUMBLING_SHARE:
+        # Records near the size of an event are for mappings without windows.
+        chosen |= {"big_percent": 0, "oversize_percent": 0}
+        spec = msgspec.structs.replace(
+            spec,
+            tumbling_window_ms=rng.choice(WIDTHS_MS),
+            factor=rng.choice((1, spec.factor)),
+            state_bytes_max=rng.choice((100, 2_000, limits.WINDOW_STATE_BYTES_MAX)),
+        )
     return Options(
         seed=seed,
         minutes=minutes,
         spec=spec,
         shards=rng.choice((1, 1, 2, 3)),
         keys=rng.choice((1, 3, 10, 40)),
-        records_per_s=rng.choice((0.3, 2.0, 5.0, 10.0)),
+        records_per_s=rng.choice(RATES if minutes <= MINUTES_DENSE else RATES_OF_LONG_RUNS),
         latency_ms_max=rng.choice((5, 100, 600, 3_000)),
         # Of its own generator: the seeds that were there before it go on meaning what they meant.
         room_changes=random.Random(f"room {seed}").choice((0, 0, 0, 0, 3, 20)),
@@ -185,7 +278,9 @@ def draw_spec(rng: random.Random) -> MappingSpec:
         record_age_ms_max=rng.choice((-1, -1, -1, 60_000, 120_000, 300_000)),
         is_bisecting=rng.random() < 0.4,
         is_reporting_failures=rng.random() < 0.4,
-        destination_arn=rng.choice((None, "arn:aws:sqs:us-east-1:000000000000:failures")),
+        tumbling_window_ms=0,
+        filters=tuple(rng.sample(list(FILTERS), rng.choice((0, 0, 0, 0, 1, 2)))),
+        destination_arn=rng.choice((None, FAILURES_ARN, FAILURES_ARN)),
     )
 
 
@@ -198,6 +293,7 @@ _TROUBLES: dict[str, Callable[[random.Random], dict[str, object]]] = {
     },
     "errors": lambda rng: {"error_percent": rng.choice((2, 10, 40, 80))},
     "timeouts": lambda rng: {"timeout_percent": rng.choice((2, 10))},
+    "missing_states": lambda rng: {"missing_state_percent": rng.choice((5, 40))},
     "malformed": lambda rng: {"malformed_percent": rng.choice((5, 30))},
     "partial": lambda rng: {"partial_percent": rng.choice((10, 50))},
     "invalid_partial": lambda rng: {"invalid_partial_percent": rng.choice((5, 30))},
@@ -205,7 +301,7 @@ _TROUBLES: dict[str, Callable[[random.Random], dict[str, object]]] = {
     "throttles": lambda rng: {"throttle_percent": rng.choice((5, 40, 80))},
     "concurrency": lambda rng: {
         "concurrency_max": rng.choice((1, 2)),
-        "does_limit_wait": rng.random() < 0.6,
+        "rival_percent": rng.choice((0, 30, 100)),
     },
     "store_errors": lambda rng: {"store_error_percent": rng.choice((5, 30))},
     "crashes": lambda rng: {"crashes": rng.choice((1, 3, 10))},
@@ -216,6 +312,16 @@ _TROUBLES: dict[str, Callable[[random.Random], dict[str, object]]] = {
     "drains": lambda rng: {"drains": rng.choice((1, 4))},
     "pauses": lambda rng: {"pauses": rng.choice((1, 4))},
     "settings": lambda rng: {"settings_changes": rng.choice((2, 8, 20))},
+    "deletions": lambda rng: {"deletions": rng.choice((1, 4))},
+    "outages": lambda rng: {
+        "destination_outages": rng.choice((1, 3)),
+        "wall_jumps": rng.choice((0, 0, 3)),
+        "poison_per_mille": rng.choice((0, 20)),
+    },
+    "no_destination": lambda rng: {
+        "is_destination_missing": True,
+        "poison_per_mille": rng.choice((2, 10)),
+    },
     "wall_jumps": lambda rng: {"wall_jumps": rng.choice((1, 4))},
     "age_edges": lambda rng: {"age_edge_percent": rng.choice((2, 20))},
     "retention": lambda rng: {"retention_ms": rng.choice((20_000, 90_000))},
@@ -227,10 +333,10 @@ _SHAPES: tuple[Callable[[random.Random], dict[str, object]], ...] = (
     lambda rng: {"fetch_ms_max": rng.choice((200, 3_000))},
     lambda rng: {"store_ms_max": rng.choice((0, 100, 1_500))},
     lambda rng: {"tick_late_ms_max": rng.choice((5, 50))},
-    lambda rng: {"big_percent": rng.choice((1, 10))},
+    lambda rng: {"big_percent": rng.choice((3, 25))},
     lambda rng: {"oversize_percent": rng.choice((0, 1))},
     lambda rng: {"gap_percent": rng.choice((10, 60))},
-    lambda rng: {"splits": rng.choice((1, 2))},
+    lambda rng: {"splits": rng.choice((1, 2)), "merges": rng.choice((0, 1, 2))},
     lambda rng: {"burst_max": rng.choice((5, 60, 300))},
     lambda rng: {"starts_with": rng.choice((20, 400))},
     lambda rng: {

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from router.mapping.stream_engine import StreamEngine
 from tests.simulation.checker import SOMETIMES
 from tests.simulation.options import SWITCHES, Options, is_on, without
-from tests.simulation.run import Result, simulate_seed
-from tests.simulation.world import MakeEngine
+from tests.simulation.parts import Parts
+from tests.simulation.run import REAL, Result, simulate_seed
+from tests.simulation.seeds import MINUTES, SEEDS_PER_SOMETIMES
 
 
 def failure_text(result: Result, switched_off: Iterable[str] = ()) -> str:
@@ -22,14 +22,12 @@ def failure_text(result: Result, switched_off: Iterable[str] = ()) -> str:
         f"the last {len(result.last_steps)} of {result.steps} steps (virtual ms):",
         *result.last_steps,
         f"replay: make sim SEED={options.seed}"
-        + (f" MINUTES={options.minutes}" if options.minutes != 10 else ""),
+        + (f" MINUTES={options.minutes}" if options.minutes != MINUTES else ""),
     ]
     return "\n".join(lines)
 
 
-def minimise(
-    result: Result, make_engine: MakeEngine = StreamEngine
-) -> tuple[Result, tuple[str, ...]]:
+def minimise(result: Result, parts: Parts = REAL) -> tuple[Result, tuple[str, ...]]:
     """Run a failing seed again with options switched off one at a time; keep what still fails."""
     smallest = result
     off: tuple[str, ...] = ()
@@ -38,7 +36,7 @@ def minimise(
         if not is_on(smallest.options, switch):
             continue
         tried = (*off, switch)
-        again = simulate_seed(seed, minutes, make_engine, _switching_off(tried))
+        again = simulate_seed(seed, minutes, parts, _switching_off(tried))
         if again.error is not None and _kind(again.error) == _kind(result.error):
             smallest, off = again, tried
     return smallest, off
@@ -58,6 +56,14 @@ def count_seen(results: Iterable[Result]) -> dict[str, int]:
         for name in result.seen:
             counts[name] += 1
     return counts
+
+
+def missed(results: Iterable[Result]) -> list[str]:
+    """What should have been seen in so many seeds, and was not."""
+    counted = list(results)
+    if len(counted) < SEEDS_PER_SOMETIMES:
+        return []
+    return [name for name, count in count_seen(counted).items() if not count]
 
 
 def _kind(error: Exception | None) -> str:

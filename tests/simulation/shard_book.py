@@ -18,6 +18,7 @@ class ShardBook(InvokeRules):
     def save(self, update: ProgressUpdate, spec: MappingSpec) -> None:
         """The engine wants this to be durable."""
         self._check_claim(update, frozenset())
+        self.windows.check_update(update)
         self._begin_write(update)
         self._check_head(update, spec)
 
@@ -28,6 +29,7 @@ class ShardBook(InvokeRules):
         lane = update.lane.lane
         self._check_order_of_discard(command, gone)
         self._check_claim(update, frozenset(gone))
+        self.windows.check_update(update)
         self._begin_write(update)
         if lane in self.open_lanes:
             raise Violation("D6", f"{self.shard}: discard beside an open invocation")
@@ -133,7 +135,10 @@ class ShardBook(InvokeRules):
             self.owner.update(dict.fromkeys(head.positions, head))
         plans = head.fits_stored(stored, self.trimmed_to)
         if not plans:
-            raise Violation("D10", f"{self.shard}: stored {update.lane}, not one of {head}")
+            raise Violation(
+                head.promise_of_head(stored),
+                f"{self.shard}: stored {update.lane}, not one of {head}",
+            )
         head.plans = plans
 
     def discard_failed(self, lane: int) -> None:
@@ -160,13 +165,19 @@ class ShardBook(InvokeRules):
         top = max(stored.position, lane.position)
         kept = [
             position
-            for position in self.not_durable
+            for position in (*self.not_durable, *self.filtered)
             if position <= stored.position
             or (position <= top and lane_of(self.records[position].key, update.factor) == lane.lane)
         ]
         for position in kept:
-            del self.not_durable[position]
+            self.not_durable.pop(position, None)
+            self.filtered.discard(position)
         self.durable.update(kept)
+
+    def given_up(self, command: e.Discard) -> None:
+        """The on-failure record is kept, though the mapping is deleted and its progress is not."""
+        positions = [record.position for record in command.records]
+        self._finish(positions, command.update.lane.lane)
 
     # The end
 
@@ -178,7 +189,8 @@ class ShardBook(InvokeRules):
     @property
     def is_settled(self) -> bool:
         """Everything is finished and stored."""
-        return not self.undone and not self.not_durable and self.stored.position >= self._last
+        is_over = not self.undone and not self.not_durable and self.windows.is_settled
+        return is_over and self.stored.position >= self._last
 
     @property
     def _last(self) -> int:
@@ -190,5 +202,7 @@ class ShardBook(InvokeRules):
             raise Violation("D1", f"{self.shard}: never finished: {list(self.undone)[:20]}")
         if self.not_durable:
             raise Violation("D12", f"{self.shard}: never stored: {list(self.not_durable)[:20]}")
+        if not self.windows.is_settled:
+            raise Violation("W1", f"{self.shard}: never ended: {self.windows.window}")
         if self.stored.position < self._last:
             raise Violation("D3", f"{self.shard}: stuck at {self.stored}, last is {self._last}")

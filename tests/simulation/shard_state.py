@@ -1,5 +1,6 @@
 """What one shard's records have been through, in sets of positions (D1, L2)."""
 
+import itertools
 from collections.abc import Iterable
 
 from router.mapping import engine as e
@@ -9,6 +10,7 @@ from router.model.mapping_spec import MappingSpec
 from router.model.progress import LaneHead, LaneProgress, ShardProgress
 from router.model.record import Record
 from tests.simulation.heads import Head, Plan
+from tests.simulation.options import is_wanted
 
 
 class Violation(AssertionError):
@@ -17,6 +19,16 @@ class Violation(AssertionError):
     def __init__(self, promise: str, text: str) -> None:
         super().__init__(f"{promise}: {text}" if promise else text)
         self.promise = promise
+        self._text = text
+
+    def __reduce__(self) -> tuple[type["Violation"], tuple[str, str]]:
+        """Violations travel between processes."""
+        return Violation, (self.promise, self._text)
+
+
+def effective_factor(spec: MappingSpec) -> int:
+    """A tumbling window is one state after the other, so its shard has one lane."""
+    return 1 if spec.tumbling_window_ms else spec.factor
 
 
 class LaneBook:
@@ -78,6 +90,8 @@ class ShardState:
             self.by_key.setdefault(self.records[position].key, {})[position] = None
         self.not_durable: dict[int, int] = {}
         """Finished in this life but not stored yet, with the lane."""
+        self.filtered: set[int] = set()
+        """Left out by the mapping's filters: read again after a restart before the checkpoint."""
         self.fetched: dict[int, int] = {}
         """Unfinished records the engine holds, with when it got them."""
         self.held_bytes = 0
@@ -125,7 +139,7 @@ class ShardState:
         self.room_bytes = None
         self.stored = stored
         self._begin_life(now_ms)
-        self.factors.add(spec.factor)
+        self.factors.add(effective_factor(spec))
         for lane in stored.lanes:
             if lane.head is not None:
                 self._recover(lane, lane.head, spec)
@@ -155,7 +169,7 @@ class ShardState:
 
     def changed(self, spec: MappingSpec, now_ms: int) -> None:
         """New settings."""
-        self.factors.add(spec.factor)
+        self.factors.add(effective_factor(spec))
         if any(head.failed_ms is not None for head in self.heads):
             self._seen.add("settings_changed_in_retry")
         self.unsettle_times(now_ms)
@@ -193,7 +207,13 @@ class ShardState:
         if self.room_bytes is not None and self.held_bytes + command.bytes_max > self.room_bytes:
             raise Violation("L2", f"{self.shard}: more asked for than all mappings leave to it")
 
-    def fetch_answered(self, event: e.RecordsFetched | e.FetchFailed, now_ms: int) -> None:
+    def fetch_answered(
+        self,
+        event: e.RecordsFetched | e.FetchFailed,
+        spec: MappingSpec,
+        now_ms: int,
+        wall_ms: int,
+    ) -> None:
         """The engine gets what it asked for."""
         self.open_fetch = None
         self.is_fetch_failing = isinstance(event, e.FetchFailed)
@@ -202,16 +222,41 @@ class ShardState:
             return
         if not event.records:
             self._seen.add("fetch_empty")
+        self.note_read(event, wall_ms)
         for record in event.records:
+            if not is_wanted(record, spec):
+                raise Violation("D1", f"{self.shard}: {record.position} passed {spec.filters}")
             if record.position in self.undone:
                 self.fetched[record.position] = now_ms
                 self.held_bytes += record.size_bytes
+        self._leave_out(event, spec)
         self.read_to = event.read_to
         self.is_end_read = event.is_end
         if self.room_bytes is not None and self.held_bytes * 4 > self.room_bytes * 3:
             self._seen.add("room_full")
         if len(self.fetched) * 4 > self._records_max * 3 or self.held_bytes > self._bytes_max * 0.7:
             self._seen.add("run_ahead_full")
+
+    def note_read(self, event: e.RecordsFetched, wall_ms: int) -> None:
+        """For the rules above this one."""
+
+    def _leave_out(self, event: e.RecordsFetched, spec: MappingSpec) -> None:
+        """What was read and did not come must have been left out by the filters, and ends so."""
+        left = [
+            position
+            for position in itertools.takewhile(lambda p: p <= event.read_to, self.undone)
+            if position > self.read_to and position not in self.fetched
+        ]
+        for position in left:
+            if is_wanted(self.records[position], spec):
+                raise Violation("D1", f"{self.shard}: {position} was read, and is not there")
+            self._forget(position)
+            self.filtered.add(position)
+        if left:
+            self._seen.add("filtered" if event.records else "stretch_filtered")
+            gone = set(left)
+            for head in self.heads:
+                head.drop(gone.__contains__)
 
     # Batches that have begun
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from router.model.limits import OUTBOX_WAIT_MS_MAX
 from router.store.base import EnqueuedMessage, OutboxRow
 from router.store.sqlite import queues
 from router.store.sqlite.queues import SqliteQueues
@@ -37,8 +38,9 @@ class SqliteOutbox:
         def select(db: sqlite3.Connection) -> list[OutboxRow]:
             rows = db.execute(
                 "SELECT id, mapping, destination, body, records, attempts, next_attempt_ms"
-                " FROM outbox WHERE next_attempt_ms <= ? ORDER BY id LIMIT ?",
-                (now_wall_ms, rows_max),
+                " FROM outbox WHERE next_attempt_ms <= ? OR next_attempt_ms > ?"
+                " ORDER BY id LIMIT ?",
+                (now_wall_ms, now_wall_ms + OUTBOX_WAIT_MS_MAX, rows_max),
             ).fetchall()
             return [
                 OutboxRow(

@@ -332,6 +332,10 @@ class World:
     def run(self) -> None:
         for _ in range(self.random.randint(0, 400)):
             self.step()
+        self.run_to_the_end()
+
+    def run_to_the_end(self) -> None:
+        """No more faults: everything is finished and stored."""
         self.is_faulty = False
         for _ in range(STEPS_MAX):
             if all(self.is_settled(shard) for shard in self.records):

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from router.model import limits
 from router.model.errors import StoreError
 from router.model.progress import LaneHead, LaneProgress, ShardProgress
 from router.model.record import Fetched
@@ -335,6 +336,15 @@ async def test_d7_a_discard_to_an_embedded_queue_is_delivered_in_the_same_step(s
 
 
 # Outbox
+
+
+async def test_t1_a_clock_set_back_does_not_hold_an_outbox_row_up(store):
+    await store.progress.start("m", {"0": 0})
+    day_ms = 86_400_000
+    await store.progress.discard("m", update(1), row(next_attempt_ms=10 * day_ms), None)
+    assert [it.next_attempt_ms for it in await store.outbox.due(9 * day_ms, 9)] == [10 * day_ms]
+    almost_ms = 10 * day_ms - limits.OUTBOX_WAIT_MS_MAX
+    assert await store.outbox.due(almost_ms, 9) == []
 
 
 async def test_outbox_rows_are_due_oldest_first_until_delivered(store):
