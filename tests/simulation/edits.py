@@ -511,4 +511,10 @@ EDITS = (
         "outcome = self._format.interpret(self._spec, command, reply)\n"
         "            outcome = NotRun('throttled') if reply.error_type else outcome",
     ),
+    Edit(
+        "all mappings' bound ignored",
+        "mapping.stream_engine",
+        "room_bytes=bytes_max)",
+        "room_bytes=None)",
+    ),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from router.dispatch.dispatcher import Dispatcher
 from router.mapping import engine as e
+from router.mapping.budget import Budget
 from router.mapping.shell import Shell
 from router.model.errors import NotInvoked, StoreError
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
@@ -49,6 +50,22 @@ CRASH_POINTS = (
 """Where a crash may fall; the rarest is wished for twice."""
 
 
+class SharedBudget(Budget):
+    """The bound on all mappings, where what the others hold is the world's whim."""
+
+    __slots__ = ("room",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mappings = 1
+        self.room: int | None = None
+
+    @property
+    def room_bytes(self) -> int | None:
+        """See `Budget.room_bytes`."""
+        return self.room
+
+
 class Lives:
     """The router: at most one at a time. What it asks of its world is answered here."""
 
@@ -59,6 +76,7 @@ class Lives:
         self._seen = world.seen
         self.shell: Shell | None = None
         self._engine: Watched
+        self.budget = SharedBudget()
         self._progress: SlowProgress | None = None
         self._armed: str | None = None
         self._count = 0
@@ -98,6 +116,7 @@ class Lives:
         dispatcher = world.parts.dispatcher(self, options.concurrency_max)
         dispatcher.register(world.spec.uuid)
         self._progress = SlowProgress(world.store, self)
+        self.budget = SharedBudget()
         self.shell = world.parts.shell(
             world.spec,
             engine,
@@ -105,6 +124,7 @@ class Lives:
             source_format=world.parts.format(),
             progress=self._progress,
             runner=dispatcher,
+            budget=self.budget,
             mailbox=world.letters,
             resolve=lambda: FUNCTION,
             numbers=MappingMetrics(world.spec.name, world.spec.uuid, "simulated", ""),
@@ -135,6 +155,12 @@ class Lives:
         """Whoever runs hears of them."""
         if self.shell is not None and not self._world.troubles.is_deleted:
             self.shell.change_settings(self._world.spec)
+
+    def change_room(self, room_bytes: int | None) -> None:
+        """Other mappings hold more, or less, than before."""
+        self.budget.room = room_bytes
+        if self.shell is not None:
+            self.shell.see_room()
 
     def _fail(self, error: Exception) -> None:
         if self._loop.failure is None:

@@ -147,6 +147,11 @@ class Bent:
         return self._engine.next_wakeup_ms()
 
     @property
+    def held_bytes(self) -> int:
+        """As the engine."""
+        return self._engine.held_bytes
+
+    @property
     def is_drained(self) -> bool:
         """As the engine."""
         return self._engine.is_drained
@@ -258,6 +263,11 @@ class Misheard:
     def next_wakeup_ms(self) -> int | None:
         """As the engine."""
         return self._engine.next_wakeup_ms()
+
+    @property
+    def held_bytes(self) -> int:
+        """As the engine."""
+        return self._engine.held_bytes
 
     @property
     def is_drained(self) -> bool:

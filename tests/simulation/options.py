@@ -133,7 +133,7 @@ TUMBLING_SHARE = 0.3
 WIDTHS_MS = (1_000, 7_000, 30_000, 120_000)
 """Tumbling windows, and how many runs have them from the start."""
 
-RATES = (0.3, 2.0, 5.0, 10.0)
+RATES = (0.2, 0.7, 2.0, 4.0)
 RATES_OF_LONG_RUNS = (0.1, 0.5, 1.0, 5.0)
 """Records per second. A long run has fewer records in an hour, not fewer faults."""
 
@@ -255,12 +255,18 @@ def draw(seed: int, rng: random.Random, minutes: int = 10) -> Options:
         spec=spec,
         shards=rng.choice((1, 1, 2, 3)),
         keys=rng.choice((1, 3, 10, 40)),
-        records_per_s=rng.choice(RATES if minutes <= MINUTES_DENSE else RATES_OF_LONG_RUNS),
+        records_per_s=_rate(rng, minutes, chosen),
         latency_ms_max=rng.choice((5, 100, 600, 3_000)),
         # Of its own generator: the seeds that were there before it go on meaning what they meant.
         room_changes=random.Random(f"room {seed}").choice((0, 0, 0, 0, 3, 20)),
         **chosen,  # type: ignore[arg-type]
     )
+
+
+def _rate(rng: random.Random, minutes: int, chosen: dict[str, object]) -> float:
+    """Twenty deliveries in vain for each on-failure record: few records will do."""
+    rate = rng.choice(RATES if minutes <= MINUTES_DENSE else RATES_OF_LONG_RUNS)
+    return min(rate, 0.5) if chosen.get("is_destination_missing") else rate
 
 
 def draw_spec(rng: random.Random) -> MappingSpec:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from router.mapping.budget import Aside
 from router.model.errors import RouterError
 from router.model.record import Fetched, Record
 from tests.simulation.loop import VirtualLoop
@@ -151,7 +152,7 @@ class FakeStream:
     # Records are read
 
     async def fetch(
-        self, shard: str, after: int, records_max: int, bytes_max: int, wait_ms: int
+        self, shard: str, after: int, records_max: int, bytes_max: int, wait_ms: int, aside: Aside
     ) -> Fetched:
         """See `shell.Source.fetch`: slow, short, failing, empty."""
         options, rng = self._options, self._rng
@@ -160,10 +161,11 @@ class FakeStream:
             raise Unreachable("the source does not answer")
         if self._chance(options.fetch_empty_percent):
             return Fetched((), after)
-        found = self._read(shard, after, records_max, bytes_max)
+        found = self._read(shard, after, records_max, aside.take(bytes_max))
         if not found.records and found.read_to == after and not found.is_end:
+            aside.give_back()
             await self._wait(shard, wait_ms)
-            found = self._read(shard, after, records_max, bytes_max)
+            found = self._read(shard, after, records_max, aside.take(bytes_max))
         return found
 
     def _read(self, shard: str, after: int, records_max: int, bytes_max: int) -> Fetched:

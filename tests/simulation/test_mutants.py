@@ -14,9 +14,8 @@ from router.model.errors import EngineError
 from tests.simulation.mutants import mutants
 from tests.simulation.report import failure_text, minimise
 from tests.simulation.run import Result
-from tests.simulation.seeds import CHECK_SEEDS
 from tests.simulation.shard_state import Violation
-from tests.simulation.trials import DOCUMENT, eventful_first, hunt
+from tests.simulation.trials import DOCUMENT, caught_before, hunt
 
 MUTANTS = mutants()
 
@@ -34,8 +33,9 @@ FEW = (
 
 @cache
 def caught(name: str) -> Result:
-    result = hunt(MUTANTS[name].make(), eventful_first())
-    assert result is not None, f"no seed of {CHECK_SEEDS} notices: {name}"
+    seed = caught_before()[name]
+    result = hunt(MUTANTS[name].make(), [seed])
+    assert result is not None, f"seed {seed} does not notice any more: {name}; run `make mutants`"
     return result
 
 

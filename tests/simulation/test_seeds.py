@@ -8,7 +8,16 @@ from tests.simulation.report import count_seen, failure_text, minimise, sometime
 from tests.simulation.run import Result, simulate_seed
 from tests.simulation.seeds import CHECK_MINUTES, CHECK_SEEDS, honest, regressions
 
-RARE = {"delivery_given_up", "crash at: discard asked", "merged_child_waited", "deleted_in_batch"}
+RARE = {
+    "delivery_given_up",
+    "crash at: discard asked",
+    "merged_child_waited",
+    "deleted_in_batch",
+    "windows_off_while_open",
+    "width_changed_while_open",
+    "window_call_failed",
+    "window_ended_early",
+}
 """Not to be expected in fifty short runs; `make sim` fails when it never sees them."""
 
 

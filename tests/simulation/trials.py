@@ -56,11 +56,6 @@ class Trial(msgspec.Struct, frozen=True):
     text: str = ""
 
 
-def eventful_first() -> list[int]:
-    """The seeds to hunt with, those that meet most first: mutants die sooner."""
-    return sorted(HUNT_SEEDS, key=lambda seed: -len(honest(seed).seen))
-
-
 def _met(seed: int) -> int:
     return len(honest(seed).seen)
 

@@ -53,6 +53,7 @@ class Troubles:
             (options.drains, self._restart),
             (options.pauses, self._plan_pause),
             (options.settings_changes, self._plan_change),
+            (options.room_changes, self._change_room),
             (options.deletions, self._plan_deletion),
             (options.wall_jumps, self._jump),
             (options.splits, self._split),
@@ -95,6 +96,10 @@ class Troubles:
                 self._unless_calm(lives.resume),
                 is_of_life=False,
             )
+
+    def _change_room(self) -> None:
+        room = self._rng.choice((None, 1, 500, 5_000, 100_000, 64 << 20))
+        self._world.lives.change_room(room)
 
     # The mapping
 

@@ -75,6 +75,11 @@ class Watched:
         return self._engine.next_wakeup_ms()
 
     @property
+    def held_bytes(self) -> int:
+        """As the engine."""
+        return self._engine.held_bytes
+
+    @property
     def is_drained(self) -> bool:
         """As the engine."""
         return self._engine.is_drained

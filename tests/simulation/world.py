@@ -116,6 +116,7 @@ class World:
         self.loop.late_ms_max = 0
         self.letters.is_destination_up = not self.options.is_destination_missing
         self.lives.calm_down()
+        self.loop.later(0, lambda: self.lives.change_room(None), is_of_life=False)
 
     def _deliver_letters(self) -> None:
         """What was given up while its destination was down arrives, or is given up as well."""
