@@ -351,7 +351,7 @@ class World:
         return self.store[shard].position >= self.read_to[shard] and not is_window_open
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32))
 def test_every_record_ends_once_and_in_order_whatever_happens(seed):
     World(Random(seed)).run()

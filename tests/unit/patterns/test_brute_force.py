@@ -113,7 +113,7 @@ def pairs_of(text):
     return json.loads(text, object_pairs_hook=Obj, parse_int=Num, parse_float=Num)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(PATTERNS, min_size=1, max_size=4), EVENTS)
 @example(
     [pairs_of('{"a":{"b":["x"],"c":["y"]}}')],
@@ -140,7 +140,7 @@ ROWS = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["a.b", "a.c", "a.d", "a.a.b", "a.a.c", "b"]), TWO, min_size=2, max_size=5

@@ -232,7 +232,7 @@ def _told(answer):
 
 TestStreams = Streams.TestCase
 TestStreams.settings = settings(
-    max_examples=120,
+    max_examples=40,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

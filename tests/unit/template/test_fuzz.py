@@ -58,7 +58,7 @@ def resources(draw):
     return {"Type": kind, "Properties": {name: draw(TREES) for name in names}}
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     made=st.dictionaries(st.sampled_from("QHFM"), resources(), min_size=1, max_size=4),
     output=TREES,
@@ -98,7 +98,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.one_of(st.lists(PIECES, max_size=30).map("".join).map(str.encode), st.binary(max_size=60))
 )

@@ -181,7 +181,7 @@ PROPERTIES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     properties=st.dictionaries(PROPERTIES, TREES, max_size=3),
     condition=TREES,
