@@ -42,17 +42,22 @@ TYPES = Stage("types", [BIN / "mypy"])
 APART = [f"tests/unit/{name}" for name in ("store", "template", "mapping", "control")]
 """Unit tests of the first lane: together they take as long as all others."""
 
-UNIT_APART = Stage("unit, first lane", [*PYTEST, *APART])
+UNIT_APART = Stage(
+    "unit, first lane", [*PYTEST, *APART, "tests/model", "tests/simulation/test_traces.py"]
+)
 UNIT = Stage(
     "unit, the others",
     [*PYTEST, "tests/tidy", "tests/unit", "tests/fuzz", *(f"--ignore={path}" for path in APART)],
 )
-SIMULATION = Stage("simulation, 50 seeds", [*PYTEST, "tests/simulation", "tests/model"])
+SIMULATION = Stage(
+    "simulation, short", [PYTHON, "-m", "tests.simulation", "--seeds", "20", "--minutes", "5"]
+)
 CHECK = [[FORMAT, LINT, TYPES, SIMULATION, UNIT_APART], [UNIT]]
 """Lanes that run side by side."""
 
 BESIDE = [
     [
+        Stage("simulation, 50 seeds", [*PYTEST, "tests/simulation"]),
         Stage("contract", [*PYTEST, "tests/contract"]),
         Stage("integration", [*PYTEST, "tests/integration"]),
     ],

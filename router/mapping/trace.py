@@ -31,8 +31,8 @@ _EVENTS: Final = {
     kind.__name__: kind
     for kind in (
         e.ShardOpened, e.ShardForgotten, e.RecordsFetched, e.FetchFailed, e.InvocationFinished,
-        e.ProgressStored, e.ProgressFailed, e.DiscardStored, e.DiscardFailed, e.SettingsChanged, e.RoomChanged,
-        e.DrainRequested, e.Resumed, e.Tick,
+        e.ProgressStored, e.ProgressFailed, e.DiscardStored, e.DiscardFailed, e.SettingsChanged,
+        e.RoomChanged, e.DrainRequested, e.Resumed, e.Tick,
     )
 }  # fmt: skip
 
