@@ -8,7 +8,7 @@ CLIENTS := .venv-clients
 CLIENTS_STAMP := $(CLIENTS)/.stamp
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo check test sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
+.PHONY: demo check test servers sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python examples/webhooks/demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -16,7 +16,7 @@ demo: venv ## run the main job and show what happened; KEEP=1 leaves it running,
 check: venv ## format, lint, types, architecture, unit tests, a short simulation; a minute or so
 	@$(BIN)/python .ci/stages.py check
 
-test: venv clients ## every test
+test: venv clients servers ## every test
 	@$(BIN)/python .ci/stages.py test
 
 sim: venv ## 400 seeds of one virtual hour on all cores; SEED=n replays one, SEEDS=50 MINUTES=10 runs fewer
@@ -50,6 +50,9 @@ bench: venv ## each goal beside its own baseline; ONLY=G1,G4 picks
 fmt: venv ## format and mend what can be mended
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
+servers: venv ## the jars of the real servers some tests start; needs Java and Maven
+	@$(BIN)/python -m tests.servers
+
 venv: $(STAMP) ## .venv with everything pinned; instant when nothing changed
 clients: $(CLIENTS_STAMP) ## .venv-clients with the current boto3 and AWS CLI, as outside programs
 
@@ -81,4 +84,4 @@ changelog: venv ## what the next release's changelog will say
 	@$(BIN)/towncrier build --draft --version next
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) .router build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) .servers .router build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

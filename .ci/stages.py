@@ -59,7 +59,7 @@ BESIDE = [
     [
         Stage("simulation, 50 seeds", [*PYTEST, "tests/simulation"]),
         Stage("contract", [*PYTEST, "tests/contract"]),
-        Stage("integration", [*PYTEST, "tests/integration"]),
+        Stage("integration", [*PYTEST, "tests/servers", "tests/integration"]),
     ],
     [
         Stage("security", [*PYTEST, "tests/security"]),
