@@ -89,7 +89,7 @@ class Admin:
             for shard in webhook.spec.stream_shards
         ]
         names = [shard.name for shard in shards]
-        positions = await self._mappings.positions(mapping.uuid, names)
+        positions = await self._mappings.streams.positions(mapping.uuid, names)
         lag = {name: max(0, last.get(name, 0) - positions[name]) for name in names}
         rows = [
             {

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from router.mapping.kinds.kind import Kind
 from router.mapping.shell import Source, SourceFormat
 from router.model.arn import ArnError, parse_arn
 from router.model.errors import NotFound
+from router.model.resources import Mapping
 from router.model.shard import StreamShard
 from router.sources.embedded_stream import EmbeddedStreamSource
 from router.sources.webhook_format import WebhookFormat
@@ -13,6 +15,20 @@ from router.store.catalog import Catalog
 
 DEFAULT_RETENTION_S = 345_600
 """MessageRetentionPeriod of a queue that sets none: 4 days (SQS)."""
+
+
+class KindTable:
+    """Which kind of source runs a mapping, by the service of its event source's ARN."""
+
+    def __init__(self, kinds: dict[str, Kind]) -> None:
+        self._kinds = kinds
+
+    def kind_of(self, mapping: Mapping) -> Kind:
+        """See `Kinds.kind_of`."""
+        try:
+            return self._kinds[parse_arn(mapping.event_source_arn).service]
+        except (ArnError, KeyError):
+            raise NotFound(f"nothing here reads {mapping.event_source_arn!r}") from None
 
 
 class EmbeddedConnector:

@@ -68,7 +68,7 @@ class Maintenance:
         """One round over all streams and queues. Raises `StoreError`."""
         for webhook in list(self._catalog.webhooks.values()):
             spec = webhook.spec
-            finished = await self._mappings.finished_positions(spec.arn)
+            finished = await self._mappings.streams.finished_positions(spec.arn)
             removed, unhandled = await self._store.streams.trim(
                 spec.arn, self._jumps.before_ms(spec.retention_s * 1000), finished
             )

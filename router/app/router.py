@@ -20,7 +20,7 @@ from router.app.capacity import (
     ingress_fitting,
     raise_open_files,
 )
-from router.app.connect import EmbeddedConnector, QueueMailbox
+from router.app.connect import EmbeddedConnector, KindTable, QueueMailbox
 from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.identity import ADDRESS_FILE, claim, write_private
 from router.app.maintenance import Maintenance
@@ -40,6 +40,7 @@ from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
 from router.ingress.listener import Ingress
 from router.mapping.budget import Budget
+from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
 from router.mapping.shell import SystemClock
 from router.model.errors import ConfigError, RouterError
@@ -189,14 +190,21 @@ class Router:
         )
         self.mailbox = QueueMailbox(self.catalog)
         self.budget = Budget(settings.buffer_bytes_max or buffer_bytes_default())
-        self.mappings = MappingManager(
+        streams = StreamKind(
             self.catalog,
             self.store,
-            self.dispatcher,
             EmbeddedConnector(self.catalog, self.store.streams),
-            self.functions,
+            self.dispatcher,
             self.mailbox,
             self.clock,
+            self.budget,
+        )
+        self.mappings = MappingManager(
+            self.catalog,
+            KindTable({"router": streams}),
+            streams,
+            self.dispatcher,
+            self.functions,
             budget=self.budget,
             region=settings.region,
             account=settings.account,

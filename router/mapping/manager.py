@@ -1,30 +1,28 @@
-"""Runs the mappings that exist: starts, updates, drains and ends their shells.
+"""Runs the mappings that exist: begins, changes, drains and ends their lives.
 
 The catalog says what should be; this makes it so, one step at a time per mapping, and tells the
-API each mapping's state (`event-source-mappings.md` 1.6).
+API each mapping's state (`event-source-mappings.md` 1.6). What runs behind a mapping is its kind
+of source's own (`kinds/`).
 """
 
 import asyncio
-from collections.abc import Callable, Container, Coroutine, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
-from router.mapping import engine as e
 from router.mapping.budget import Budget
 from router.mapping.journal import NOTHING_YET
-from router.mapping.shell import Clock, Mailbox, Runner, Shell, Source, SourceFormat
-from router.mapping.stream_engine import StreamEngine
-from router.mapping.trace import Tape, TracedEngine
+from router.mapping.kinds.kind import Kinds, Life, Order, Past
+from router.mapping.kinds.stream import StreamKind
+from router.mapping.trace import Tape
 from router.model.arn import function_arn
 from router.model.errors import Conflict, RouterError
 from router.model.function import FunctionVersion
 from router.model.mapping_spec import MappingSpec
-from router.model.progress import ShardProgress
 from router.model.resources import Mapping
-from router.model.shard import StreamShard
-from router.store.base import Change, Delete, DropProgress, DropStream, Put, Store
+from router.store.base import Change, Delete, DropProgress, DropStream, Put
 from router.store.catalog import Catalog
 from router.telemetry import metrics
 from router.telemetry.mapping_metrics import MappingMetrics
@@ -39,6 +37,9 @@ ROOM_LOOK_S = 1.0
 
 DRAIN_S = 900.0
 """How long a disabled or deleted mapping may drain: the longest function timeout."""
+
+SOURCES = frozenset({"webhook", "queue"})
+"""Kinds of resources that mappings read: when one changes, whoever reads it follows."""
 
 
 class MappingStatus(msgspec.Struct, frozen=True):
@@ -56,8 +57,8 @@ class FunctionLookup(Protocol):
         """Raises `NotInvoked`."""
 
 
-class TurnTaker(Runner, Protocol):
-    """The dispatcher, which also wants to know who may ask."""
+class Claims(Protocol):
+    """The dispatcher, which wants to know who may ask for slots."""
 
     def register(self, claimant: str) -> None:
         """A mapping that may ask for slots."""
@@ -66,42 +67,22 @@ class TurnTaker(Runner, Protocol):
         """A mapping that will not ask again."""
 
 
-class Connector(Protocol):
-    """Makes sources and formats for event source ARNs."""
-
-    def source(self, arn: str) -> Source:
-        """The source behind an ARN."""
-
-    def format(self, arn: str) -> SourceFormat:
-        """How its events look."""
-
-    def shards(self, arn: str) -> Sequence[StreamShard]:
-        """Its shards, parents before their children; none when it does not exist."""
-
-
 class _Run:
-    """One mapping as it runs."""
+    """One mapping as it is known here, running or not."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_over: bool) -> None:
         self.lock = asyncio.Lock()
         self.state = "Creating"
-        self.shell: Shell | None = None
-        self.engine: StreamEngine | None = None
-        self.spec: MappingSpec | None = None
-        self.shards: tuple[str, ...] = ()
-        """Opened in the engine: finished ones too, until the source forgets them."""
+        self.life: Life | None = None
+        self.past = Past(is_over=is_over)
         self.numbers: MappingMetrics | None = None
         self.last_result = NOTHING_YET
         self.lag = 0
         """Records of the source that are not finished, as measured last."""
         self.may_resume = False
-        """It is being disabled: its shell drains, and goes on when it is enabled again."""
-        self.is_forgotten = False
-        """Its progress was dropped: what its shell still holds is about an earlier life."""
+        """It is being disabled: its life drains, and goes on when it is enabled again."""
         self.trace_salt: bytes | None = None
         """Its next engine has a tape."""
-        self.is_source_new = False
-        """Its stream was dropped and begins again, so that LATEST has nothing to skip."""
 
 
 class MappingManager:
@@ -110,12 +91,10 @@ class MappingManager:
     def __init__(
         self,
         catalog: Catalog,
-        store: Store,
-        dispatcher: TurnTaker,
-        connector: Connector,
+        kinds: Kinds,
+        streams: StreamKind,
+        dispatcher: Claims,
         functions: FunctionLookup,
-        mailbox: Mailbox,
-        clock: Clock,
         *,
         budget: Budget,
         region: str,
@@ -123,12 +102,11 @@ class MappingManager:
         backoff_ms_max: int,
     ) -> None:
         self._catalog = catalog
-        self._store = store
+        self._kinds = kinds
+        self.streams = streams
+        """The kind that keeps positions in the store: how far mappings have come is asked there."""
         self._dispatcher = dispatcher
-        self._connector = connector
         self._functions = functions
-        self._mailbox = mailbox
-        self._clock = clock
         self._budget = budget
         self._region = region
         self._account = account
@@ -152,7 +130,7 @@ class MappingManager:
             else:
                 state = "Creating" if mapping.is_enabled else "Disabled"
             return MappingStatus(state, "User action", NOTHING_YET)
-        result = run.shell.last_result if run.shell else run.last_result
+        result = run.life.last_result if run.life else run.last_result
         return MappingStatus(run.state, "User action", result)
 
     def load(self, uuid: str) -> tuple[int, int]:
@@ -160,7 +138,7 @@ class MappingManager:
         run = self._runs.get(uuid)
         if run is None:
             return 0, 0
-        return run.lag, run.shell.in_flight if run.shell is not None else 0
+        return run.lag, run.life.in_flight if run.life is not None else 0
 
     async def trace(self, uuid: str, duration_s: float, salt: bytes) -> Tape:
         """Start the mapping anew with a tape, and return it after a while (`router trace`).
@@ -168,7 +146,7 @@ class MappingManager:
         Running invocations end first, as for an update. Raises `Conflict` when it is not running.
         """
         run = self._runs.get(uuid)
-        if run is None or run.shell is None or uuid not in self._catalog.mappings:
+        if run is None or run.life is None or uuid not in self._catalog.mappings:
             raise Conflict("only a mapping that is enabled can be traced")
         async with run.lock:
             run.trace_salt = salt
@@ -177,14 +155,16 @@ class MappingManager:
                 await self._bring_about(uuid, run)
             finally:
                 run.trace_salt = None
-            engine = run.engine
-        if not isinstance(engine, TracedEngine):
-            raise Conflict("the mapping was disabled meanwhile")
+            if run.life is None:
+                raise Conflict("the mapping was disabled meanwhile")
+            tape = run.life.tape
+        if tape is None:
+            raise Conflict("a mapping of this kind of source cannot be traced yet")
         try:
             await asyncio.sleep(duration_s)
         finally:
-            engine.tape.is_on = False
-        return engine.tape
+            tape.is_on = False
+        return tape
 
     def is_draining(self, uuid: str) -> bool:
         """Whether a deleted mapping still runs."""
@@ -193,80 +173,45 @@ class MappingManager:
     async def drain(self, timeout_s: float) -> bool:
         """Stop taking in, let running invocations end; False when time ran out (S1, S2)."""
         self._is_stopping = True
-        shells = [run.shell for run in self._runs.values() if run.shell is not None]
-        ended = await asyncio.gather(*(shell.drain(timeout_s) for shell in shells))
-        await asyncio.gather(*(shell.stop() for shell in shells))
+        for run in self._runs.values():
+            run.past.is_over = True
+        lives = [run.life for run in self._runs.values() if run.life is not None]
+        ended = await asyncio.gather(*(life.drain(timeout_s) for life in lives))
+        await asyncio.gather(*(life.stop() for life in lives))
         for task in self._tasks:
             task.cancel()
         return all(ended)
 
-    async def finished_positions(self, arn: str) -> dict[str, int]:
-        """Per shard of a stream, the position every mapping on it has finished.
-
-        A stream without a mapping is finished nowhere. Raises `StoreError`.
-        """
-        shards = self._shard_names(arn)
-        lowest: dict[str, int] = {}
-        for mapping in list(self._catalog.mappings.values()):
-            if mapping.event_source_arn != arn:
-                continue
-            for shard, position in (await self.positions(mapping.uuid, shards)).items():
-                lowest[shard] = min(position, lowest.get(shard, position))
-        return {shard: lowest.get(shard, 0) for shard in shards}
-
     async def finished_shards(self, arn: str) -> set[str]:
         """Closed shards of a stream that no mapping has anything to do in. Raises `StoreError`.
 
-        A mapping that has not begun has nothing to finish. Ask while nothing may change.
+        None while a mapping of it is between two lives. Ask while nothing may change.
         """
-        finished = {shard.name for shard in self._connector.shards(arn) if shard.is_closed}
-        stats = await self._store.streams.stats(arn)
-        last = {row.shard: row.last_position for row in stats}
-        for mapping in list(self._catalog.mappings.values()):
-            if mapping.event_source_arn != arn:
-                continue
-            run = self._runs.get(mapping.uuid)
-            if run is not None and (run.is_forgotten or run.lock.locked()):
-                return set()  # it is between two lives
-            if run is not None and run.engine is not None:
-                finished = {shard for shard in finished if run.engine.is_finished(shard)}
-            elif stored := await self._store.progress.load(mapping.uuid):
-                finished = {
-                    shard
-                    for shard in finished
-                    if shard in stored and stored[shard].is_finished(last.get(shard, 0))
-                }
-        return finished
+        if self._is_any_between_lives(arn):
+            return set()
+        finished = await self.streams.finished_shards(arn)
+        return set() if self._is_any_between_lives(arn) else finished
 
-    def _shard_names(self, arn: str) -> tuple[str, ...]:
-        return tuple(shard.name for shard in self._connector.shards(arn))
-
-    async def positions(self, uuid: str, shards: Sequence[str]) -> dict[str, int]:
-        """How far a mapping has finished each shard, also while it does not run."""
-        run = self._runs.get(uuid)
-        if run is not None and run.engine is not None and not run.is_forgotten:
-            return {shard: run.engine.position(shard) for shard in shards}
-        stored = await self._store.progress.load(uuid)
-        return {shard: stored[shard].position if shard in stored else 0 for shard in shards}
+    def _is_any_between_lives(self, arn: str) -> bool:
+        runs = (
+            self._runs.get(mapping.uuid)
+            for mapping in self._catalog.mappings.values()
+            if mapping.event_source_arn == arn
+        )
+        return any(run and (run.past.is_forgotten or run.lock.locked()) for run in runs)
 
     async def measure(self) -> None:
         """Refresh lag and buffer gauges."""
         metrics.BUFFER_BYTES.set(self._budget.held_bytes)
         metrics.BUFFER_BYTES_LIMIT.set(self._budget.bytes_max)
-        stats: dict[str, dict[str, int]] = {}
+        looks: dict[str, Any] = {}
         for uuid, run in list(self._runs.items()):
             mapping, numbers = self._catalog.mappings.get(uuid), run.numbers
             if mapping is None or numbers is None:
                 continue
-            arn = mapping.event_source_arn
-            if arn not in stats:
-                rows = await self._store.streams.stats(arn)
-                stats[arn] = {row.shard: row.last_position for row in rows}
-            last = {it: stats[arn].get(it, 0) for it in self._shard_names(arn)}
-            positions = await self.positions(uuid, tuple(last))
-            run.lag = sum(max(0, last[shard] - positions[shard]) for shard in last)
+            run.lag = await self._kinds.kind_of(mapping).lag(self._spec(mapping), looks)
             numbers.lag.set(run.lag)
-            numbers.buffered.set(run.engine.held_records if run.engine is not None else 0)
+            numbers.buffered.set(run.life.held_records if run.life is not None else 0)
 
     # Following the catalog
 
@@ -277,7 +222,7 @@ class MappingManager:
             elif isinstance(change, Put) and change.resource.kind == "mapping":
                 self._announce(change.resource.name)
                 self._spawn(change.resource.name)
-            elif isinstance(change, Put) and change.resource.kind == "webhook":
+            elif isinstance(change, Put) and change.resource.kind in SOURCES:
                 for uuid in list(self._runs):
                     self._spawn(uuid)
             elif isinstance(change, Delete) and change.kind == "mapping":
@@ -291,27 +236,33 @@ class MappingManager:
             if isinstance(change, DropProgress):
                 is_meant = uuid == change.mapping
             else:
-                is_meant = run.spec is not None and run.spec.source_arn == change.stream
-                run.is_source_new = run.is_source_new or is_meant
+                is_meant = run.life is not None and run.life.spec.source_arn == change.stream
+                run.past.is_source_new = run.past.is_source_new or is_meant
             if is_meant:
-                run.is_forgotten = True
+                run.past.is_forgotten = True
                 self._spawn(uuid)
+
+    def _run_of(self, uuid: str) -> _Run:
+        run = self._runs.get(uuid)
+        if run is None:
+            run = self._runs[uuid] = _Run(is_over=self._is_stopping)
+        return run
 
     def _announce(self, uuid: str) -> None:
         """The state the API answers at once, before anything has happened."""
         mapping = self._catalog.mappings[uuid]
-        run = self._runs.get(uuid)
-        if run is None:
-            run = self._runs[uuid] = _Run()
+        is_new = uuid not in self._runs
+        run = self._run_of(uuid)
+        if is_new:
             run.state = "Creating" if mapping.is_enabled else "Disabled"
         elif mapping.is_enabled:
-            if run.shell is not None and run.may_resume:
-                run.shell.resume()
+            if run.life is not None and run.may_resume:
+                run.life.resume()
                 run.state = "Enabling"
                 return
-            run.state = "Updating" if run.shell is not None else "Enabling"
+            run.state = "Updating" if run.life is not None else "Enabling"
         else:
-            run.state = "Disabling" if run.shell is not None else "Disabled"
+            run.state = "Disabling" if run.life is not None else "Disabled"
 
     def _spawn(self, uuid: str, delay_s: float = 0.0) -> None:
         if self._is_stopping:
@@ -332,8 +283,8 @@ class MappingManager:
             if room_bytes == known:
                 continue
             for run in list(self._runs.values()):
-                if run.shell is not None:
-                    run.shell.see_room()
+                if run.life is not None:
+                    run.life.see_room()
 
     async def _reconcile_later(self, uuid: str, delay_s: float) -> None:
         if delay_s:
@@ -341,7 +292,7 @@ class MappingManager:
         await self._reconcile(uuid)
 
     async def _reconcile(self, uuid: str) -> None:
-        run = self._runs.setdefault(uuid, _Run())
+        run = self._run_of(uuid)
         async with run.lock:
             try:
                 await self._bring_about(uuid, run)
@@ -359,11 +310,11 @@ class MappingManager:
             if uuid not in self._catalog.mappings:
                 self._runs.pop(uuid, None)
             return
-        if run.is_forgotten:
+        if run.past.is_forgotten:
             await self._end(run)
-            run.is_forgotten = False
+            run.past.is_forgotten = False
         spec = self._spec(mapping)
-        if run.shell is not None and run.shell.is_broken:
+        if run.life is not None and run.life.is_broken:
             await self._end(run)
         run.numbers = self._numbers_of(run, spec)
         if not mapping.is_enabled:
@@ -371,7 +322,7 @@ class MappingManager:
                 return  # enabled meanwhile; who did that has the next turn
             run.state = "Disabled"
         else:
-            await self._bring_to(run, spec)
+            await self._bring_to(run, mapping, spec)
             run.state = "Enabled"
         run.numbers.set_state(run.state)
 
@@ -382,89 +333,33 @@ class MappingManager:
         run.numbers.describe(function, spec.source_arn)
         return run.numbers
 
-    async def _bring_to(self, run: _Run, spec: MappingSpec) -> None:
+    async def _bring_to(self, run: _Run, mapping: Mapping, spec: MappingSpec) -> None:
         """Make an enabled mapping run with these settings."""
-        if run.spec is not None and run.spec.source_arn != spec.source_arn:
+        if run.life is not None and not run.life.can_become(spec):
             await self._end(run)
-        if run.shell is None:
-            await self._begin(run, spec)
-            return
-        if run.engine is not None and run.shards != self._shard_names(spec.source_arn):
-            await self._follow(run, spec, run.shell, run.engine)
-        if run.spec != spec:
-            run.shell.change_settings(spec)
-            run.spec = spec
+        if run.life is None:
+            await self._begin(run, mapping, spec)
+        else:
+            await run.life.follow(spec)
 
-    async def _follow(
-        self, run: _Run, spec: MappingSpec, shell: Shell, engine: StreamEngine
-    ) -> None:
-        """The stream was cut anew: read what came, forget what went, while the rest goes on."""
-        known = set(run.shards)
-        opened = await self._openings(run, spec, known)
-        if self._is_stopping or run.is_forgotten:
-            return
-        left = known - set(self._shard_names(spec.source_arn))
-        gone = {shard for shard in left if engine.is_finished(shard)}
-        shell.forget_shards(gone)
-        run.shards = tuple(shard for shard in run.shards if shard not in gone)
-        run.shards += tuple(shard.shard for shard in opened)
-        shell.start(opened)
-
-    async def _openings(
-        self, run: _Run, spec: MappingSpec, known: Container[str] = ()
-    ) -> list[e.ShardOpened]:
-        """The shards of the source that are not known yet, each with where to go on.
-
-        One that comes while this waits is the next round's: its commit asks for one.
-        """
-        shards = [it for it in self._connector.shards(spec.source_arn) if it.name not in known]
-        stored = await self._store.progress.load(spec.uuid)
-        missing = [shard for shard in shards if shard.name not in stored]
-        if missing:
-            # A shard that comes later holds nothing the mapping was meant to skip.
-            is_first = not stored and not run.is_source_new
-            positions = (
-                await self._starting_positions(spec, missing)
-                if is_first
-                else {shard.name: 0 for shard in missing}
-            )
-            await self._store.progress.start(spec.uuid, positions)
-            stored = await self._store.progress.load(spec.uuid)
-            if run.is_forgotten:
-                # Dropped while this was under way: what was just fixed is of an earlier life.
-                await self._store.metadata.apply([DropProgress(spec.uuid)])
-        run.is_source_new = False
-        return [
-            e.ShardOpened(it.name, stored.get(it.name, ShardProgress(0)), it.parents)
-            for it in shards
-        ]
-
-    async def _begin(self, run: _Run, spec: MappingSpec) -> None:
-        opened = await self._openings(run, spec)
-        if self._is_stopping or run.is_forgotten:
-            return
-        run.shards = tuple(shard.shard for shard in opened)
+    async def _begin(self, run: _Run, mapping: Mapping, spec: MappingSpec) -> None:
         self._dispatcher.register(spec.uuid)
-        salt = run.trace_salt
-        engine = StreamEngine(spec) if salt is None else TracedEngine(spec, None, salt)
-        shell = Shell(
-            spec,
-            engine,
-            source=self._connector.source(spec.source_arn),
-            source_format=self._connector.format(spec.source_arn),
-            progress=self._store.progress,
-            runner=self._dispatcher,
-            mailbox=self._mailbox,
-            resolve=self._resolver(spec.uuid),
+        order = Order(
+            spec=spec,
+            past=run.past,
             numbers=self._numbers_of(run, spec),
-            clock=self._clock,
-            budget=self._budget,
+            resolve=self._resolver(spec.uuid),
             on_broken=lambda: self._spawn(spec.uuid, RESTART_S),
+            last_result=run.last_result,
+            trace_salt=run.trace_salt,
         )
-        shell.last_result = run.last_result
-        run.shell, run.engine, run.spec = shell, engine, spec
+        # Counted before it takes its part of the budget.
         self._budget.mappings += 1
-        shell.start(opened)
+        try:
+            run.life = await self._kinds.kind_of(mapping).begin(order)
+        finally:
+            if run.life is None:
+                self._budget.mappings -= 1
 
     def _resolver(self, uuid: str) -> Callable[[], FunctionVersion]:
         def resolve() -> FunctionVersion:
@@ -477,34 +372,17 @@ class MappingManager:
 
     async def _end(self, run: _Run, *, may_resume: bool = False) -> bool:
         """Drain and stop; False when it was resumed in the middle and goes on."""
-        if run.shell is not None:
+        if (life := run.life) is not None:
             run.may_resume = may_resume
-            await run.shell.drain(DRAIN_S)
+            await life.drain(DRAIN_S)
             run.may_resume = False
-            if not run.shell.is_draining and not run.shell.is_broken:
+            if not life.is_draining and not life.is_broken:
                 return False
-            await run.shell.stop()
-            run.last_result = run.shell.last_result
+            await life.stop()
+            run.last_result = life.last_result
             self._budget.mappings -= 1
-        run.shell = run.engine = run.spec = None
+        run.life = None
         return True
-
-    async def _starting_positions(
-        self, spec: MappingSpec, shards: Sequence[StreamShard]
-    ) -> dict[str, int]:
-        """Where a mapping begins that never began before."""
-        names = [shard.name for shard in shards]
-        if spec.starting_position == "LATEST":
-            stats = await self._store.streams.stats(spec.source_arn)
-            last = {row.shard: row.last_position for row in stats}
-            return {name: last.get(name, 0) for name in names}
-        if spec.starting_position == "AT_TIMESTAMP":
-            at_ms = spec.starting_timestamp_ms or 0
-            return {
-                name: await self._store.streams.position_at(spec.source_arn, name, at_ms)
-                for name in names
-            }
-        return dict.fromkeys(names, 0)
 
     def _spec(self, mapping: Mapping) -> MappingSpec:
         return spec_of(mapping, self._region, self._account, self._backoff_ms_max)

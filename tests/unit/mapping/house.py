@@ -5,9 +5,10 @@ import time
 
 import msgspec
 
-from router.app.connect import EmbeddedConnector, QueueMailbox
+from router.app.connect import EmbeddedConnector, KindTable, QueueMailbox
 from router.dispatch.dispatcher import Dispatcher
 from router.mapping.budget import Budget
+from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
 from router.mapping.shell import SystemClock
 from router.model.function import FunctionVersion, InvokeReply
@@ -100,14 +101,22 @@ class House:
         await self.store.open()
         self.catalog = Catalog(self.store.metadata)
         await self.catalog.load()
-        self.manager = MappingManager(
+        dispatcher = Dispatcher(self.functions, 8)
+        streams = StreamKind(
             self.catalog,
             self.store,
-            Dispatcher(self.functions, 8),
             EmbeddedConnector(self.catalog, self.store.streams),
-            self.functions,
+            dispatcher,
             QueueMailbox(self.catalog),
             SystemClock(),
+            self.budget,
+        )
+        self.manager = MappingManager(
+            self.catalog,
+            KindTable({"router": streams}),
+            streams,
+            dispatcher,
+            self.functions,
             budget=self.budget,
             region="us-east-1",
             account="000000000000",

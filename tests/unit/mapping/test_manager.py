@@ -137,12 +137,12 @@ async def test_finished_records_of_a_mapping_at_rest_are_finished(house):
         return house.manager.status(UUID).state == "Disabled"
 
     await house.settles(is_disabled)
-    assert await house.manager.finished_positions(arn("a")) == {"shardId-000000000000": 2}
+    assert await house.manager.streams.finished_positions(arn("a")) == {"shardId-000000000000": 2}
 
 
 async def test_a_stream_without_a_mapping_is_finished_nowhere(house):
     await house.catalog.commit([webhook("a")])
-    assert await house.manager.finished_positions(arn("a")) == {"shardId-000000000000": 0}
+    assert await house.manager.streams.finished_positions(arn("a")) == {"shardId-000000000000": 0}
 
 
 async def test_enabled_while_it_is_being_disabled_it_goes_on_at_once(house):
@@ -189,7 +189,7 @@ async def test_d6_a_broken_mapping_ends_before_it_begins_again(house, monkeypatc
     monkeypatch.setattr("router.mapping.manager.RESTART_S", 0.05)
     await holding(house, "a1", "a2")
     run = house.manager._runs[UUID]
-    run.shell._break(RuntimeError("a contradiction"))
+    run.life.shell._break(RuntimeError("a contradiction"))
     assert house.manager.status(UUID).last_processing_result.startswith("PROBLEM: Internal error")
     assert house.functions.running == 1
     house.functions.seen.clear()
@@ -258,7 +258,7 @@ async def test_p20_records_left_out_move_the_checkpoint_without_an_invocation(ho
 
     await house.settles(is_stored)
     assert house.functions.seen == []
-    assert await house.manager.finished_positions(arn("a")) == {"shardId-000000000000": 3}
+    assert await house.manager.streams.finished_positions(arn("a")) == {"shardId-000000000000": 3}
 
 
 async def test_changed_filters_hold_for_records_that_come_after(house):

@@ -52,7 +52,7 @@ async def test_p28_children_wait_for_parents_and_nothing_is_drained(house):
     await house.catalog.commit([webhook("a"), mapping("a")])
     await house.append("a", "old1", "old2")
     await house.sees("old1")
-    shell = house.manager._runs[UUID].shell
+    shell = house.manager._runs[UUID].life.shell
     await house.cut("a", 2)
     await house.append("a", "new1", shard=1)
     await house.append("a", "new2", shard=2)
@@ -62,7 +62,7 @@ async def test_p28_children_wait_for_parents_and_nothing_is_drained(house):
     house.functions.gate.set()
     await house.sees("old1", "old2", "new1")
     await house.sees("old2", "new2")
-    assert house.manager._runs[UUID].shell is shell
+    assert house.manager._runs[UUID].life.shell is shell
 
 
 async def test_p28_a_merge_waits_for_both_parents(house):
@@ -188,12 +188,12 @@ async def test_a_closed_shard_is_forgotten_once_empty_and_finished_by_all(house)
     assert await house.position(0) is None
 
     async def is_forgotten():
-        return not house.manager._runs[UUID].engine.is_finished("shardId-000000000000")
+        return not house.manager._runs[UUID].life.engine.is_finished("shardId-000000000000")
 
     await house.settles(is_forgotten)
     await house.append("a", "g1", shard=1)
     await house.sees("g1")
-    assert len(house.manager._runs[UUID].shards) == 2
+    assert len(house.manager._runs[UUID].life.shards) == 2
 
 
 async def test_a_closed_shard_that_somebody_has_not_finished_is_kept(house):

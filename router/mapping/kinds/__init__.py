@@ -1,0 +1,1 @@
+"""How each kind of source is run: what the manager asks for is in `kind.py`, one module a kind."""
