@@ -17,10 +17,9 @@ from router.mapping.journal import NOTHING_YET
 from router.mapping.kinds.kind import Kinds, Life, Order, Past
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.trace import Tape
-from router.model.arn import function_arn
 from router.model.errors import Conflict, RouterError
 from router.model.function import FunctionVersion
-from router.model.mapping_spec import MappingSpec
+from router.model.mapping_spec import MappingSpec, spec_of
 from router.model.resources import Mapping
 from router.store.base import Change, Delete, DropProgress, DropStream, Put
 from router.store.catalog import Catalog
@@ -47,6 +46,7 @@ class MappingStatus(msgspec.Struct, frozen=True):
 
     state: str
     transition_reason: str
+    """Empty: what a user did. Else a code of 1.7, such as EVENT_SOURCE_AUTHN_ERROR."""
     last_processing_result: str
 
 
@@ -129,9 +129,9 @@ class MappingManager:
                 state = "Deleting"
             else:
                 state = "Creating" if mapping.is_enabled else "Disabled"
-            return MappingStatus(state, "User action", NOTHING_YET)
+            return MappingStatus(state, "", NOTHING_YET)
         result = run.life.last_result if run.life else run.last_result
-        return MappingStatus(run.state, "User action", result)
+        return MappingStatus(run.state, "", result)
 
     def load(self, uuid: str) -> tuple[int, int]:
         """Lag as measured last, and invocations in flight."""
@@ -386,30 +386,6 @@ class MappingManager:
 
     def _spec(self, mapping: Mapping) -> MappingSpec:
         return spec_of(mapping, self._region, self._account, self._backoff_ms_max)
-
-
-def spec_of(mapping: Mapping, region: str, account: str, backoff_ms_max: int) -> MappingSpec:
-    """An engine's settings from the API's."""
-    age_s = mapping.record_age_s_max
-    return MappingSpec(
-        uuid=mapping.uuid,
-        name=mapping.name,
-        function_arn=function_arn(region, account, mapping.function, mapping.qualifier),
-        source_arn=mapping.event_source_arn,
-        batch_size=mapping.batch_size,
-        window_ms=mapping.window_s * 1000,
-        factor=mapping.factor,
-        retries_max=mapping.retries_max,
-        record_age_ms_max=age_s * 1000 if age_s >= 0 else -1,
-        is_bisecting=mapping.is_bisecting,
-        is_reporting_failures="ReportBatchItemFailures" in mapping.response_types,
-        destination_arn=mapping.destination_arn or None,
-        tumbling_window_ms=mapping.tumbling_window_s * 1000,
-        filters=mapping.filters,
-        starting_position=mapping.starting_position,
-        starting_timestamp_ms=mapping.starting_timestamp_ms,
-        backoff_ms_max=backoff_ms_max,
-    )
 
 
 def _name_of(arn: str) -> str:

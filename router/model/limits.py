@@ -19,6 +19,9 @@ BATCH_SIZE_MAX = 10_000
 WINDOW_S_MAX = 300
 """Longest batching window in seconds (Lambda quota)."""
 
+WINDOW_UNSET_MS = 500
+"""Batching window of Kafka, MQ and DocumentDB as long as none was set (Lambda)."""
+
 PARALLELIZATION_FACTOR_MAX = 10
 """Most lanes of one shard (Lambda quota)."""
 

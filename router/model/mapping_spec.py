@@ -1,8 +1,11 @@
-"""The settings of an event source mapping on a stream."""
+"""The settings of an event source mapping as those who run it want them."""
 
 import msgspec
 
 from router.model import limits
+from router.model.arn import function_arn
+from router.model.resources import Mapping, Pollers, SourceAccess
+from router.model.source_kind import SourceKind
 
 
 class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -11,7 +14,8 @@ class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
     Names in the API: BatchSize, MaximumBatchingWindowInSeconds, ParallelizationFactor,
     MaximumRetryAttempts, MaximumRecordAgeInSeconds, BisectBatchOnFunctionError,
     FunctionResponseTypes, DestinationConfig, TumblingWindowInSeconds, FilterCriteria,
-    StartingPosition.
+    StartingPosition, ScalingConfig, ProvisionedPollerConfig, Topics, SelfManagedEventSource,
+    SourceAccessConfigurations, ConsumerGroupId.
     """
 
     uuid: str
@@ -20,6 +24,8 @@ class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
     function_arn: str
     """With the qualifier the caller used."""
     source_arn: str
+    """Empty for self-managed Kafka."""
+    kind: SourceKind = SourceKind.WEBHOOK
     batch_size: int = 100
     window_ms: int = 0
     factor: int = 1
@@ -33,7 +39,48 @@ class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Patterns as given; one must match a record for the mapping to take it. None: all do."""
     starting_position: str = "TRIM_HORIZON"
     starting_timestamp_ms: int | None = None
+    concurrency_max: int | None = None
+    """Invocations of the mapping at a time; None: as many as its kind of source may have."""
+    pollers: Pollers | None = None
+    """Provisioned mode; None: on demand."""
+    bootstrap_servers: tuple[str, ...] = ()
+    """Of self-managed Kafka: `host:port` each."""
+    topics: tuple[str, ...] = ()
+    source_access: tuple[SourceAccess, ...] = ()
+    consumer_group: str = ""
+    """Of Kafka; never empty there."""
     event_bytes_max: int = limits.EVENT_BYTES_MAX
     state_bytes_max: int = limits.WINDOW_STATE_BYTES_MAX
     backoff_ms_max: int = limits.BACKOFF_MS_MAX
     """Ceiling of the wait between attempts."""
+
+
+def spec_of(mapping: Mapping, region: str, account: str, backoff_ms_max: int) -> MappingSpec:
+    """What runs a mapping by what the API knows of it."""
+    age_s, window_s = mapping.record_age_s_max, mapping.window_s
+    return MappingSpec(
+        uuid=mapping.uuid,
+        name=mapping.name,
+        function_arn=function_arn(region, account, mapping.function, mapping.qualifier),
+        source_arn=mapping.event_source_arn,
+        kind=mapping.kind,
+        batch_size=mapping.batch_size,
+        window_ms=limits.WINDOW_UNSET_MS if window_s is None else window_s * 1000,
+        factor=mapping.factor,
+        retries_max=mapping.retries_max,
+        record_age_ms_max=age_s * 1000 if age_s >= 0 else -1,
+        is_bisecting=mapping.is_bisecting,
+        is_reporting_failures="ReportBatchItemFailures" in mapping.response_types,
+        destination_arn=mapping.destination_arn or None,
+        tumbling_window_ms=mapping.tumbling_window_s * 1000,
+        filters=mapping.filters,
+        starting_position=mapping.starting_position,
+        starting_timestamp_ms=mapping.starting_timestamp_ms,
+        concurrency_max=mapping.concurrency_max,
+        pollers=mapping.pollers,
+        bootstrap_servers=mapping.bootstrap_servers,
+        topics=mapping.topics,
+        source_access=mapping.source_access,
+        consumer_group=mapping.consumer_group or mapping.uuid,
+        backoff_ms_max=backoff_ms_max,
+    )

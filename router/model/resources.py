@@ -5,6 +5,7 @@ Each is one JSON document in the store's metadata. Times are epoch milliseconds.
 
 import msgspec
 
+from router.model.source_kind import SourceKind, kind_of_arn
 from router.model.webhook import WebhookSpec
 
 
@@ -50,8 +51,27 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     owner: Owner | None = None
 
 
+class SourceAccess(msgspec.Struct, frozen=True):
+    """One of `SourceAccessConfigurations`: how to reach a source, and where the secret is."""
+
+    type: str
+    uri: str = ""
+    """Empty for the types that take none."""
+
+
+class Pollers(msgspec.Struct, frozen=True):
+    """`ProvisionedPollerConfig`, with its defaults filled in: provisioned mode."""
+
+    minimum: int
+    maximum: int
+    group: str = ""
+
+
 class Mapping(msgspec.Struct, frozen=True, kw_only=True):
-    """One event source mapping, in the API's own words and units."""
+    """One event source mapping, in the API's own words and units.
+
+    Settings its kind of source does not take have their defaults.
+    """
 
     uuid: str
     name: str
@@ -59,10 +79,13 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     function: str
     """Bare function name."""
     qualifier: str | None = None
-    event_source_arn: str
+    event_source_arn: str = ""
+    """Empty for self-managed Kafka, which `bootstrap_servers` name."""
+    bootstrap_servers: tuple[str, ...] = ()
     is_enabled: bool = True
     batch_size: int = 100
-    window_s: int = 0
+    window_s: int | None = 0
+    """None: the 500 ms that Kafka, MQ and DocumentDB have until another window is set."""
     factor: int = 1
     retries_max: int = -1
     record_age_s_max: int = -1
@@ -74,11 +97,29 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     """FilterCriteria: the patterns, as text."""
     starting_position: str = "TRIM_HORIZON"
     starting_timestamp_ms: int | None = None
+    concurrency_max: int | None = None
+    """ScalingConfig.MaximumConcurrency."""
+    pollers: Pollers | None = None
+    topics: tuple[str, ...] = ()
+    source_access: tuple[SourceAccess, ...] = ()
+    consumer_group: str = ""
+    """Of Kafka; the UUID when none was given."""
+    consumption_mode: str = ""
+    """As given: `Stream`, or empty."""
+    created_ms: int = 0
     last_modified_ms: int
     tags: dict[str, str] = {}
     extra: dict[str, object] = {}
-    """Members stored and returned without effect: MetricsConfig, KMSKeyArn."""
+    """Members stored and returned without effect: MetricsConfig, LoggingConfig, KMSKeyArn."""
     owner: Owner | None = None
+
+    @property
+    def kind(self) -> SourceKind:
+        """The kind of its source."""
+        if not self.event_source_arn:
+            return SourceKind.KAFKA
+        # What was stored was checked; a stream is what every mapping was before there were kinds.
+        return kind_of_arn(self.event_source_arn) or SourceKind.WEBHOOK
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):

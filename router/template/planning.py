@@ -216,7 +216,10 @@ class Planning:
                     wish, last_modified_ms=self._wall_ms, revision_id=str(uuid.uuid4())
                 )
             case Mapping():
-                return msgspec.structs.replace(wish, last_modified_ms=self._wall_ms)
+                created_ms = before.created_ms if before else self._wall_ms
+                return msgspec.structs.replace(
+                    wish, created_ms=created_ms, last_modified_ms=self._wall_ms
+                )
             case Queue():
                 now_s = self._wall_ms // 1000
                 created_s = before.created_s if before else now_s
@@ -267,7 +270,7 @@ def _same(before: Any, wish: Desired) -> bool:
     """Whether nothing differs but times and revisions."""
     own = {
         name: getattr(before, name)
-        for name in ("last_modified_ms", "revision_id", "created_s", "modified_s")
+        for name in ("last_modified_ms", "revision_id", "created_ms", "created_s", "modified_s")
         if hasattr(before, name)
     }
     return bool(msgspec.structs.replace(wish, **own) == before)

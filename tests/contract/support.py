@@ -37,7 +37,7 @@ AGENT = Path(__file__).with_name("boto_agent.py")
 
 class Status(msgspec.Struct):
     state: str
-    transition_reason: str = "User action"
+    transition_reason: str = ""
     last_processing_result: str = "No records processed"
 
 

@@ -44,7 +44,7 @@ class Status(Protocol):
 
     @property
     def transition_reason(self) -> str:
-        """`User action` for streams."""
+        """Empty: what a user did. Else a code of 1.7."""
 
     @property
     def last_processing_result(self) -> str:
@@ -144,7 +144,7 @@ class Mappings:
             sources.check_destination_shape(params)
             kind = sources.kind_of({"EventSourceArn": mapping.event_source_arn})
             changed = _changed(mapping, params)
-            sources.check_batch(kind, changed.batch_size, changed.window_s)
+            sources.check_batch(kind, changed.batch_size, changed.window_s or 0)
             sources.check_taken(kind, params)
             sources.check_filters(kind, sources.filters_of(params) or ())
             if "FunctionName" in params:
@@ -287,7 +287,7 @@ class Mappings:
             "LastModified": mapping.last_modified_ms / 1000,
             "LastProcessingResult": status.last_processing_result,
             "State": state or status.state,
-            "StateTransitionReason": status.transition_reason,
+            "StateTransitionReason": status.transition_reason or "User action",
             **mapping.extra,
         }
         if mapping.filters:

@@ -77,7 +77,7 @@ class Forgets:
 
 class Status(msgspec.Struct):
     state: str
-    transition_reason: str = "User action"
+    transition_reason: str = ""
     last_processing_result: str = "No records processed"
 
 
