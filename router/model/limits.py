@@ -25,6 +25,9 @@ WINDOW_UNSET_MS = 500
 PARALLELIZATION_FACTOR_MAX = 10
 """Most lanes of one shard (Lambda quota)."""
 
+KAFKA_FACTOR_MAX = 1_000
+"""Most lanes of one Kafka partition: our own extension, AWS has none there."""
+
 TUMBLING_WINDOW_S_MAX = 900
 """Longest tumbling window in seconds (Lambda quota)."""
 

@@ -1,25 +1,34 @@
 """Event source mappings: create, read, change, delete (`event-source-mappings.md` 1)."""
 
+import base64
+import binascii
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from router.control.context import Context
 from router.control.errors import ApiError
-from router.control.lambda_service import sources
+from router.control.lambda_service.mapping_shown import Status, listed_mapping, shown_mapping
 from router.control.lambda_service.names import (
     FunctionRef,
     conflict,
     invalid,
     not_found,
-    not_yet,
     parse_ref,
 )
+from router.control.model import ServiceModel
+from router.control.validate import validate
 from router.functions.resolve import has_qualifier
-from router.model.arn import function_arn, mapping_arn, parse_arn
+from router.mapping.rules import check, neighbours, scaling
+from router.mapping.rules.refusal import Conflict, Refusal
+from router.mapping.rules.settings import merged, with_settings
+from router.mapping.rules.source import source_kind
+from router.model.arn import function_arn, parse_arn
+from router.model.limits import KAFKA_FACTOR_MAX
 from router.model.resources import Mapping
+from router.model.source_kind import KAFKAS, QUEUES, SourceKind
 from router.store.base import Delete, DropProgress
 from router.store.catalog import Catalog, put
 
@@ -29,26 +38,7 @@ LIST_PAGE: Final = 100
 DELETED_KEPT_MAX: Final = 1_000
 """Deleted mappings remembered while they drain."""
 
-VISIBILITY_DEFAULT_S: Final = 30
-"""VisibilityTimeout of a queue that sets none."""
-
 Params = dict[str, Any]
-
-
-class Status(Protocol):
-    """What runs says of a mapping."""
-
-    @property
-    def state(self) -> str:
-        """Creating, Enabling, Enabled, Disabling, Disabled, Updating, Deleting."""
-
-    @property
-    def transition_reason(self) -> str:
-        """Empty: what a user did. Else a code of 1.7."""
-
-    @property
-    def last_processing_result(self) -> str:
-        """`No records processed`, `OK`, `PROBLEM: …`."""
 
 
 class MappingRuntime(Protocol):
@@ -71,41 +61,51 @@ class Mappings:
         self._runtime = runtime
         self._wall_ms = wall_ms
         self._deleted: dict[str, Mapping] = {}
+        self._kafka_model: ServiceModel | None = None
+
+    def check(self, model: ServiceModel, operation: str, params: Params) -> None:
+        """The model's constraints. Kafka takes a larger ParallelizationFactor than AWS knows."""
+        if params.get("ParallelizationFactor") and self._is_of_kafka(params):
+            if self._kafka_model is None:
+                self._kafka_model = _with_kafka_factor(model)
+            model = self._kafka_model
+        validate(model, model.operations[operation].input, params)
+
+    def _is_of_kafka(self, params: Params) -> bool:
+        known = self._catalog.mappings.get(params.get("UUID", ""))
+        if known is not None:
+            return known.kind in KAFKAS
+        try:
+            return source_kind(params) in KAFKAS
+        except Refusal:
+            return False
 
     async def create_event_source_mapping(self, context: Context, params: Params) -> Params:
         """CreateEventSourceMapping. The order of checks is the contract's (1.5)."""
-        sources.check_destination_shape(params)
-        kind = sources.kind_of(params)
-        sources.check_position(kind, params, self._wall_ms() / 1000)
-        default_batch = 10 if kind in {"sqs", "fifo"} else 100
-        batch_size = params.get("BatchSize", default_batch)
-        window_s = params.get("MaximumBatchingWindowInSeconds", 0)
-        sources.check_batch(kind, batch_size, window_s)
-        sources.check_taken(kind, params)
-        sources.check_filters(kind, sources.filters_of(params) or ())
+        now_ms = self._wall_ms()
+        _raise_first(check.problems(params, now_ms / 1000))
+        kind = source_kind(params)
         ref = self._function(context, params["FunctionName"])
         mapping_uuid = str(uuid.uuid4())
-        mapping = _changed(
+        mapping = with_settings(
             Mapping(
                 uuid=mapping_uuid,
                 name=mapping_uuid[:8],
                 function=ref.name,
                 qualifier=ref.qualifier,
-                event_source_arn=params.get("EventSourceArn", ""),
                 is_enabled=params.get("Enabled", True),
-                batch_size=batch_size,
-                starting_position=params.get("StartingPosition", "TRIM_HORIZON"),
-                starting_timestamp_ms=_milliseconds(params.get("StartingPositionTimestamp")),
-                last_modified_ms=self._wall_ms(),
+                created_ms=now_ms,
+                last_modified_ms=now_ms,
                 tags=params.get("Tags") or {},
             ),
+            kind,
             params,
         )
         async with self._catalog.changing() as catalog:
             self._function(context, params["FunctionName"])
-            self._check_source(kind, mapping)
-            self._check_duplicate(kind, mapping)
-            self._refuse_later(kind)
+            self._check_around(context, kind, mapping)
+            _raise_first(check.later(kind, params))
+            self._check_destination(mapping)
             await catalog.commit_locked([put("mapping", mapping.uuid, mapping)])
         state = "Creating" if mapping.is_enabled else "Disabled"
         return self._shown(context, mapping, state)
@@ -119,8 +119,8 @@ class Mappings:
         return self._shown(context, mapping)
 
     async def list_event_source_mappings(self, context: Context, params: Params) -> Params:
-        """ListEventSourceMappings, by UUID; filters combine."""
-        found = sorted(self._catalog.mappings.values(), key=lambda mapping: mapping.uuid)
+        """ListEventSourceMappings, in order of creation; filters combine."""
+        found = sorted(self._catalog.mappings.values(), key=_place)
         if arn := params.get("EventSourceArn"):
             found = [mapping for mapping in found if mapping.event_source_arn == arn]
         if name := params.get("FunctionName"):
@@ -128,11 +128,13 @@ class Mappings:
             wanted = (ref.name, ref.qualifier)
             found = [item for item in found if (item.function, item.qualifier) == wanted]
         if marker := params.get("Marker"):
-            found = [mapping for mapping in found if mapping.uuid > marker]
+            after = _read_marker(marker)
+            found = [mapping for mapping in found if _place(mapping) > after]
         page = found[: min(params.get("MaxItems", LIST_PAGE), LIST_PAGE)]
-        result: Params = {"EventSourceMappings": [self._listed(context, item) for item in page]}
+        shown = [listed_mapping(self._shown(context, mapping)) for mapping in page]
+        result: Params = {"EventSourceMappings": shown}
         if len(found) > len(page):
-            result["NextMarker"] = page[-1].uuid
+            result["NextMarker"] = _marker_of(page[-1])
         return result
 
     async def update_event_source_mapping(self, context: Context, params: Params) -> Params:
@@ -141,12 +143,9 @@ class Mappings:
         async with self._catalog.changing() as catalog:
             mapping = self._find(name)
             self._check_free(mapping, "update", {"Creating", "Updating"})
-            sources.check_destination_shape(params)
-            kind = sources.kind_of({"EventSourceArn": mapping.event_source_arn})
-            changed = _changed(mapping, params)
-            sources.check_batch(kind, changed.batch_size, changed.window_s or 0)
-            sources.check_taken(kind, params)
-            sources.check_filters(kind, sources.filters_of(params) or ())
+            kind, wanted = mapping.kind, merged(mapping, params)
+            _raise_first(check.update_problems(mapping, params, wanted))
+            changed = with_settings(mapping, kind, wanted)
             if "FunctionName" in params:
                 ref = self._function(context, params["FunctionName"])
                 changed = msgspec.structs.replace(
@@ -157,9 +156,9 @@ class Mappings:
                 is_enabled=params.get("Enabled", mapping.is_enabled),
                 last_modified_ms=self._wall_ms(),
             )
-            self._check_source(kind, changed)
-            self._check_duplicate(kind, changed)
-            self._refuse_later(kind)
+            self._check_around(context, kind, changed)
+            _raise_first(check.later(kind, params))
+            self._check_destination(changed)
             await catalog.commit_locked([put("mapping", name, changed)])
         if changed.is_enabled != mapping.is_enabled:
             return self._shown(context, changed, "Enabling" if changed.is_enabled else "Disabling")
@@ -203,140 +202,84 @@ class Mappings:
         ref = parse_ref(context, text)
         function = self._catalog.functions.get(ref.name)
         if function is None or not has_qualifier(function, ref.qualifier):
-            raise invalid("Function does not exist")
+            raise invalid(neighbours.NO_FUNCTION)
         return ref
 
-    def _check_source(self, kind: str, mapping: Mapping) -> None:
-        """Whether the source is there and fits, and the destination is there."""
+    def _check_around(self, context: Context, kind: SourceKind, mapping: Mapping) -> None:
+        """Whether the source is there and fits, and no other mapping stands in the way."""
         arn = mapping.event_source_arn
-        if kind == "webhook" and not any(
+        if kind is SourceKind.WEBHOOK and not any(
             webhook.spec.arn == arn for webhook in self._catalog.webhooks.values()
         ):
-            raise invalid(f"Stream not found: {arn}")
-        if kind == "sqs":
+            raise _as_error(neighbours.no_stream(arn))
+        if kind in QUEUES:
             self._check_queue(mapping)
-        destination = mapping.destination_arn
-        if destination:
-            self._check_destination(destination)
+        others = self._catalog.mappings.values()
+        function = function_arn(
+            context.region, context.account, mapping.function, mapping.qualifier
+        )
+        if standing := neighbours.check_duplicate(mapping, others, function):
+            raise _as_error(standing)
+        _raise_first(scaling.check_group(mapping, others))
 
     def _check_queue(self, mapping: Mapping) -> None:
         queue = self._catalog.queues.get(parse_arn(mapping.event_source_arn).resource)
         if queue is None or queue.arn != mapping.event_source_arn:
-            raise invalid(
-                "Error occurred while ReceiveMessage. SQS Error Code: "
-                "AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The specified queue "
-                "does not exist."
-            )
-        visibility_s = int(queue.attributes.get("VisibilityTimeout", VISIBILITY_DEFAULT_S))
-        timeout_s = self._catalog.functions[mapping.function].timeout_s
-        if visibility_s < timeout_s:
-            raise invalid(
-                f"Queue visibility timeout: {visibility_s} seconds is less than Function timeout: "
-                f"{timeout_s} seconds"
-            )
+            raise _as_error(neighbours.no_queue())
+        # A function may be gone while its mappings stay (P7).
+        if (function := self._catalog.functions.get(mapping.function)) is None:
+            return
+        visibility_s = int(
+            queue.attributes.get("VisibilityTimeout", neighbours.VISIBILITY_DEFAULT_S)
+        )
+        if problem := neighbours.check_visibility(visibility_s, function.timeout_s):
+            raise _as_error(problem)
 
-    def _check_destination(self, destination: str) -> None:
-        if not destination.startswith("arn:aws:sqs:"):
-            raise not_yet("On-failure destinations other than SQS queues are")
-        name = destination.rpartition(":")[2]
-        if name.endswith(".fifo"):
-            raise not_yet("FIFO queues as on-failure destinations are")
-        queue = self._catalog.queues.get(name)
+    def _check_destination(self, mapping: Mapping) -> None:
+        destination = mapping.destination_arn
+        if not destination:
+            return
+        queue = self._catalog.queues.get(destination.rpartition(":")[2])
         if queue is None or queue.arn != destination:
             raise invalid(f"The on-failure destination does not exist: {destination}")
 
-    def _check_duplicate(self, kind: str, mapping: Mapping) -> None:
-        for other in self._catalog.mappings.values():
-            if other.uuid == mapping.uuid or (
-                (other.event_source_arn, other.function, other.qualifier)
-                != (mapping.event_source_arn, mapping.function, mapping.qualifier)
-            ):
-                continue
-            # The blanks inside the brackets are AWS's (P5).
-            what = f'arn (" {mapping.event_source_arn} ") and function (" {mapping.function} ")'
-            advice = f"Please update or delete the existing mapping with UUID {other.uuid}"
-            if kind in {"sqs", "fifo"}:
-                raise conflict(f"An event source mapping with SQS {what} already exists. {advice}")
-            raise conflict(f"The event source {what} provided mapping already exists. {advice}")
-
-    def _refuse_later(self, kind: str) -> None:
-        """What is sound and not here yet is refused by name, after everything else."""
-        if kind != "webhook":
-            raise not_yet(f"{sources.NAMES[kind]} event source mappings are")
-
     def _shown(self, context: Context, mapping: Mapping, state: str | None = None) -> Params:
-        """A mapping of a stream, exactly the fields of 1.4."""
         status = self._runtime.status(mapping.uuid)
-        region, account = context.region, context.account
-        destination = mapping.destination_arn
-        shown: Params = {
-            "UUID": mapping.uuid,
-            "BatchSize": mapping.batch_size,
-            "MaximumBatchingWindowInSeconds": mapping.window_s,
-            "ParallelizationFactor": mapping.factor,
-            "StartingPosition": mapping.starting_position,
-            "EventSourceArn": mapping.event_source_arn,
-            "EventSourceMappingArn": mapping_arn(region, account, mapping.uuid),
-            "FunctionArn": function_arn(region, account, mapping.function, mapping.qualifier),
-            "FunctionResponseTypes": list(mapping.response_types),
-            "DestinationConfig": {"OnFailure": {"Destination": destination} if destination else {}},
-            "BisectBatchOnFunctionError": mapping.is_bisecting,
-            "MaximumRecordAgeInSeconds": mapping.record_age_s_max,
-            "MaximumRetryAttempts": mapping.retries_max,
-            "TumblingWindowInSeconds": mapping.tumbling_window_s,
-            "LastModified": mapping.last_modified_ms / 1000,
-            "LastProcessingResult": status.last_processing_result,
-            "State": state or status.state,
-            "StateTransitionReason": status.transition_reason or "User action",
-            **mapping.extra,
-        }
-        if mapping.filters:
-            patterns = [{"Pattern": pattern} for pattern in mapping.filters]
-            shown["FilterCriteria"] = {"Filters": patterns}
-        if mapping.starting_timestamp_ms is not None:
-            shown["StartingPositionTimestamp"] = mapping.starting_timestamp_ms / 1000
-        return shown
-
-    def _listed(self, context: Context, mapping: Mapping) -> Params:
-        """The same in a list, where encrypted filters are not shown (1.8)."""
-        shown = self._shown(context, mapping)
-        if shown.get("KMSKeyArn"):
-            shown.pop("FilterCriteria", None)
-        return shown
+        return shown_mapping(mapping, status, context.region, context.account, state)
 
 
-def _changed(mapping: Mapping, params: Params) -> Mapping:
-    """The mapping with what a request sets; an empty text or list takes a setting away."""
-    changes: dict[str, Any] = {}
-    for member, field in (
-        ("BatchSize", "batch_size"),
-        ("MaximumBatchingWindowInSeconds", "window_s"),
-        ("ParallelizationFactor", "factor"),
-        ("MaximumRetryAttempts", "retries_max"),
-        ("MaximumRecordAgeInSeconds", "record_age_s_max"),
-        ("BisectBatchOnFunctionError", "is_bisecting"),
-        ("TumblingWindowInSeconds", "tumbling_window_s"),
-    ):
-        if member in params:
-            changes[field] = params[member]
-    if "FunctionResponseTypes" in params:
-        changes["response_types"] = tuple(params["FunctionResponseTypes"])
-    filters = sources.filters_of(params)
-    if filters is not None:
-        changes["filters"] = filters
-    destination = sources.on_failure(params)
-    if destination is not None:
-        changes["destination_arn"] = destination or None
-    extra = dict(mapping.extra)
-    for member in ("MetricsConfig", "KMSKeyArn"):
-        if member in params:
-            extra[member] = params[member]
-    changes["extra"] = {name: value for name, value in extra.items() if value}
-    return msgspec.structs.replace(mapping, **changes)
+def _raise_first(problems: Iterable[Refusal]) -> None:
+    for problem in problems:
+        raise _as_error(problem)
 
 
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else int(seconds * 1000)
+def _as_error(problem: Refusal) -> ApiError:
+    return conflict(problem.message) if isinstance(problem, Conflict) else invalid(problem.message)
+
+
+def _with_kafka_factor(model: ServiceModel) -> ServiceModel:
+    factor = msgspec.structs.replace(model.shapes["ParallelizationFactor"], max=KAFKA_FACTOR_MAX)
+    shapes = {**model.shapes, "ParallelizationFactor": factor}
+    return msgspec.structs.replace(model, shapes=shapes)
+
+
+def _place(mapping: Mapping) -> tuple[int, str]:
+    """Where a mapping stands in lists."""
+    return mapping.created_ms, mapping.uuid
+
+
+def _marker_of(mapping: Mapping) -> str:
+    text = f"{mapping.created_ms}/{mapping.uuid}"
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _read_marker(marker: str) -> tuple[int, str]:
+    try:
+        text = base64.b64decode(marker, altchars=b"-_", validate=True).decode()
+        created_ms, _, name = text.partition("/")
+        return int(created_ms), name
+    except (binascii.Error, ValueError):
+        raise invalid("The Marker is none that this API has given.") from None
 
 
 def _no_mapping() -> ApiError:

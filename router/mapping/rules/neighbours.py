@@ -1,0 +1,85 @@
+"""What a mapping must agree on with what is around it: other mappings, its source, its function."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from router.mapping.rules.refusal import Conflict, Refusal
+from router.model.resources import Mapping
+from router.model.source_kind import KAFKAS, QUEUES, SourceKind
+
+NO_FUNCTION: Final = "Function does not exist"
+NO_QUEUE: Final = (
+    "Error occurred while ReceiveMessage. SQS Error Code: "
+    "AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The specified queue does not "
+    "exist."
+)
+VISIBILITY_DEFAULT_S: Final = 30
+"""VisibilityTimeout of a queue that sets none (SQS)."""
+
+
+def check_duplicate(
+    mapping: Mapping, others: Iterable[Mapping], function_arn: str
+) -> Conflict | None:
+    """The mapping of the same source to the same function, if there is one (P5).
+
+    For Kafka: of the same topic from a cluster that shares a server, or into the same group.
+    """
+    for other in others:
+        if other.uuid == mapping.uuid:
+            continue
+        if _is_same_source(mapping, other) and (mapping.function, mapping.qualifier) == (
+            other.function,
+            other.qualifier,
+        ):
+            return _conflict(mapping, other, function_arn)
+        if mapping.kind in KAFKAS and mapping.consumer_group == other.consumer_group:
+            text = f"The consumer group {mapping.consumer_group} is used by another event source "
+            return Conflict(f"{text}mapping already, with UUID {other.uuid}", "ConsumerGroupId")
+    return None
+
+
+def _is_same_source(mapping: Mapping, other: Mapping) -> bool:
+    if mapping.kind is SourceKind.KAFKA:
+        shared = set(mapping.bootstrap_servers) & set(other.bootstrap_servers)
+        return bool(shared) and mapping.topics == other.topics
+    is_same = mapping.event_source_arn == other.event_source_arn
+    return is_same and mapping.topics == other.topics
+
+
+def _conflict(mapping: Mapping, other: Mapping, function_arn: str) -> Conflict:
+    advice = f"Please update or delete the existing mapping with UUID {other.uuid}"
+    if mapping.kind in KAFKAS:
+        source = mapping.event_source_arn or ",".join(mapping.bootstrap_servers)
+        text = (
+            f'An event source mapping with event source ("{source}"), function '
+            f'("{function_arn}"), topics ("{",".join(mapping.topics)}") already exists.'
+        )
+        return Conflict(f"{text} {advice}", "Topics")
+    # The blanks inside the brackets are AWS's.
+    what = f'arn (" {mapping.event_source_arn} ") and function (" {mapping.function} ")'
+    if mapping.kind in QUEUES:
+        text = f"An event source mapping with SQS {what} already exists."
+    else:
+        text = f"The event source {what} provided mapping already exists."
+    return Conflict(f"{text} {advice}", "EventSourceArn")
+
+
+def check_visibility(visibility_s: int, timeout_s: int) -> Refusal | None:
+    """A queue must hide a message for as long as the function may take (8.1)."""
+    if visibility_s >= timeout_s:
+        return None
+    return Refusal(
+        f"Queue visibility timeout: {visibility_s} seconds is less than Function timeout: "
+        f"{timeout_s} seconds",
+        "EventSourceArn",
+    )
+
+
+def no_stream(arn: str) -> Refusal:
+    """The stream is not there."""
+    return Refusal(f"Stream not found: {arn}", "EventSourceArn")
+
+
+def no_queue() -> Refusal:
+    """The queue is not there."""
+    return Refusal(NO_QUEUE, "EventSourceArn")
