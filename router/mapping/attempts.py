@@ -64,6 +64,8 @@ def conclude(
             lane.finish(at)
             lane.split()
             return batch[:at]
+        case retry.Select(failed):
+            return lane.select(failed)
         case retry.Halve():
             lane.split(halving_point(len(batch)))
         case retry.Retry():

@@ -28,8 +28,8 @@ from router.model.window import InvokeWindow
 class ShardOpened(msgspec.Struct, frozen=True):
     """Read this shard from `progress` on. `parents` must be finished first (lineage).
 
-    May come at any time. A parent is a shard that is opened too, before or after this one: one
-    that the source has forgotten is not named.
+    May come at any time, also for a shard that was revoked. A parent is a shard that is opened
+    too, before or after this one: one that the source has forgotten is not named.
     """
 
     shard: str
@@ -39,6 +39,16 @@ class ShardOpened(msgspec.Struct, frozen=True):
 
 class ShardForgotten(msgspec.Struct, frozen=True):
     """The source has forgotten a shard that is finished: nobody will name it as a parent."""
+
+    shard: str
+
+
+class ShardRevoked(msgspec.Struct, frozen=True):
+    """The shard is somebody else's from now on: a rebalance of a consumer group.
+
+    Nothing more of it is invoked or stored. What still runs is waited for; its outcome counts only
+    where the shard is opened again and nobody has gone on from where this engine stands.
+    """
 
     shard: str
 
@@ -134,6 +144,7 @@ class Tick(msgspec.Struct, frozen=True):
 Event = (
     ShardOpened
     | ShardForgotten
+    | ShardRevoked
     | RecordsFetched
     | FetchFailed
     | InvocationFinished

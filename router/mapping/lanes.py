@@ -73,6 +73,7 @@ class Lane:
         "bounds",
         "call",
         "call_failures",
+        "done",
         "doomed",
         "ends",
         "first_failure_wall_ms",
@@ -105,6 +106,8 @@ class Lane:
         """Being given up: unfinished until it is stored."""
         self.ends: tuple[int, ...] = ()
         """Last positions of the parts at the front of the queue, nearest first."""
+        self.done: set[int] = set()
+        """Finished positions above `position`, all of them at or below the end of the last part."""
         self.attempts = 0
         """Failed attempts of the batch; while there is none, of the first part to come."""
         self.first_failure_wall_ms = 0
@@ -139,6 +142,11 @@ class Lane:
         """Something of it was started and has not come to its end (a drain waits for it)."""
         return self.phase not in {Phase.GATHERING, Phase.READY}
 
+    def may_go_on_from(self, position: int) -> bool:
+        """Whether all of it that is unfinished comes after what somebody says is finished."""
+        first = self.first_unfinished
+        return first is None or first > position
+
     @property
     def first_unfinished(self) -> int | None:
         """Lowest position that is read and not finished."""
@@ -157,6 +165,8 @@ class Lane:
     def progress(self) -> LaneProgress:
         """What to store: as if what is being given up were stored already."""
         position = self.position if self.doomed is None else self.doomed.records[-1].position
+        if self.done and not self.batch and not self.ends:
+            position = max(position, *self.done)
         return LaneProgress(self.index, position, self._head(position), self.window)
 
     def take_in(self, record: Record, now_ms: int, window_ms: int) -> None:
@@ -232,10 +242,21 @@ class Lane:
         self._put_back(rest)
         self.ends = with_parts(self.ends, rest[-1].position)
 
+    def select(self, failed: tuple[int, ...]) -> tuple[Record, ...]:
+        """Go on with the records at these indexes as a new batch; returns the finished ones."""
+        batch, chosen = self.batch, frozenset(failed)
+        finished = tuple(it for index, it in enumerate(batch) if index not in chosen)
+        self.batch = tuple(batch[index] for index in failed)
+        self.attempts = 0
+        self.done.update(record.position for record in finished)
+        self._move_to(batch[failed[0] - 1].position if failed[0] else self.position)
+        return finished
+
     def finish(self, count: int) -> None:
         """The first `count` records of the batch are finished."""
-        self.position = self.batch[count - 1].position
+        last = self.batch[count - 1].position
         self.batch = self.batch[count:]
+        self._move_to(last)
         self._end_batch()
 
     def doom(self, doom: Doom) -> None:
@@ -252,9 +273,21 @@ class Lane:
         if self.doomed is None:
             return ()
         records, self.doomed = self.doomed.records, None
-        self.position = records[-1].position
+        self._move_to(records[-1].position)
         self._end_batch()
         return records
+
+    def _move_to(self, position: int) -> None:
+        """Everything of the lane at or below is finished, and what was finished before its turn."""
+        self.position = position
+        if not self.done:
+            return
+        if not self.batch and not self.ends and self.doomed is None:
+            # Nothing between them is left.
+            self.position = max(position, *self.done)
+            self.done.clear()
+        else:
+            self.done = {it for it in self.done if it > position}
 
     def _end_batch(self) -> None:
         if not self.batch:
@@ -268,18 +301,20 @@ class Lane:
 
     def _head(self, position: int) -> LaneHead | None:
         failed_wall_ms = self.first_failure_wall_ms
+        done = tuple(sorted(it for it in self.done if it > position)) if self.done else ()
         if self.batch:
-            if not self.attempts and not self.ends:
+            if not self.attempts and not self.ends and not done:
                 return None
             first, last = self.batch[0].position, self.batch[-1].position
-            return LaneHead(first, last, self.attempts, self.ends, failed_wall_ms)
+            return LaneHead(first, last, self.attempts, self.ends, failed_wall_ms, done)
         if not self.ends:
             return None
         first = self.queue[0].position if self.queue else position + 1
-        return LaneHead(first, self.ends[0], self.attempts, self.ends[1:], failed_wall_ms)
+        return LaneHead(first, self.ends[0], self.attempts, self.ends[1:], failed_wall_ms, done)
 
     def _recover(self, head: LaneHead) -> None:
         self.ends = tuple(end for end in (head.last, *head.ends) if end > self.position)
         if self.ends:
+            self.done = {position for position in head.done if position > self.position}
             self.first_failure_wall_ms = head.first_failure_wall_ms
             self.attempts = head.attempts if head.last > self.position else 0

@@ -22,6 +22,12 @@ class Cut(msgspec.Struct, frozen=True):
     at: int
 
 
+class Select(msgspec.Struct, frozen=True):
+    """Records at the indexes `failed` are a new batch; all others are finished."""
+
+    failed: tuple[int, ...]
+
+
 class Halve(msgspec.Struct, frozen=True):
     """Nothing is finished; each half is a new batch."""
 
@@ -38,7 +44,7 @@ class Wait(msgspec.Struct, frozen=True):
     """The function did not run: the same attempt again, later."""
 
 
-Verdict = Finish | Cut | Halve | Retry | GiveUp | Wait
+Verdict = Finish | Cut | Select | Halve | Retry | GiveUp | Wait
 
 
 def judge(outcome: Outcome, size: int, attempts: int, spec: MappingSpec) -> Verdict:
@@ -54,10 +60,14 @@ def judge(outcome: Outcome, size: int, attempts: int, spec: MappingSpec) -> Verd
         case PartlySucceeded(failed=failed):
             if not failed or not 0 <= min(failed) <= max(failed) < size:
                 raise EngineError(f"reported failures outside a batch of {size} records")
-            # Progress is no attempt: the tail starts afresh (P9). Without progress it is one.
-            if (first := min(failed)) > 0:
+            # Progress is no attempt: the rest starts afresh (P9). Without progress it is one.
+            if spec.retries_reported_only:
+                if len(set(failed)) < size:
+                    return Select(tuple(sorted(set(failed))))
+            elif (first := min(failed)) > 0:
                 return Cut(first)
-            may_halve = True
+            # Kafka: with a partial response nothing is bisected (7.4).
+            may_halve = not spec.retries_reported_only
         case Failed(is_invalid_response=is_invalid_response):
             may_halve = not is_invalid_response
     if spec.is_bisecting and may_halve and size > 1:

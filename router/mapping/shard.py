@@ -47,7 +47,7 @@ class Shard:
         self.stored_position = progress.position
         """The highest position known to be durable; it never goes back (D4)."""
         self.horizon = max(
-            (end for lane in self.lanes for end in (lane.position, *lane.ends)),
+            (end for lane in self.lanes for end in (lane.position, *lane.ends, *lane.done)),
             default=progress.position,
         )
         """Found in the store: up to here records were spread by the stored lane map."""
@@ -56,6 +56,8 @@ class Shard:
         self.is_ended = False
         """The source has nothing after `read_to` and never will."""
         self.is_fetching = False
+        self.is_revoked = False
+        """Somebody else's; kept while something of it still runs."""
         self.quiet_wall_ms: int | None = None
         """When the source last said that it has nothing more; None since it had something."""
         self.last_arrival_ms: int | None = None
@@ -88,6 +90,24 @@ class Shard:
     def is_ahead(self) -> bool:
         """More is read than is stored as finished."""
         return self.stored_position < self.read_to
+
+    @property
+    def is_running(self) -> bool:
+        """A command of a lane waits for its answer."""
+        return any(lane.is_open for lane in self.lanes)
+
+    def may_go_on_from(self, progress: ShardProgress) -> bool:
+        """Whether everything here still holds: nothing is finished that is not known here.
+
+        Then nobody else went on since the shard was revoked.
+        """
+        if progress.factor != self.factor or progress.position > self.read_to:
+            return False
+        ends = {lane.lane: lane.position for lane in progress.lanes}
+        return all(
+            lane.may_go_on_from(max(progress.position, ends.get(lane.index, progress.position)))
+            for lane in self.lanes
+        ) and all(end <= self.read_to for end in ends.values())
 
     def room(self, run_ahead: RunAhead) -> tuple[int, int]:
         """Records and bytes the next fetch may bring; (0, 0) when that is not worth a fetch.
@@ -142,7 +162,7 @@ class Shard:
                 raise EngineError(f"{self.name}: position {position} read after {last}")
             last = position
             lane = lanes[lane_of(record.key, factor)]
-            if position > lane.position:
+            if position > lane.position and position not in lane.done:
                 lane.take_in(record, now_ms, window_ms)
                 self.held_records += 1
                 self.held_bytes += record.size_bytes

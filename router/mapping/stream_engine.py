@@ -61,6 +61,8 @@ class StreamEngine:
         self._shards: dict[str, Shard] = {}
         self._finished: dict[str, int] = {}
         """Shards read to their end, with the position stored last: their children may start."""
+        self._revoked: dict[str, Shard] = {}
+        """Somebody else's, but something of them still runs; one of the same name waits for it."""
         self._fetches: dict[int, Shard] = {}
         self._cut_short: set[int] = set()
         """Fetches that a drain met: it ends those that wait, so finding nothing says nothing."""
@@ -99,6 +101,8 @@ class StreamEngine:
                 self._shard_opened(event)
             case engine.ShardForgotten(shard):
                 self._shard_forgotten(shard)
+            case engine.ShardRevoked(shard):
+                self._shard_revoked(shard)
             case engine.SettingsChanged(spec):
                 self._spec, self._factor = spec, _factor_of(spec)
                 self._work_everywhere()
@@ -123,8 +127,10 @@ class StreamEngine:
 
         Fetches may still be open: they change nothing, and their answers are taken when they come.
         """
-        return self._is_draining and not any(
-            lane.is_busy for shard in self._shards.values() for lane in shard.lanes
+        return (
+            self._is_draining
+            and not self._revoked
+            and not any(lane.is_busy for shard in self._shards.values() for lane in shard.lanes)
         )
 
     def position(self, shard: str) -> int:
@@ -148,11 +154,43 @@ class StreamEngine:
         name = event.shard
         if name in self._shards or name in self._finished:
             raise EngineError(f"shard {name} is open already")
-        shard = self._shards[name] = Shard(name, event.parents, event.progress)
+        shard = self._revoked.get(name)
+        if shard is not None and shard.may_go_on_from(event.progress):
+            del self._revoked[name]
+            shard.is_revoked = False
+        else:
+            shard = Shard(name, event.parents, event.progress)
+        self._shards[name] = shard
         shard.parents -= self._finished.keys()
         if not shard.parents:
             self._share_out(1)
         self._work(shard, shard.lanes)
+
+    def _shard_revoked(self, name: str) -> None:
+        if self._finished.pop(name, None) is not None:
+            return
+        shard = self._shards.pop(name, None)
+        if shard is None:
+            raise EngineError(f"shard {name} is revoked and was never opened")
+        shard.is_revoked = True
+        for timer in (shard.timer, *(lane.timer for lane in shard.lanes)):
+            self._timers.set(timer, None)
+        if not shard.parents:
+            self._share_out(-1)
+        if name not in self._revoked:
+            self._revoked[name] = shard
+            self._let_go(shard)
+        else:  # it waited for an earlier one, so nothing of it runs
+            self.held_bytes -= shard.held_bytes
+
+    def _let_go(self, shard: Shard) -> None:
+        """Forget a revoked shard once nothing of it runs; one of its name may begin then."""
+        if shard.is_running:
+            return
+        del self._revoked[shard.name]
+        self.held_bytes -= shard.held_bytes
+        if (successor := self._shards.get(shard.name)) is not None:
+            self._work(successor, successor.lanes)
 
     def _shard_forgotten(self, name: str) -> None:
         if name in self._shards:
@@ -161,13 +199,16 @@ class StreamEngine:
 
     def _records_fetched(self, event: engine.RecordsFetched) -> None:
         shard, is_cut_short = self._close_fetch(event.command_id)
+        if shard.is_revoked:
+            return
         shard.misses = 0
         if event.records or event.read_to != shard.read_to:
             shard.quiet_wall_ms, shard.last_arrival_ms = None, event.last_arrival_ms
         elif not is_cut_short:
             shard.quiet_wall_ms = self._wall_ms
         held_bytes = shard.held_bytes
-        shard.take_in(event.records, event.read_to, self._now_ms, self._spec.window_ms)
+        window_ms = 0 if self._spec.is_window_from_first else self._spec.window_ms
+        shard.take_in(event.records, event.read_to, self._now_ms, window_ms)
         self.held_bytes += shard.held_bytes - held_bytes
         if event.is_end:
             shard.end()
@@ -228,6 +269,9 @@ class StreamEngine:
 
     def _work(self, shard: Shard, lanes: Iterable[Lane] = ()) -> None:
         """After something happened to a shard and some of its lanes."""
+        if shard.is_revoked:
+            self._let_go(shard)
+            return
         if shard.is_idle:
             lanes = self._settle(shard) or lanes
         self._read(shard)
@@ -291,7 +335,7 @@ class StreamEngine:
 
     def _read(self, shard: Shard) -> None:
         """Ask for more records when there is room for them."""
-        if shard.is_fetching or self._is_draining or shard.parents:
+        if shard.is_fetching or self._is_draining or shard.parents or shard.name in self._revoked:
             return
         records_max, bytes_max = (
             shard.room(self._run_ahead) if shard.can_read(self._factor) else (0, 0)

@@ -30,14 +30,18 @@ TAPE_BYTES_MAX: Final = 16 * MIB
 _EVENTS: Final = {
     kind.__name__: kind
     for kind in (
-        e.ShardOpened, e.ShardForgotten, e.RecordsFetched, e.FetchFailed, e.InvocationFinished,
-        e.ProgressStored, e.ProgressFailed, e.DiscardStored, e.DiscardFailed, e.SettingsChanged,
+        e.ShardOpened, e.ShardForgotten, e.ShardRevoked, e.RecordsFetched, e.FetchFailed,
+        e.InvocationFinished, e.ProgressStored, e.ProgressFailed, e.DiscardStored, e.DiscardFailed, e.SettingsChanged,
         e.RoomChanged, e.DrainRequested, e.Resumed, e.Tick,
     )
 }  # fmt: skip
 
 _UNSAID: Final = {"filters": (), "function_arn": "", "source_arn": "", "destination_arn": None}
 """Settings that decide nothing in an engine."""
+
+
+_SAID_IF_ANY: Final = frozenset({"done"})
+"""Fields that traces recorded before them do not have; with nothing in them they say nothing."""
 
 
 class TraceError(RouterError):
@@ -86,7 +90,11 @@ class Tape:
             case bytes():
                 return {"bytes": len(value), "digest": self._digest(value)}
             case msgspec.Struct():
-                fields = {name: getattr(value, name) for name in value.__struct_fields__}
+                fields = {
+                    name: field
+                    for name in value.__struct_fields__
+                    if (field := getattr(value, name)) or name not in _SAID_IF_ANY
+                }
                 plain = {name: self._plain(field) for name, field in fields.items()}
                 return {"is": type(value).__name__, **plain}
             case tuple() | list():

@@ -34,6 +34,12 @@ class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_bisecting: bool = False
     is_reporting_failures: bool = False
     destination_arn: str | None = None
+    retries_reported_only: bool = False
+    """After a partial response only the reported records are tried again, not all from the first
+    of them on: Kafka (`event-source-mappings.md` 7.4)."""
+    is_window_from_first: bool = False
+    """The batching window starts with the first record of a batch, not with the end of the lane's
+    previous invocation: Kafka (section 2)."""
     tumbling_window_ms: int = 0
     filters: tuple[str, ...] = ()
     """Patterns as given; one must match a record for the mapping to take it. None: all do."""

@@ -19,6 +19,9 @@ class LaneHead(msgspec.Struct, frozen=True):
     attempts: int
     ends: tuple[int, ...] = ()
     first_failure_wall_ms: int = 0
+    done: tuple[int, ...] = ()
+    """Finished positions above the lane's own, ascending: a function may report records of a Kafka
+    batch and not the ones behind them, and only the reported ones are tried again (7.4)."""
 
 
 class LaneProgress(msgspec.Struct, frozen=True):

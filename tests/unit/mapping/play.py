@@ -61,6 +61,10 @@ def forgotten(shard: str) -> Answer:
     return lambda _: e.ShardForgotten(shard)
 
 
+def revoked(shard: str = "0") -> Answer:
+    return lambda _: e.ShardRevoked(shard)
+
+
 def fetched(*records: Record | int, read_to: int | None = None, shard: str = "0", is_end=False):
     found = tuple(item if isinstance(item, Record) else record(item) for item in records)
 
@@ -191,7 +195,7 @@ def _update_fits(update: ProgressUpdate, position, lane, lane_position, head, fa
 
 
 def _headless_time(head: LaneHead | None) -> LaneHead | None:
-    return head and LaneHead(head.first, head.last, head.attempts, head.ends)
+    return head and LaneHead(head.first, head.last, head.attempts, head.ends, 0, head.done)
 
 
 def save(position, lane=None, lane_position=None, head=None, factor=None) -> Stated:
