@@ -4,9 +4,22 @@ import pytest
 
 from tests.servers.base import running
 from tests.servers.elasticmq import ElasticMq
+from tests.servers.kafka import KafkaServer, SecureKafka
 
 
 @pytest.fixture(scope="session")
 def elasticmq(tmp_path_factory):
     with running(ElasticMq, tmp_path_factory.mktemp("elasticmq")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory):
+    with running(KafkaServer, tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(tmp_path_factory):
+    with running(SecureKafka, tmp_path_factory.mktemp("secure-kafka")) as server:
         yield server

@@ -31,7 +31,8 @@ _EVENTS: Final = {
     kind.__name__: kind
     for kind in (
         e.ShardOpened, e.ShardForgotten, e.ShardRevoked, e.RecordsFetched, e.FetchFailed,
-        e.InvocationFinished, e.ProgressStored, e.ProgressFailed, e.DiscardStored, e.DiscardFailed, e.SettingsChanged,
+        e.InvocationFinished, e.ProgressStored, e.ProgressFailed, e.DiscardStored,
+        e.DiscardFailed, e.SettingsChanged,
         e.RoomChanged, e.DrainRequested, e.Resumed, e.Tick,
     )
 }  # fmt: skip

@@ -93,6 +93,11 @@ class Server:
 
     def start(self) -> None:
         """Start with the same ports and data as before, and wait. Raises `NotReady`."""
+        self.begin()
+        self.wait_ready()
+
+    def begin(self) -> None:
+        """Start, without waiting."""
         assert self.process is None or self.process.poll() is not None, "it runs already"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
@@ -105,6 +110,10 @@ class Server:
                 # A killed test run leaves nothing behind.
                 preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - one system call
             )
+
+    def wait_ready(self) -> None:
+        """Wait after `begin`. Raises `NotReady`."""
+        assert self.process is not None, f"{self.name} was never started"
         until = time.monotonic() + READY_S_MAX
         while not self.is_ready():
             if self.process.poll() is not None or time.monotonic() > until:
