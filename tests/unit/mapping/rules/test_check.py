@@ -29,6 +29,10 @@ NULL_POSITION = (
     "Member must not be null."
 )
 AGE = "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)"
+LANES = (
+    "1 validation error detected: Value '11' at 'parallelizationFactor' failed to satisfy "
+    "constraint: Member must have value less than or equal to 10"
+)
 FILTER = "Invalid filter pattern definition."
 ON_DEMAND = "Kafka mappings take it in provisioned mode only (ProvisionedPollerConfig)."
 
@@ -118,8 +122,7 @@ def test_the_least_settings_are_enough(kind):
         # Beyond AWS: lanes inside a partition
         ("kafka", {"ParallelizationFactor": 1_000}, []),
         ("kinesis", {"ParallelizationFactor": 11},
-         ["1 validation error detected: Value '11' at 'parallelizationFactor' failed to satisfy "
-          "constraint: Member must have value less than or equal to 10"]),
+         [LANES]),
         # Kafka on demand
         ("kafka", {"MaximumRetryAttempts": 1}, [f"{foreign('maximumRetryAttempts')} {ON_DEMAND}"]),
         ("kafka", {"MaximumRetryAttempts": 1, **PROVISIONED}, []),
