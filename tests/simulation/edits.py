@@ -95,8 +95,8 @@ EDITS = (
     Edit(
         "partial without progress does not halve",
         "mapping.retry",
-        "            may_halve = True\n",
-        "            may_halve = False\n",
+        "may_halve = not spec.retries_reported_only",
+        "may_halve = False",
     ),
     Edit(
         "checkpoint one too far",
@@ -119,8 +119,8 @@ EDITS = (
     Edit(
         "partial success passes its tail",
         "mapping.lanes",
-        "self.position = self.batch[count - 1].position",
-        "self.position = self.batch[-1].position",
+        "last = self.batch[count - 1].position",
+        "last = self.batch[-1].position",
     ),
     Edit(
         "parts come back in reverse",
@@ -131,8 +131,8 @@ EDITS = (
     Edit(
         "head not stored",
         "mapping.lanes",
-        "if not self.attempts and not self.ends:",
-        "if not self.ends:",
+        "if not self.attempts and not self.ends and not done:",
+        "if not self.ends and not done:",
     ),
     Edit(
         "parts not stored",
@@ -197,14 +197,14 @@ EDITS = (
     Edit(
         "first new record skipped after a restart",
         "mapping.shard",
-        "if position > lane.position:",
-        "if position > lane.position + 1:",
+        "if position > lane.position and",
+        "if position > lane.position + 1 and",
     ),
     Edit(
         "finished records taken in again",
         "mapping.shard",
-        "if position > lane.position:",
-        "if position >= 0:",
+        "if position > lane.position and",
+        "if position >= 0 and",
     ),
     Edit(
         "reads one too far",
@@ -233,8 +233,8 @@ EDITS = (
     Edit(
         "parents ignored",
         "mapping.stream_engine",
-        "self._is_draining or shard.parents:",
-        "self._is_draining:",
+        "self._is_draining or shard.parents or",
+        "self._is_draining or",
     ),
     Edit(
         "one key on two lanes",

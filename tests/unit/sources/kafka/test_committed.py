@@ -1,0 +1,119 @@
+"""What a commit's metadata says: the same on the way in and out, and never too large (D3, D12)."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.model.limits import BATCH_SIZE_MAX, RUN_AHEAD_RECORDS_MAX
+from router.model.progress import LaneHead, LaneProgress, ShardProgress
+from router.sources.kafka.committed import METADATA_BYTES_MAX, NotOurs, decode, encode
+
+WALL_MS = 1_772_446_498_204
+
+
+def both_ways(progress: ShardProgress) -> ShardProgress:
+    offset, metadata = encode(progress)
+    assert offset == progress.position + 1
+    assert len(metadata) <= METADATA_BYTES_MAX
+    return decode(offset, metadata)
+
+
+def test_a_position_alone_is_an_offset_like_any_other_clients():
+    assert encode(ShardProgress(41, 1, (LaneProgress(0, 41),))) == (42, "")
+    assert decode(42, "") == ShardProgress(41)
+    assert decode(0, "") == ShardProgress(-1)
+
+
+def test_lanes_that_are_not_ahead_are_history():
+    lanes = (LaneProgress(0, 3), LaneProgress(1, 90), LaneProgress(2, 41))
+    assert both_ways(ShardProgress(41, 4, lanes)) == ShardProgress(41, 4, (LaneProgress(1, 90),))
+
+
+def test_a_lane_map_is_kept_without_lanes_that_are_ahead():
+    assert both_ways(ShardProgress(-1, 16)) == ShardProgress(-1, 16)
+
+
+@st.composite
+def positions(draw, above: int, count: int):
+    steps = draw(st.lists(st.integers(1, 3_000), max_size=count))
+    found = []
+    for step in steps:
+        found.append((found[-1] if found else above) + step)
+    return tuple(found)
+
+
+@st.composite
+def progresses(draw):
+    base, factor = draw(st.integers(-1, 1 << 40)), draw(st.integers(1, 20))
+    lanes = []
+    for lane in draw(st.sets(st.integers(0, factor - 1))):
+        ahead = draw(st.integers(0, 100_000))
+        head = None
+        if draw(st.booleans()):
+            first = base + ahead + draw(st.integers(1, 1_000))
+            last = first + draw(st.integers(0, 500))
+            ends, done = draw(positions(last, 3)), draw(positions(first, 5))
+            head = LaneHead(first, last, draw(st.integers(0, 10_000)), ends, WALL_MS, done)
+        if ahead or head:
+            lanes.append(LaneProgress(lane, base + ahead, head))
+    return ShardProgress(base, factor, tuple(sorted(lanes, key=lambda it: it.lane)))
+
+
+@given(progresses())
+def test_d12_everything_comes_back(progress):
+    assert both_ways(progress) == progress
+
+
+def test_d12_a_thousand_lanes_as_far_ahead_as_they_may_be_fit():
+    lanes = tuple(
+        LaneProgress(lane, 10**12 + RUN_AHEAD_RECORDS_MAX - lane) for lane in range(1_000)
+    )
+    progress = ShardProgress(10**12, 1_000, lanes)
+    assert both_ways(progress) == progress
+
+
+def test_heads_that_do_not_fit_are_left_out_those_with_the_fewest_attempts_first():
+    lanes = tuple(
+        LaneProgress(lane, 10_000 + lane, LaneHead(20_000, 20_100, lane, (), WALL_MS))
+        for lane in range(1_000)
+    )
+    found = both_ways(ShardProgress(9_000, 1_000, lanes)).lanes
+    assert [lane.position for lane in found] == [lane.position for lane in lanes]
+    kept = [lane.lane for lane in found if lane.head is not None]
+    assert 0 < len(kept) < 1_000
+    assert kept[-70:] == list(range(930, 1_000))
+
+
+def test_a_batch_of_which_every_other_record_failed_keeps_its_head():
+    done = tuple(range(1, BATCH_SIZE_MAX, 2))
+    head = LaneHead(0, BATCH_SIZE_MAX, 3, (), WALL_MS, done)
+    progress = ShardProgress(-1, 1, (LaneProgress(0, -1, head),))
+    assert both_ways(progress) == progress
+
+
+def test_finished_records_that_do_not_fit_are_left_out_of_a_head():
+    done = tuple(range(1, 100_000_000, 50_000))
+    head = LaneHead(0, 100_000_000, 3, (), WALL_MS, done)
+    (lane,) = both_ways(ShardProgress(-1, 1, (LaneProgress(0, -1, head),))).lanes
+    assert lane.head == LaneHead(0, 100_000_000, 3, (), WALL_MS)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["hello", "router1:", "router1:!!", "router1:~", "router2:0", "router1:" + "0" * 50,
+     "router1:" + base64.b85encode(bytes([1, 1, 1, 5, 5, 0])).decode()],
+)  # fmt: skip
+def test_metadata_of_somebody_else_is_told_apart(metadata):
+    with pytest.raises(NotOurs):
+        decode(7, metadata)
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_make_it_do_anything_else(body):
+    try:
+        found = decode(100, "router1:" + base64.b85encode(body).decode())
+    except NotOurs:
+        return
+    assert found.position == 99
