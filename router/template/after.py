@@ -4,8 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from router.mapping.rules import neighbours, scaling
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Webhook
+from router.model.source_kind import QUEUES, SourceKind
 from router.store.catalog import Catalog
 from router.template.desired import Desired
 
@@ -30,7 +32,9 @@ class After:
 
         self._functions: dict[str, Function] = remaining("function", catalog.functions)
         self._mappings: dict[str, Mapping] = remaining("mapping", catalog.mappings)
-        self._queues = {it.arn for it in remaining("queue", catalog.queues).values()}
+        self._queues: dict[str, Queue] = {
+            it.arn: it for it in remaining("queue", catalog.queues).values()
+        }
         self._webhooks: dict[str, Webhook] = remaining("webhook", catalog.webhooks)
         self._streams = {it.spec.arn for it in self._webhooks.values()}
 
@@ -50,24 +54,36 @@ class After:
         return None
 
     def _mapping_problem(self, wish: Mapping) -> str | None:
-        if wish.event_source_arn not in self._streams:
-            return f"stream {wish.event_source_arn} does not exist"
         function = self._functions.get(wish.function)
+        if problem := self._source_problem(wish, function):
+            return problem
         if function is None:
             return f"function {wish.function} does not exist"
         if wish.qualifier not in (None, "$LATEST", *function.aliases):
             return f"function {wish.function} has no version or alias {wish.qualifier}"
         if wish.destination_arn and wish.destination_arn not in self._queues:
             return f"destination {wish.destination_arn} does not exist"
-        for other in self._mappings.values():
-            is_same = (other.event_source_arn, other.function, other.qualifier) == (
-                wish.event_source_arn,
-                wish.function,
-                wish.qualifier,
-            )
-            if is_same and other.uuid != wish.uuid:
-                return f"mapping {other.uuid} maps the same stream to the same function"
-        return None
+        others = self._mappings.values()
+        if other := neighbours.find_duplicate(wish, others):
+            return f"mapping {other.uuid} maps the same source to the same function"
+        if other := neighbours.find_group_mate(wish, others):
+            return f"mapping {other.uuid} reads in the consumer group {wish.consumer_group}"
+        return next((problem.message for problem in scaling.check_group(wish, others)), None)
+
+    def _source_problem(self, wish: Mapping, function: Function | None) -> str | None:
+        arn, kind = wish.event_source_arn, wish.kind
+        if kind is SourceKind.WEBHOOK and arn not in self._streams:
+            return f"stream {arn} does not exist"
+        if kind not in QUEUES:
+            return None
+        queue = self._queues.get(arn)
+        if queue is None:
+            return f"queue {arn} does not exist"
+        if function is None:
+            return None
+        visibility_s = neighbours.visibility_s(queue)
+        problem = neighbours.check_visibility(visibility_s, function.timeout_s)
+        return None if problem is None else problem.message
 
     def _queue_problem(self, wish: Queue) -> str | None:
         policy = wish.attributes.get("RedrivePolicy")
@@ -79,8 +95,9 @@ class After:
     def reader_of(self, kind: str, name: str) -> str | None:
         """Why something that goes is still needed."""
         ending = f":webhook/{name}" if kind == "webhook" else f":{name}"
+        service = ":router:" if kind == "webhook" else ":sqs:"
         for mapping in self._mappings.values():
-            arn = mapping.event_source_arn if kind == "webhook" else mapping.destination_arn
-            if arn and arn.endswith(ending):
+            arns = (mapping.event_source_arn, mapping.destination_arn or "")
+            if any(service in arn and arn.endswith(ending) for arn in arns):
                 return f"mapping {mapping.name} ({mapping.uuid}) needs it"
         return None

@@ -130,6 +130,17 @@ class Problems:
             for problem in self._found.values()
         )
 
+    def has_any(self, path: Path) -> bool:
+        """Whether something is wrong with this place, or with one below it."""
+        _, resource, below = split_path(path)
+        return any(
+            problem.resource == resource
+            and (
+                problem.property == below or problem.property.startswith((f"{below}.", f"{below}["))
+            )
+            for problem in self._found.values()
+        )
+
     def raise_any(self) -> None:
         """Raises `TemplateRefused` when there are problems, in the order of the file."""
         if self._found:

@@ -36,6 +36,14 @@ class Properties:
         """Note a problem of one property."""
         self._problems.add((*self.path, name), text, hint)
 
+    def problem_at(self, path: Path, text: str, hint: str = "") -> None:
+        """Note a problem of something below."""
+        self._problems.add((*self.path, *path), text, hint)
+
+    def has_problem(self, name: str) -> bool:
+        """Whether something was noted about a property, or about what is below it."""
+        return self._problems.has_any((*self.path, name))
+
     def check_known(
         self, known: Iterable[str], owner: str, refused: Mapping[str, str] | None = None
     ) -> None:

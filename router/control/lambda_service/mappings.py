@@ -229,9 +229,7 @@ class Mappings:
         # A function may be gone while its mappings stay (P7).
         if (function := self._catalog.functions.get(mapping.function)) is None:
             return
-        visibility_s = int(
-            queue.attributes.get("VisibilityTimeout", neighbours.VISIBILITY_DEFAULT_S)
-        )
+        visibility_s = neighbours.visibility_s(queue)
         if problem := neighbours.check_visibility(visibility_s, function.timeout_s):
             raise _as_error(problem)
 

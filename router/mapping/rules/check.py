@@ -73,7 +73,8 @@ def _check_kind(kind: SourceKind, settings: Settings) -> Iterator[Refusal]:
 def later(kind: SourceKind, settings: Settings) -> Iterator[Refusal]:
     """What is sound on AWS and not here yet, by name (`docs/compatibility.md`)."""
     if kind not in RUN_HERE:
-        yield not_here(f"{PEOPLE_SAY[kind]} event source mappings are", "EventSourceArn")
+        name = "SelfManagedEventSource" if kind is SourceKind.KAFKA else "EventSourceArn"
+        yield not_here(f"{PEOPLE_SAY[kind]} event source mappings are", name)
     yield from destination.refuse_later(settings)
     yield from kafka.refuse_later(kind, settings)
     if settings.get("KMSKeyArn"):

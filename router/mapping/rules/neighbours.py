@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from router.mapping.rules.refusal import Conflict, Refusal
-from router.model.resources import Mapping
+from router.model.resources import Mapping, Queue
 from router.model.source_kind import KAFKAS, QUEUES, SourceKind
 
 NO_FUNCTION: Final = "Function does not exist"
@@ -17,24 +17,40 @@ VISIBILITY_DEFAULT_S: Final = 30
 """VisibilityTimeout of a queue that sets none (SQS)."""
 
 
+def find_duplicate(mapping: Mapping, others: Iterable[Mapping]) -> Mapping | None:
+    """The mapping of the same source to the same function, if there is one.
+
+    For Kafka: of the same topic from a cluster that shares a server.
+    """
+    for other in others:
+        is_same_function = (mapping.function, mapping.qualifier) == (
+            other.function,
+            other.qualifier,
+        )
+        if other.uuid != mapping.uuid and is_same_function and _is_same_source(mapping, other):
+            return other
+    return None
+
+
+def find_group_mate(mapping: Mapping, others: Iterable[Mapping]) -> Mapping | None:
+    """Another mapping in the same consumer group: a group is one mapping's alone (7.1)."""
+    for other in others:
+        is_shared = mapping.consumer_group == other.consumer_group != ""
+        if is_shared and other.uuid != mapping.uuid:
+            return other
+    return None
+
+
 def check_duplicate(
     mapping: Mapping, others: Iterable[Mapping], function_arn: str
 ) -> Conflict | None:
-    """The mapping of the same source to the same function, if there is one (P5).
-
-    For Kafka: of the same topic from a cluster that shares a server, or into the same group.
-    """
-    for other in others:
-        if other.uuid == mapping.uuid:
-            continue
-        if _is_same_source(mapping, other) and (mapping.function, mapping.qualifier) == (
-            other.function,
-            other.qualifier,
-        ):
-            return _conflict(mapping, other, function_arn)
-        if mapping.kind in KAFKAS and mapping.consumer_group == other.consumer_group:
-            text = f"The consumer group {mapping.consumer_group} is used by another event source "
-            return Conflict(f"{text}mapping already, with UUID {other.uuid}", "ConsumerGroupId")
+    """The conflict with another mapping, if there is one (P5)."""
+    others = list(others)
+    if other := find_duplicate(mapping, others):
+        return _conflict(mapping, other, function_arn)
+    if other := find_group_mate(mapping, others):
+        text = f"The consumer group {mapping.consumer_group} is used by another event source "
+        return Conflict(f"{text}mapping already, with UUID {other.uuid}", "ConsumerGroupId")
     return None
 
 
@@ -62,6 +78,11 @@ def _conflict(mapping: Mapping, other: Mapping, function_arn: str) -> Conflict:
     else:
         text = f"The event source {what} provided mapping already exists."
     return Conflict(f"{text} {advice}", "EventSourceArn")
+
+
+def visibility_s(queue: Queue) -> int:
+    """How long a queue hides a message it has given."""
+    return int(queue.attributes.get("VisibilityTimeout", VISIBILITY_DEFAULT_S))
 
 
 def check_visibility(visibility_s: int, timeout_s: int) -> Refusal | None:

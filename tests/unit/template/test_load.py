@@ -451,13 +451,3 @@ def test_filters_of_a_function_event(load):
     (mapping,) = load(FILTERED).mappings
     assert mapping.filters == (PUSHES, '{"headers": {"x-github-event": ["ping"]}}')
     assert mapping.starting_position == "LATEST"
-
-
-def test_a_key_for_filters_is_kept_and_said_to_have_no_effect(load):
-    text = FILTERED.replace(
-        "                FilterCriteria",
-        "                KmsKeyArn: arn:x\n                FilterCriteria",
-    )
-    state = load(text)
-    assert state.mappings[0].extra == {"KMSKeyArn": "arn:x"}
-    assert any("KmsKeyArn is kept and has no effect" in line for line in state.warnings)

@@ -412,7 +412,7 @@ async def test_references_must_lead_somewhere(applier, load):
     await applier.apply(load(TEMPLATE))
     with pytest.raises(PlanRefused, match="function FUNCTION does not exist"):
         await applier.apply(load(text, stack_name="other"))
-    with pytest.raises(PlanRefused, match="maps the same stream to the same function"):
+    with pytest.raises(PlanRefused, match="maps the same source to the same function"):
         await applier.apply(load(text.replace("FUNCTION", "save"), stack_name="other"))
 
 

@@ -47,6 +47,18 @@ MAPPING = (
 """
 )
 
+
+ACCESS = "SourceAccessConfigurations: [{Type: BASIC_AUTH, URI: s}]"
+
+
+def kafka(*lines: str) -> str:
+    """A mapping of self-managed Kafka with more settings."""
+    servers = "{Endpoints: {KafkaBootstrapServers: ['b-1:9092']}}"
+    source = f"SelfManagedEventSource:\n        {servers}"
+    text = MAPPING.replace("EventSourceArn: !GetAtt Hook.Arn", source)
+    return text + "".join(f"      {line}\n" for line in lines)
+
+
 QUEUE = """\
 Resources:
   Jobs:
@@ -189,15 +201,15 @@ CASES = {
             SAM,
             "Events:",
             "  Push:",
-            "    Type: SQS",
+            "    Type: Kinesis",
             "    Properties:",
-            "      BatchSize: 10",
-            "      Queue: arn:aws:sqs:us-east-1:000000000000:q",
+            "      StartingPosition: LATEST",
+            "      Stream: arn:aws:kinesis:us-east-1:000000000000:stream/s",
         ),
         "SavePush",
         "EventSourceArn",
         12,
-        "SQS queues are not supported as sources yet",
+        "Kinesis event source mappings are not supported by this version of Event Router yet",
     ),
     "SAM function URL": (
         below(SAM, "FunctionUrlConfig: {AuthType: NONE}"),
@@ -250,11 +262,113 @@ CASES = {
     ),
     # Mapping
     "mapping source": (
-        MAPPING.replace("!GetAtt Hook.Arn", "arn:aws:kinesis:us-east-1:000000000000:stream/s"),
+        below(MAPPING, "StartingPosition: LATEST").replace(
+            "!GetAtt Hook.Arn", "arn:aws:kinesis:us-east-1:000000000000:stream/s"
+        ),
         "Map",
         "EventSourceArn",
         18,
-        "Kinesis streams are not supported as sources yet (use !GetAtt of a Router::Webhook",
+        "Kinesis event source mappings are not supported by this version of Event Router yet",
+    ),
+    "mapping source of no kind": (
+        MAPPING.replace("!GetAtt Hook.Arn", "arn:aws:s3:::bucket"),
+        "Map",
+        "EventSourceArn",
+        18,
+        "is not an event source (use !GetAtt of a Router::Webhook or an AWS::SQS::Queue",
+    ),
+    "required setting": (
+        MAPPING.replace("!GetAtt Hook.Arn", "arn:aws:kinesis:us-east-1:000000000000:stream/s"),
+        "Map",
+        "StartingPosition",
+        16,
+        "Value null at 'startingPosition'",
+    ),
+    "setting of another kind of source": (
+        below(MAPPING, "ScalingConfig: {MaximumConcurrency: 2}"),
+        "Map",
+        "ScalingConfig",
+        19,
+        "Unsupported 'scalingConfig' parameter for given event source mapping type",
+    ),
+    "range in a block": (
+        below(MAPPING, "ScalingConfig: {MaximumConcurrency: 1}"),
+        "Map",
+        "ScalingConfig.MaximumConcurrency",
+        19,
+        "1 is not between 2 and 1000",
+    ),
+    "misspelt member of a block": (
+        below(MAPPING, "MetricsConfig: {Metric: [EventCount]}"),
+        "Map",
+        "MetricsConfig.Metric",
+        19,
+        "unknown property of MetricsConfig (did you mean Metrics?",
+    ),
+    "metric of another kind of source": (
+        below(MAPPING, "MetricsConfig: {Metrics: [KafkaMetrics]}"),
+        "Map",
+        "MetricsConfig.Metrics",
+        19,
+        "Unsupported 'metricsConfig' parameter",
+    ),
+    "key for filters": (
+        below(MAPPING, "KmsKeyArn: arn:aws:kms:us-east-1:000000000000:key/k"),
+        "Map",
+        "KmsKeyArn",
+        19,
+        "Filter criteria encrypted with a KMS key are not supported by this version",
+    ),
+    "Kafka without a topic": (
+        kafka(ACCESS),
+        "Map",
+        "Topics",
+        16,
+        "Required 'topics' parameter is missing.",
+    ),
+    "Kafka without a way in": (
+        kafka("Topics: [orders]"),
+        "Map",
+        "SourceAccessConfigurations",
+        16,
+        "Required 'sourceAccessConfigurations' parameter is missing.",
+    ),
+    "Kafka topic that cannot be": (
+        kafka("Topics: [.x]", ACCESS),
+        "Map",
+        "Topics",
+        20,
+        "'.x' does not match",
+    ),
+    "Kafka server without a port": (
+        kafka("Topics: [orders]", ACCESS).replace("b-1:9092", "b-1"),
+        "Map",
+        "SelfManagedEventSource.Endpoints.KafkaBootstrapServers",
+        19,
+        "'b-1' does not match",
+    ),
+    "Kafka access for brokers of messages": (
+        kafka(
+            "Topics: [orders]",
+            "SourceAccessConfigurations:",
+            "  - {Type: BASIC_AUTH, URI: s}",
+            "  - {Type: VIRTUAL_HOST, URI: /}",
+        ),
+        "Map",
+        "SourceAccessConfigurations[1].Type",
+        23,
+        "Invalid parameters: VIRTUAL_HOST",
+    ),
+    "Kafka retries on demand": (
+        kafka(
+            "Topics: [orders]",
+            ACCESS,
+            "MaximumRetryAttempts: 3",
+        ),
+        "Map",
+        "MaximumRetryAttempts",
+        22,
+        "Kafka mappings take it in provisioned mode only (ProvisionedPollerConfig)",
     ),
     "no source": (
         MAPPING.replace("      EventSourceArn: !GetAtt Hook.Arn\n", ""),
@@ -283,14 +397,14 @@ CASES = {
         "Map",
         "ParallelizationFactor",
         19,
-        "1 and 10",
+        "less than or equal to 10",
     ),
     "record age": (
         below(MAPPING, "MaximumRecordAgeInSeconds: 59"),
         "Map",
         "MaximumRecordAgeInSeconds",
         19,
-        "neither -1 (forever) nor between 60 and 604800",
+        "either -1 (forever) or between 60 and 604800",
     ),
     "response type": (
         below(MAPPING, "FunctionResponseTypes: [ReportBatchItemFailure]"),
@@ -332,7 +446,7 @@ CASES = {
         "Map",
         "FilterCriteria.Filters",
         19,
-        "are 6, and 5 are the most",
+        "exceed the limit of 5 filters",
     ),
     "tumbling window": (
         below(MAPPING, "TumblingWindowInSeconds: 901"),
@@ -346,14 +460,14 @@ CASES = {
         "Map",
         "DestinationConfig.OnSuccess",
         19,
-        "no OnSuccess",
+        "Unsupported DestinationConfig parameter",
     ),
     "destination": (
         below(MAPPING, "DestinationConfig:", "  OnFailure: {Destination: arn:aws:s3:::bucket}"),
         "Map",
         "DestinationConfig.OnFailure.Destination",
         20,
-        "s3 is not supported here yet",
+        "destinations other than SQS queues are not supported by this version",
     ),
     "starting position": (
         below(MAPPING, "StartingPosition: NOW"),
@@ -367,7 +481,7 @@ CASES = {
         "Map",
         "StartingPositionTimestamp",
         16,
-        "is required",
+        "Need to specify a timestamp",
     ),
     "qualifier": (
         MAPPING.replace("FunctionName: !Ref Save", "FunctionName: !Sub '${Save}:live'"),
@@ -624,7 +738,7 @@ def test_two_webhooks_on_one_path(refuse):
 def test_two_mappings_of_one_stream_to_one_function(refuse, load):
     again = MAPPING.partition("  Map:\n")[2]
     (problem,) = refuse(f"{MAPPING}  Again:\n{again}")
-    assert "Map maps the same stream to the same function" in problem.text
+    assert "Map maps the same source to the same function" in problem.text
     other = again.replace("!Ref Save", '!Sub "${Save}:$LATEST"')
     assert other != again
     assert len(load(f"{MAPPING}  Again:\n{other}").mappings) == 2
