@@ -1,9 +1,12 @@
 """Which records make the next batch: size, bytes and window (`event-source-mappings.md` 2)."""
 
 from collections import deque
+from typing import TypeVar
 
 from router.model.mapping_spec import MappingSpec
 from router.model.record import Record
+
+R = TypeVar("R", bound=Record)
 
 ENVELOPE_BYTES = len(b'{"Records":[]}')
 """What the event JSON takes besides its records, whose `size_bytes` include their commas.
@@ -27,19 +30,19 @@ def is_full(
 
 
 def take_batch(
-    queue: deque[Record],
+    queue: deque[R],
     spec: MappingSpec,
     end: int | None,
     frame_bytes: int = ENVELOPE_BYTES,
     until_ms: int | None = None,
-) -> tuple[Record, ...]:
+) -> tuple[R, ...]:
     """Take the next batch off the front of a non-empty queue, in order.
 
     Nothing past position `end`, nothing from the first record on that arrived at `until_ms` or
     later: a batch is of one window. A record that is oversized comes alone, so that whoever
     invokes can give it up; one that only does not fit any more opens the next batch.
     """
-    batch: list[Record] = []
+    batch: list[R] = []
     room_bytes = spec.event_bytes_max - frame_bytes
     while queue and len(batch) < spec.batch_size:
         record = queue[0]

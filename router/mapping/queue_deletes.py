@@ -1,0 +1,117 @@
+"""Messages on their way out of a queue.
+
+Each deletion is tried until the queue takes it, or would hand the message out again anyway.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from router.mapping.queue_events import Receipt
+from router.model import backoff, limits
+from router.model.errors import EngineError
+from router.model.mapping_spec import MappingSpec
+
+TRIES_MIN: Final = 3
+"""Times a deletion is tried, also when the visibility timeout has ended meanwhile."""
+
+BACKOFF_MS_MAX: Final = 5_000
+
+CROWD: Final = 10_000
+"""While so many wait for their deletion no more are received."""
+
+
+class _Deletion:
+    __slots__ = ("due_ms", "misses", "receipts")
+
+    def __init__(self, receipts: tuple[Receipt, ...]) -> None:
+        self.receipts = receipts
+        self.misses = 0
+        self.due_ms = 0
+
+
+class Deletes:
+    """All deletions of a mapping."""
+
+    def __init__(self, spec: MappingSpec) -> None:
+        self._uuid = spec.uuid
+        self._backoff_ms_max = spec.backoff_ms_max
+        self._waiting: list[_Deletion] = []
+        self._open: dict[int, _Deletion] = {}
+        self._count = 0
+
+    def change(self, spec: MappingSpec) -> None:
+        """Other settings."""
+        self._backoff_ms_max = spec.backoff_ms_max
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing waits to be deleted."""
+        return not self._count
+
+    @property
+    def is_crowded(self) -> bool:
+        """So many wait that no more should come."""
+        return self._count >= CROWD
+
+    def add(self, receipts: Sequence[Receipt]) -> None:
+        """Delete these, now."""
+        self._waiting.append(_Deletion(tuple(receipts)))
+        self._count += len(receipts)
+
+    def due(self, now_ms: int) -> Iterable[tuple[tuple[Receipt, ...], _Deletion]]:
+        """What to ask for now; say `issued` for each."""
+        if not self._waiting:
+            return
+        due = [one for one in self._waiting if one.due_ms <= now_ms]
+        self._waiting = [one for one in self._waiting if one.due_ms > now_ms]
+        for one in due:
+            yield one.receipts, one
+
+    def issued(self, command_id: int, deletion: _Deletion) -> None:
+        """A deletion was asked for."""
+        self._open[command_id] = deletion
+
+    def next_ms(self) -> int | None:
+        """When the next one is due."""
+        return min((one.due_ms for one in self._waiting), default=None)
+
+    def answered(self, command_id: int, failed: Sequence[int], now_ms: int) -> None:
+        """All were deleted but those at these indexes. Raises `EngineError`."""
+        deletion = self._close(command_id)
+        receipts = deletion.receipts
+        if failed and not 0 <= min(failed) <= max(failed) < len(receipts):
+            raise EngineError(f"deletes failed outside of {len(receipts)} messages")
+        left = tuple(receipts[index] for index in sorted({*failed}))
+        self._count -= len(receipts) - len(left)
+        self._again(deletion, left, now_ms)
+
+    def failed(self, command_id: int, now_ms: int) -> None:
+        """None of them is known to be deleted. Raises `EngineError`."""
+        deletion = self._close(command_id)
+        self._again(deletion, deletion.receipts, now_ms)
+
+    def _again(self, deletion: _Deletion, receipts: tuple[Receipt, ...], now_ms: int) -> None:
+        """Try once more what can still be deleted; the rest comes back by itself."""
+        if not receipts:
+            return
+        deletion.misses += 1
+        wait_ms = backoff.backoff_ms(
+            deletion.misses,
+            limits.BACKOFF_MS_MIN,
+            min(BACKOFF_MS_MAX, self._backoff_ms_max),
+            f"{self._uuid}\0delete",
+        )
+        deletion.due_ms = now_ms + wait_ms
+        left = tuple(
+            one for one in receipts if deletion.misses < TRIES_MIN or one.until_ms > deletion.due_ms
+        )
+        self._count -= len(receipts) - len(left)
+        if left:
+            deletion.receipts = left
+            self._waiting.append(deletion)
+
+    def _close(self, command_id: int) -> _Deletion:
+        deletion = self._open.pop(command_id, None)
+        if deletion is None:
+            raise EngineError(f"no Delete with id {command_id} waits for an answer")
+        return deletion
