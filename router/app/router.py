@@ -40,9 +40,9 @@ from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
 from router.ingress.listener import Ingress
 from router.mapping.budget import Budget
+from router.mapping.driver import SystemClock
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
-from router.mapping.shell import SystemClock
 from router.model.errors import ConfigError, RouterError
 from router.model.function import FunctionVersion
 from router.ops.server import IDLE_S_MAX, Health, LoopWatch, make_app

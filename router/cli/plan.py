@@ -113,7 +113,7 @@ async def _on_folder(
     from router.app.template_file import TemplateFile
     from router.app.workers import hosting_of
     from router.cli.run import settings_path
-    from router.mapping.shell import SystemClock
+    from router.mapping.driver import SystemClock
     from router.store.catalog import Catalog
     from router.store.sqlite import SqliteStore
 

@@ -159,6 +159,9 @@ Event = (
     | Tick
 )
 
+Common = SettingsChanged | RoomChanged | DrainRequested | Resumed | Tick
+"""What every engine hears, whatever its source."""
+
 # Commands: work, imperative.
 
 

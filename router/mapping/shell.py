@@ -1,22 +1,20 @@
 """The driver of a mapping engine: carries out its commands and tells it the facts.
 
-It decides nothing. Every command is answered by exactly one event, failure included; nothing
-else in the router may retry a batch.
+It decides nothing: `driver.py` has the loop, here is what the commands mean for streams.
 """
 
 import asyncio
-import functools
 import os
-import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import structlog
 
 from router.mapping import engine as e
-from router.mapping.budget import COPIES, Aside, Budget
+from router.mapping.budget import Aside, Budget
+from router.mapping.driver import Clock, Driver
 from router.mapping.journal import Journal
-from router.model.errors import EngineError, NotInvoked, RouterError
+from router.model.errors import NotInvoked, RouterError
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import NotRun, Outcome
@@ -27,30 +25,6 @@ from router.telemetry.chaos import chaos_point
 from router.telemetry.mapping_metrics import MappingMetrics
 
 log = structlog.get_logger()
-
-BROKEN = "PROBLEM: Internal error; the mapping starts again"
-
-
-class Clock(Protocol):
-    """Time: monotonic decides, wall only for ages and stamps."""
-
-    def now_ms(self) -> int:
-        """Monotonic milliseconds."""
-
-    def wall_ms(self) -> int:
-        """Epoch milliseconds."""
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def now_ms(self) -> int:
-        """Monotonic milliseconds."""
-        return time.monotonic_ns() // 1_000_000
-
-    def wall_ms(self) -> int:
-        """Epoch milliseconds."""
-        return time.time_ns() // 1_000_000
 
 
 class RequestIds:
@@ -127,8 +101,8 @@ class Mailbox(Protocol):
         """A message for an embedded queue that exists, None for everything else."""
 
 
-class Shell:
-    """One running mapping. `start`, then `drain`, then `stop`."""
+class Shell(Driver[e.Event, e.Command]):
+    """One running mapping on a stream. `start`, then `drain`, then `stop`."""
 
     def __init__(
         self,
@@ -146,8 +120,7 @@ class Shell:
         budget: Budget,
         on_broken: Callable[[], None],
     ) -> None:
-        self._spec = spec
-        self._engine = engine
+        super().__init__(spec, engine, clock, budget, on_broken)
         self._source = source
         self._format = source_format
         self._progress = progress
@@ -156,25 +129,9 @@ class Shell:
         self._resolve = resolve
         self._numbers = numbers
         self._sieve = Sieve(spec, source_format, numbers)
-        self._clock = clock
-        self._budget = budget
-        self._held_bytes = 0
-        """Of the engine, as the budget knows it."""
-        self._room_bytes: int | None = None
-        """As the engine knows it."""
-        self._on_broken = on_broken
-        self._log = log.bind(mapping=spec.name)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._fetches: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at_ms: int | None = None
-        self._is_over = False
-        self._is_draining = False
-        self._is_idle = asyncio.Event()
         self._request_ids = RequestIds()
         self._last_request: dict[tuple[str, int], str] = {}
         self._journal = Journal(numbers, self._log)
-        self.in_flight = 0
 
     # Life
 
@@ -203,26 +160,6 @@ class Shell:
         self._spec = spec
         self._feed(e.SettingsChanged(spec))
 
-    def resume(self) -> None:
-        """Take up work again; a `drain` that waits ends."""
-        self._is_draining = False
-        self._feed(e.Resumed())
-        self._is_idle.set()
-
-    def begin_drain(self) -> None:
-        """Start nothing new. Fetches that wait are ended: what they would bring stays stored."""
-        self._is_draining = True
-        self._feed(e.DrainRequested())
-        for fetch in self._fetches:
-            fetch.cancel()
-        self._see_idle()
-
-    def see_room(self) -> None:
-        """Tell the engine when all mappings together leave it more or less than before."""
-        if (room_bytes := self._budget.room_bytes) != self._room_bytes:
-            self._room_bytes = room_bytes
-            self._feed(e.RoomChanged(room_bytes))
-
     @property
     def last_result(self) -> str:
         """LastProcessingResult."""
@@ -233,134 +170,14 @@ class Shell:
         """As it was before a restart."""
         self._journal.last_result = text
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether it starts nothing new."""
-        return self._is_draining
+    # Commands
 
-    @property
-    def is_broken(self) -> bool:
-        """Whether it ended by a contradiction; `stop` it before another one begins."""
-        return self._is_over
+    def _is_wait(self, command: e.Command) -> bool:
+        return isinstance(command, e.Fetch)
 
-    async def drain(self, timeout_s: float) -> bool:
-        """Begin a drain and wait for its end.
-
-        False when time ran out first, or when it was resumed (then `is_draining` is false).
-        """
-        if self._is_over:
-            return True
-        self.begin_drain()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._is_idle.wait()
-        except TimeoutError:
-            return False
-        return self._is_draining
-
-    async def stop(self) -> None:
-        """End at once; what was not stored will be repeated after a start."""
-        self._is_over = True
-        if self._timer is not None:
-            self._timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._hold(0)
-
-    # The loop
-
-    def _feed(self, event: e.Event) -> None:
-        """Tell the engine a fact and set about what it asks for."""
-        for command in self._tell(event):
-            self._set_about(command)
-
-    def _tell(self, event: e.Event) -> Sequence[e.Command]:
-        """Tell the engine a fact; what it asks for."""
-        if self._is_over:
-            return ()
-        try:
-            commands = self._engine.handle(event, self._clock.now_ms(), self._clock.wall_ms())
-        except EngineError as error:
-            self._break(error)
-            return ()
-        if (held_bytes := self._engine.held_bytes) != self._held_bytes:
-            self._hold(held_bytes)
-        self._arm()
-        if self._is_draining:
-            self._see_idle()
-        return commands
-
-    def _hold(self, held_bytes: int) -> None:
-        """Let the budget know what the engine holds."""
-        self._budget.held_bytes += COPIES * (held_bytes - self._held_bytes)
-        self._held_bytes = held_bytes
-
-    def _break(self, error: Exception) -> None:
-        """The engine met a contradiction: stop here and start again from what is stored."""
-        self._is_over = True
-        self._is_idle.set()  # nobody else ends a drain that waits
-        self._journal.last_result = BROKEN
-        # First: it starts again even where its log line cannot be written.
-        self._on_broken()
-        self._log.error("mapping_broken", error=str(error), exc_info=error)
-
-    def _arm(self) -> None:
-        wakeup_ms = self._engine.next_wakeup_ms()
-        if wakeup_ms == self._timer_at_ms:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_at_ms = wakeup_ms
-        if wakeup_ms is not None:
-            delay_s = max(0, wakeup_ms - self._clock.now_ms()) / 1000
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = self._timer_at_ms = None
-        self._feed(e.Tick())
-
-    def _see_idle(self) -> None:
-        if self._engine.is_drained:
-            self._is_idle.set()
-        else:
-            self._is_idle.clear()
-
-    def _set_about(self, command: e.Command) -> None:
-        task = asyncio.get_running_loop().create_task(self._carry_out(command))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        if isinstance(command, e.Fetch):
-            self._fetches.add(task)
-            task.add_done_callback(functools.partial(self._fetch_ended, command))
-
-    def _fetch_ended(self, command: e.Fetch, task: "asyncio.Task[None]") -> None:
-        """A drain ends fetches, also before they begin: each is answered, as if nothing came."""
-        self._fetches.discard(task)
-        if task.cancelled():
-            self._feed(e.RecordsFetched(command.command_id, (), command.after))
-
-    async def _carry_out(self, command: e.Command) -> None:
-        """Answer a command. What follows from it goes on in the same task: a lane keeps its own."""
-        is_fetch = isinstance(command, e.Fetch)
-        following: e.Command | None = command
-        while following is not None:
-            try:
-                event = await self._answer(following)
-            except Exception as error:  # noqa: BLE001  one command's surprise must not end the router
-                self._break(error)
-                return
-            if isinstance(following, e.Invoke):
-                # A turn of the loop: the line about it is out before its progress can be stored.
-                await asyncio.sleep(0)
-            following = None
-            for asked in self._tell(event):
-                # A task that fetches ends with its fetch, so that a drain cancels nothing else.
-                if following is None and not is_fetch and not isinstance(asked, e.Fetch):
-                    following = asked
-                else:
-                    self._set_about(asked)
+    def _cut_short(self, command: e.Command) -> e.Event:
+        after = command.after if isinstance(command, e.Fetch) else 0
+        return e.RecordsFetched(command.command_id, (), after)
 
     async def _answer(self, command: e.Command) -> e.Event:
         match command:
@@ -372,8 +189,6 @@ class Shell:
                 return await self._save(command)
             case e.Discard():
                 return await self._discard(command)
-
-    # Commands
 
     async def _fetch(self, command: e.Fetch) -> e.Event:
         aside = Aside(self._budget)
@@ -438,6 +253,8 @@ class Shell:
             request_id=request_id,
             error=error_text,
         )
+        # A turn of the loop: the line about it is out before its progress can be stored.
+        await asyncio.sleep(0)
         return e.InvocationFinished(command.command_id, outcome)
 
     async def _run(self, command: e.Invoke, request_id: str) -> InvokeReply:

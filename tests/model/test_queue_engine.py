@@ -37,7 +37,9 @@ class NaiveQueue:
 
     def receive(self, most, now_ms):
         found, blocked = [], set()
-        for one in self.messages if self.fifo else self.rng.sample(self.messages, len(self.messages)):
+        for one in (
+            self.messages if self.fifo else self.rng.sample(self.messages, len(self.messages))
+        ):
             if len(found) == most:
                 break
             if one["visible"] > now_ms or one["group"] in blocked:
@@ -69,7 +71,16 @@ class World:
         self.slots = rng.choice([1, 4, 50])
         self.faults = {
             name: rng.choice([0, 0, 0.1, 0.4])
-            for name in ("receive", "fail", "report", "throttle", "slow", "delete", "lost", "filter")
+            for name in (
+                "receive",
+                "fail",
+                "report",
+                "throttle",
+                "slow",
+                "delete",
+                "lost",
+                "filter",
+            )
         }
         self.queue = NaiveQueue(rng, self.visibility_ms, fifo=self.fifo)
         self.spec = self._spec()
@@ -224,8 +235,14 @@ class World:
                 self.tell(e.RoomChanged(self.rng.choice([None, 1, 2 << 20])))
             case 3:
                 self.tell(e.DrainRequested())
-                self.later(self.rng.choice([0, 5_000]), lambda: self.is_calm or self.tell(e.Resumed()))
+                self.later(
+                    self.rng.choice([0, 5_000]), lambda: self.is_calm or self.tell(e.Resumed())
+                )
         self.later(self.rng.randint(1, 8_000), self.disturb)
+
+    def resume(self):
+        if not self.is_calm:
+            self.tell(e.Resumed())
 
     def run_until(self, end_ms, is_over=lambda: False):
         while self.heap and self.heap[0][0] <= end_ms and not is_over():

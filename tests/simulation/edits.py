@@ -288,7 +288,7 @@ EDITS = (
     ),
     Edit(
         "a drain that ends at once",
-        "mapping.shell",
+        "mapping.driver",
         "        if self._engine.is_drained:\n            self._is_idle.set()",
         "        if self._is_draining:\n            self._is_idle.set()",
     ),

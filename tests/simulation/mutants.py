@@ -42,6 +42,7 @@ ENGINE = (
 WHOLE: dict[str, tuple[tuple[str, ...], str, str]] = {
     **dict.fromkeys(ENGINE, (ENGINE, "engine", "StreamEngine")),
     "mapping.shell": (("mapping.shell",), "shell", "Shell"),
+    "mapping.driver": (("mapping.driver", "mapping.shell"), "shell", "Shell"),
     "sources.sieve": (("sources.sieve", "mapping.shell"), "shell", "Shell"),
     "dispatch.dispatcher": (("dispatch.dispatcher",), "dispatcher", "Dispatcher"),
     "destinations.outbox": (("destinations.outbox",), "courier", "Courier"),

@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 from router.mapping import engine as e
 from router.mapping.budget import Budget
+from router.mapping.driver import Clock
 from router.mapping.kinds.kind import Order
-from router.mapping.shell import Clock, Mailbox, Runner, Shell, Source, SourceFormat
+from router.mapping.shell import Mailbox, Runner, Shell, Source, SourceFormat
 from router.mapping.stream_engine import StreamEngine
 from router.mapping.trace import Tape, TracedEngine
 from router.model.mapping_spec import MappingSpec

@@ -8,9 +8,9 @@ import msgspec
 from router.app.connect import EmbeddedConnector, KindTable, QueueMailbox
 from router.dispatch.dispatcher import Dispatcher
 from router.mapping.budget import Budget
+from router.mapping.driver import SystemClock
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
-from router.mapping.shell import SystemClock
 from router.model.function import FunctionVersion, InvokeReply
 from router.model.resources import Mapping, Webhook
 from router.model.shard import KeyRanges, cut_anew

@@ -9,8 +9,9 @@ import pytest
 
 from router.mapping import engine as e
 from router.mapping.budget import Budget
+from router.mapping.driver import SystemClock
 from router.mapping.filtering import FAMILIES, MatchDocument
-from router.mapping.shell import Shell, SystemClock
+from router.mapping.shell import Shell
 from router.model.errors import EngineError, NotInvoked, StoreError
 from router.model.function import FunctionVersion, InvokeReply
 from router.model.mapping_spec import MappingSpec

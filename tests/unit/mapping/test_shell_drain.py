@@ -6,7 +6,8 @@ import pytest
 
 from router.mapping import engine as e
 from router.mapping.budget import Budget
-from router.mapping.shell import Shell, SystemClock
+from router.mapping.driver import SystemClock
+from router.mapping.shell import Shell
 from router.mapping.stream_engine import StreamEngine
 from router.model.mapping_spec import MappingSpec
 from router.model.progress import ShardProgress
