@@ -16,7 +16,7 @@ from router.control.lambda_service.states import Transitions
 from router.control.model import ServiceModel, load
 from router.control.server import ControlServer
 from router.control.service import PlainHandler
-from router.control.sqs_service import SqsService
+from router.control.sqs import sqs_parts
 from router.control.sts_service import StsService
 from router.embedded.queues import EmbeddedQueues
 from router.functions.packages import CodeStore
@@ -32,7 +32,8 @@ class Services(msgspec.Struct, frozen=True):
     models: Mapping[str, ServiceModel]
     lambda_parts: tuple[object, ...]
     """Functions, invocations, mappings: one object for each area of Lambda."""
-    sqs: SqsService
+    sqs: tuple[object, ...]
+    """As `lambda_parts`."""
     sts: StsService
     links: CodeLinks
     private: Mapping[str, PlainHandler]
@@ -62,7 +63,7 @@ async def make_services(
             Invocations(catalog, invoker, transitions),
             Mappings(catalog, runtime, wall_ms),
         ),
-        SqsService(queues, account),
+        sqs_parts(queues, account),
         StsService(),
         links,
         private,
@@ -104,5 +105,5 @@ def functions_server(
 
 def _serve_all(server: ControlServer, services: Services) -> None:
     server.serve("lambda", services.models["lambda"], *services.lambda_parts)
-    server.serve("sqs", services.models["sqs"], services.sqs)
+    server.serve("sqs", services.models["sqs"], *services.sqs)
     server.serve("sts", services.models["sts"], services.sts)

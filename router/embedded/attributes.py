@@ -1,4 +1,4 @@
-"""Attributes of standard queues: names, ranges, defaults (`bus-http-and-schedules.md` 6.2)."""
+"""Queue attributes: names, ranges, defaults (`bus-http-and-schedules.md` 6.2)."""
 
 import json
 import re
@@ -11,7 +11,6 @@ from router.embedded.problems import (
     bad_value,
     no_queue,
     unknown_attribute,
-    unsupported,
 )
 from router.model.limits import MIB
 from router.model.resources import Queue
@@ -33,49 +32,90 @@ READ_ONLY: Final = (
     "LastModifiedTimestamp",
     "QueueArn",
 )
-FIFO_ONLY: Final = ("DeduplicationScope", "FifoThroughputLimit")
-ECHOED: Final = (
-    "KmsMasterKeyId",
-    "KmsDataKeyReusePeriodSeconds",
-    "Policy",
-    "RedriveAllowPolicy",
+FIFO_CHOICES: Final = {
+    "DeduplicationScope": ("queue", "messageGroup"),
+    "FifoThroughputLimit": ("perQueue", "perMessageGroupId"),
+}
+"""Choices of FIFO queues, the default first."""
+
+SETTABLE: Final = frozenset(
+    {
+        *RANGES,
+        *FIFO_CHOICES,
+        "FifoQueue",
+        "ContentBasedDeduplication",
+        "RedrivePolicy",
+        "RedriveAllowPolicy",
+        "Policy",
+        "KmsMasterKeyId",
+        "KmsDataKeyReusePeriodSeconds",
+        "SqsManagedSseEnabled",
+    }
 )
-"""Kept and given back; they do nothing here (`docs/compatibility.md`)."""
+"""What can be set on some queue; encryption and policies are kept and given back
+(`docs/compatibility.md`)."""
 
 RECEIVE_COUNT_MAX: Final = 1_000
 """Largest maxReceiveCount."""
 
+SOURCES_ALLOWED_MAX: Final = 10
+"""Most queues a RedriveAllowPolicy names."""
+
+KMS_PERIOD_S: Final = (60, 86_400, 300)
+"""KmsDataKeyReusePeriodSeconds: least, most, default."""
+
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
+FIFO_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,75}\.fifo", re.ASCII)
+FIFO_ENDING: Final = ".fifo"
+
+Find = Callable[[str], Queue | None]
+"""ARN → the queue, when it is one of ours."""
 
 
-def check_name(name: str) -> None:
-    """Raise `QueueProblem` for a name no standard queue can have."""
-    if name.endswith(".fifo"):
-        raise unsupported("FIFO queues are not supported by this version of Event Router yet.")
-    if not NAME.fullmatch(name):
+def is_fifo(queue: Queue) -> bool:
+    """Whether it is a FIFO queue: its name says so, and only then may it."""
+    return queue.name.endswith(FIFO_ENDING)
+
+
+def check_name(name: str, *, is_fifo: bool) -> None:
+    """Raise `QueueProblem` for a name no such queue can have."""
+    if is_fifo and not FIFO_NAME.fullmatch(name):
+        raise bad_value(
+            "The name of a FIFO queue can only include alphanumeric characters, hyphens, or "
+            "underscores, must end with .fifo suffix and be 1 to 80 in length"
+        )
+    if not is_fifo and not NAME.fullmatch(name):
         raise bad_value(
             "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
         )
 
 
+def asks_for_fifo(given: Mapping[str, Any]) -> bool:
+    """Whether a new queue's attributes make it a FIFO queue."""
+    return str(given.get("FifoQueue", "")).lower() == "true"
+
+
 def check_attributes(
-    given: Mapping[str, Any], *, is_queue: Callable[[str], bool], is_new: bool
+    given: Mapping[str, Any], name: str, current: Mapping[str, str] | None, find: Find
 ) -> dict[str, str]:
     """Attributes as they are stored; an empty text takes an attribute away.
 
-    `is_queue` tells whether an ARN is one of our queues: a dead-letter queue must be there.
-    Raises `QueueProblem`.
+    `current` are those of the queue that is there, None for a new one. Raises `QueueProblem`.
     """
-    stored = {name: _check(name, str(value), is_new) for name, value in given.items()}
+    has_order = name.endswith(FIFO_ENDING)
+    stored = {
+        key: _check(key, str(value), has_order=has_order, is_new=current is None)
+        for key, value in given.items()
+    }
+    merged = {**(current or {}), **stored}
+    scope = merged.get("DeduplicationScope") or "queue"
+    if merged.get("FifoThroughputLimit") == "perMessageGroupId" and scope != "messageGroup":
+        raise bad_attribute(
+            "FifoThroughputLimit",
+            "perMessageGroupId needs DeduplicationScope messageGroup.",
+        )
     if stored.get("RedrivePolicy"):
-        target, _count = redrive_policy(stored["RedrivePolicy"])
-        if not is_queue(target):
-            raise QueueProblem(
-                "QueueDoesNotExist",
-                f"Value {stored['RedrivePolicy']} for parameter RedrivePolicy is invalid. "
-                "Reason: Dead letter target does not exist.",
-                no_queue().query_code,
-            )
+        _check_target(stored["RedrivePolicy"], name, find)
     if stored.get("KmsMasterKeyId"):
         if stored.get("SqsManagedSseEnabled") == "true":
             raise QueueProblem(
@@ -84,45 +124,125 @@ def check_attributes(
                 "You can either enable KMS SSE or SQS SSE.",
             )
         stored["SqsManagedSseEnabled"] = "false"
+    if stored.get("KmsMasterKeyId") == "" and stored.get("KmsDataKeyReusePeriodSeconds") == str(
+        KMS_PERIOD_S[2]
+    ):
+        stored["KmsDataKeyReusePeriodSeconds"] = ""
     return stored
 
 
-def _check(name: str, value: str, is_new: bool) -> str:  # noqa: FBT001 - private, one caller
-    if name in RANGES:
-        low, high, _default = RANGES[name]
+def _check(name: str, value: str, *, has_order: bool, is_new: bool) -> str:
+    if name in RANGES or (name == "KmsDataKeyReusePeriodSeconds" and value):
+        low, high, _default = RANGES.get(name, KMS_PERIOD_S)
         if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or not low <= int(value) <= high:
             raise bad_attribute(name)
         return str(int(value))
-    if name == "FifoQueue" and value.lower() == "true":
-        if not is_new:
-            raise bad_attribute(name, "Modifying queue type is not supported.")
-        raise unsupported("FIFO queues are not supported by this version of Event Router yet.")
-    if name in FIFO_ONLY:
-        raise QueueProblem(
-            "InvalidAttributeName",
-            f"You can specify the {name} only when FifoQueue is set to true.",
-        )
-    if name == "SqsManagedSseEnabled":
-        if value.lower() not in {"true", "false"}:
+    if name == "FifoQueue":
+        if not has_order:
+            raise unknown_attribute(name)
+        if value.lower() != "true":
+            reason = "" if is_new else "Modifying queue type is not supported."
+            raise bad_attribute(name, reason)
+        return "true"
+    if name in FIFO_CHOICES:
+        if not has_order:
+            raise QueueProblem(
+                "InvalidAttributeName",
+                f"You can specify the {name} only when FifoQueue is set to true.",
+            )
+        if value not in FIFO_CHOICES[name]:
             raise bad_attribute(name)
-        return value.lower()
-    if name == "RedrivePolicy":
-        if value:
-            redrive_policy(value)
         return value
-    if name in ECHOED:
-        return value
-    raise unknown_attribute(name)
+    if name == "ContentBasedDeduplication" and has_order:
+        return _boolean(name, value)
+    match name:
+        case "SqsManagedSseEnabled":
+            return _boolean(name, value)
+        case "RedrivePolicy":
+            if value:
+                redrive_policy(value)
+        case "RedriveAllowPolicy":
+            if value:
+                redrive_allowed(value)
+        case "Policy":
+            if value and not isinstance(_json(value), dict):
+                raise bad_attribute(name)
+        case "KmsMasterKeyId" | "KmsDataKeyReusePeriodSeconds":
+            pass
+        case _:
+            raise unknown_attribute(name)
+    return value
+
+
+def _boolean(name: str, value: str) -> str:
+    if value.lower() not in {"true", "false"}:
+        raise bad_attribute(name)
+    return value.lower()
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _check_target(policy: str, name: str, find: Find) -> None:
+    """A dead-letter queue must be there, be another one of the same type, and agree."""
+    start = f"Value {policy} for parameter RedrivePolicy is invalid. Reason: "
+    arn, _count = redrive_policy(policy)
+    target = find(arn)
+    if target is None:
+        raise QueueProblem(
+            "QueueDoesNotExist",
+            start + "Dead letter target does not exist.",
+            no_queue().query_code,
+        )
+    if is_fifo(target) != name.endswith(FIFO_ENDING):
+        raise bad_value(start + "Dead letter target must be of the same type as the source queue.")
+    source_arn = f"{arn.rpartition(':')[0]}:{name}"
+    allowed = target.attributes.get("RedriveAllowPolicy")
+    if allowed and not _may_use(*redrive_allowed(allowed), source_arn):
+        raise bad_value(
+            start + "The dead letter target's RedriveAllowPolicy does not permit this source queue."
+        )
+
+
+def _may_use(permission: str, sources: tuple[str, ...], arn: str) -> bool:
+    return permission == "allowAll" or (permission == "byQueue" and arn in sources)
+
+
+def redrive_allowed(text: str) -> tuple[str, tuple[str, ...]]:
+    """RedrivePermission and sourceQueueArns. Raises `QueueProblem`."""
+    policy = _json(text)
+    start = f"Value {text} for parameter RedriveAllowPolicy is invalid. Reason: "
+    permission = policy.get("redrivePermission") if isinstance(policy, dict) else None
+    if not isinstance(permission, str) or permission not in {"allowAll", "denyAll", "byQueue"}:
+        raise bad_value(start + "redrivePermission must be allowAll, denyAll or byQueue.")
+    sources = policy.get("sourceQueueArns")
+    if permission != "byQueue":
+        if sources is not None:
+            raise bad_value(start + "sourceQueueArns goes with redrivePermission byQueue only.")
+        return permission, ()
+    if (
+        not isinstance(sources, list)
+        or not 1 <= len(sources) <= SOURCES_ALLOWED_MAX
+        or not all(isinstance(arn, str) for arn in sources)
+    ):
+        raise bad_value(
+            f"{start}byQueue needs sourceQueueArns, 1 to {SOURCES_ALLOWED_MAX} of them."
+        )
+    return permission, tuple(sources)
 
 
 def redrive_policy(text: str) -> tuple[str, int]:
     """Dead-letter queue's ARN and maxReceiveCount. Raises `QueueProblem`."""
     start = f"Value {text} for parameter RedrivePolicy is invalid. Reason: "
+    policy = _json(text)
     try:
-        policy = json.loads(text)
         target, count = policy["deadLetterTargetArn"], policy["maxReceiveCount"]
         count = int(count) if isinstance(count, int | str) else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise bad_value(
             start + "Redrive policy must be a JSON object with deadLetterTargetArn and "
             "maxReceiveCount."
@@ -152,5 +272,8 @@ def stored_attributes(queue: Queue) -> dict[str, str]:
     """What was set and what holds by default, without counts and times."""
     shown = {name: str(default) for name, (_low, _high, default) in RANGES.items()}
     shown["SqsManagedSseEnabled"] = "true"
+    if is_fifo(queue):
+        shown.update({name: choices[0] for name, choices in FIFO_CHOICES.items()})
+        shown.update({"FifoQueue": "true", "ContentBasedDeduplication": "false"})
     shown.update({name: value for name, value in queue.attributes.items() if value})
     return shown

@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from router.embedded.problems import QueueProblem, bad_value, missing
+from router.embedded.problems import QueueProblem, bad_value, missing, unsupported
 from router.model.limits import MIB
-from router.store.base import StoredMessage
+from router.store.queues import StoredMessage
 
 ATTRIBUTES_MAX: Final = 10
 DELAY_S_MAX: Final = 900
@@ -23,8 +23,10 @@ TYPE_LENGTH_MAX: Final = 256
 
 _FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ATTRIBUTE_NAME: Final = re.compile(r"[\w.\-]{1,256}")
-_GROUP_ID: Final = re.compile(r"[!-~]{1,128}")
+_ORDER_ID: Final = re.compile(r"[!-~]{1,128}")
 _RECEIPT_SEPARATOR: Final = ":"
+_SEQUENCE_BASE: Final = 10**19
+"""SequenceNumbers have twenty digits."""
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +35,17 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     body: str
     attributes: dict[str, dict[str, Any]] = {}
     system: dict[str, str] = {}
-    """AWSTraceHeader, MessageGroupId."""
+    """AWSTraceHeader, MessageGroupId, MessageDeduplicationId."""
     delay_s: int | None = None
+    group_id: str = ""
+    """FIFO queues, as the next one."""
+    deduplication_id: str = ""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """How a FIFO queue takes messages."""
+
+    is_content_deduplicated: bool
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -43,10 +54,17 @@ class Receipt(msgspec.Struct, frozen=True):
     message_id: str
     id: int
     token: int
+    received_ms: int
+    """Wall clock of that receive."""
+    handle: str
+    """The handle itself."""
 
 
-def draft(params: Mapping[str, Any]) -> Draft:
-    """A draft from the API's parameters. Raises `QueueProblem`; sizes are `check_size`'s."""
+def draft(params: Mapping[str, Any], order: Order | None = None) -> Draft:
+    """A draft from the API's parameters; `order` for a FIFO queue.
+
+    Raises `QueueProblem`; sizes are `check_size`'s.
+    """
     body = params.get("MessageBody")
     if not body:
         raise missing("MessageBody")
@@ -58,6 +76,65 @@ def draft(params: Mapping[str, Any]) -> Draft:
         )
     attributes = params.get("MessageAttributes") or {}
     check_attributes(attributes)
+    system = _trace(params)
+    group = params.get("MessageGroupId")
+    if group is not None:
+        check_order_id("MessageGroupId", group)
+        system["MessageGroupId"] = group
+    if order is None:
+        if (given := params.get("MessageDeduplicationId")) is not None:
+            raise bad_value(
+                f"Value {given} for parameter MessageDeduplicationId is invalid. Reason: The "
+                "request includes a parameter that is not valid for this queue type."
+            )
+        return Draft(body=body, attributes=attributes, system=system, delay_s=_delay_s(params))
+    check_order(params, order)
+    if params.get("DelaySeconds"):
+        raise bad_value(
+            f"Value {params['DelaySeconds']} for parameter DelaySeconds is invalid. Reason: The "
+            "request include parameter that is not valid for this queue type."
+        )
+    deduplication = params.get("MessageDeduplicationId")
+    if deduplication is None:
+        deduplication = hashlib.sha256(body.encode()).hexdigest()
+    else:
+        check_order_id("MessageDeduplicationId", deduplication)
+    system["MessageDeduplicationId"] = deduplication
+    return Draft(
+        body=body,
+        attributes=attributes,
+        system=system,
+        group_id=system["MessageGroupId"],
+        deduplication_id=deduplication,
+    )
+
+
+def check_order(params: Mapping[str, Any], order: Order) -> None:
+    """Raise `QueueProblem` for a message without what a FIFO queue needs."""
+    if params.get("MessageGroupId") is None:
+        raise missing("MessageGroupId")
+    if params.get("MessageDeduplicationId") is None and not order.is_content_deduplicated:
+        raise bad_value(
+            "The queue should either have ContentBasedDeduplication enabled or "
+            "MessageDeduplicationId provided explicitly"
+        )
+
+
+def check_order_id(name: str, value: str) -> None:
+    """Raise `QueueProblem` for a group, deduplication or attempt id SQS refuses."""
+    if not _ORDER_ID.fullmatch(value):
+        raise bad_value(
+            f"Value {value} for parameter {name} is invalid. Reason: {name} can only include "
+            "alphanumeric and punctuation characters. 1 to 128 in length."
+        )
+
+
+def sequence_number(number: int) -> str:
+    """SequenceNumber of a message by its number in the store."""
+    return str(_SEQUENCE_BASE + number)
+
+
+def _trace(params: Mapping[str, Any]) -> dict[str, str]:
     system = {}
     for name, value in (params.get("MessageSystemAttributes") or {}).items():
         if name != "AWSTraceHeader" or value.get("DataType") != "String":
@@ -66,20 +143,7 @@ def draft(params: Mapping[str, Any]) -> Draft:
                 "Only AWSTraceHeader of type String is accepted."
             )
         system[name] = value.get("StringValue") or ""
-    group = params.get("MessageGroupId")
-    if group is not None:
-        if not _GROUP_ID.fullmatch(group):
-            raise bad_value(
-                f"Value {group} for parameter MessageGroupId is invalid. Reason: MessageGroupId "
-                "can only include alphanumeric and punctuation characters. 1 to 128 in length."
-            )
-        system["MessageGroupId"] = group
-    if (deduplication := params.get("MessageDeduplicationId")) is not None:
-        raise bad_value(
-            f"Value {deduplication} for parameter MessageDeduplicationId is invalid. Reason: The "
-            "request includes a parameter that is not valid for this queue type."
-        )
-    return Draft(body=body, attributes=attributes, system=system, delay_s=_delay_s(params))
+    return system
 
 
 def _delay_s(params: Mapping[str, Any]) -> int | None:
@@ -101,6 +165,10 @@ def check_attributes(attributes: Mapping[str, Mapping[str, Any]]) -> None:
         )
     for name, value in attributes.items():
         _check_attribute_name(name)
+        if value.get("StringListValues") or value.get("BinaryListValues"):
+            raise unsupported(
+                "Message attribute list values in SendMessage operation are not supported."
+            )
         _check_attribute_value(name, value)
 
 
@@ -136,16 +204,21 @@ def _check_attribute_value(name: str, value: Mapping[str, Any]) -> None:
     if isinstance(content, str) and _FORBIDDEN.search(content):
         raise bad_value(f"Message (user) attribute '{name}' contains invalid characters.")
     if base == "Number" and not re.fullmatch(
-        r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", str(content)
+        r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", str(content)
     ):
         raise bad_value(f"Can't cast the value of message (user) attribute '{name}' to a number.")
 
 
 def size_bytes(message: Draft) -> int:
     """Bytes that count: body, attribute names, types and values."""
-    total = len(message.body.encode())
-    for name, value in message.attributes.items():
-        total += len(name.encode()) + len(value["DataType"].encode())
+    return bytes_given(message.body, message.attributes)
+
+
+def bytes_given(body: str, attributes: Mapping[str, Mapping[str, Any]]) -> int:
+    """As `size_bytes`, of what was not checked yet."""
+    total = len(body.encode())
+    for name, value in attributes.items():
+        total += len(name.encode()) + len((value.get("DataType") or "").encode())
         total += len(value.get("BinaryValue") or (value.get("StringValue") or "").encode())
     return total
 
@@ -217,21 +290,30 @@ def select_attributes(
 
 def make_receipt(message: StoredMessage) -> str:
     """A new handle for each receive: opaque to callers."""
-    text = _RECEIPT_SEPARATOR.join((message.message_id, str(message.id), str(message.token)))
-    return base64.urlsafe_b64encode(text.encode()).decode()
+    parts = (message.message_id, str(message.id), str(message.token), str(message.received_ms))
+    return base64.urlsafe_b64encode(_RECEIPT_SEPARATOR.join(parts).encode()).decode()
 
 
 def read_receipt(handle: str) -> Receipt:
     """What a handle carries. Raises `QueueProblem` for what we never made."""
     try:
         text = base64.b64decode(handle.encode(), altchars=b"-_", validate=True).decode()
-        message_id, number, token = text.split(_RECEIPT_SEPARATOR)
-        receipt = Receipt(message_id, int(number), int(token))
+        message_id, number, token, received_ms = text.split(_RECEIPT_SEPARATOR)
+        receipt = Receipt(message_id, int(number), int(token), int(received_ms), handle)
     except (ValueError, binascii.Error, UnicodeError):
         raise bad_receipt(handle) from None
-    if not 0 < receipt.id < 2**63 or not 0 <= receipt.token < 2**63:
+    numbers = (receipt.id, receipt.token, receipt.received_ms)
+    if receipt.id <= 0 or not all(0 <= number < 2**63 for number in numbers):
         raise bad_receipt(handle)
     return receipt
+
+
+def expired_receipt(handle: str) -> QueueProblem:
+    """A FIFO queue's message is not held by this handle any more."""
+    return bad_value(
+        f"Value {handle} for parameter ReceiptHandle is invalid. "
+        "Reason: The receipt handle has expired."
+    )
 
 
 def bad_receipt(handle: str) -> QueueProblem:

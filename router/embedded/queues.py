@@ -1,11 +1,11 @@
-"""Embedded standard queues: what SQS promises, over the store's messages.
+"""Embedded queues: what SQS promises about messages, over the store's.
 
 Knows nothing of HTTP. A queue's messages are stored under its name.
 """
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -13,18 +13,35 @@ import orjson
 
 from router.embedded import attributes as rules
 from router.embedded import messages
-from router.embedded.messages import Draft, Receipt
-from router.embedded.problems import QueueProblem, bad_value, no_queue, simple, unknown_attribute
+from router.embedded.messages import Draft, Order, Receipt
+from router.embedded.moves import MoveTasks
+from router.embedded.problems import QueueProblem, bad_value, simple
+from router.embedded.registry import WALL_MS, QueueRegistry
 from router.model.arn import queue_arn
 from router.model.resources import Queue
-from router.store.base import Delete, DropQueue, NewMessage, QueueStore, StoredMessage
-from router.store.catalog import Catalog, put
+from router.store.catalog import Catalog
+from router.store.queues import (
+    NewMessage,
+    QueueStore,
+    Redrive,
+    Standing,
+    StoredMessage,
+    TooManyInFlight,
+)
 
 PURGE_INTERVAL_MS: Final = 60_000
 """One purge of a queue per minute (SQS)."""
 
-WALL_MS = Callable[[], int]
-"""A clock: epoch milliseconds."""
+FULL_PAUSE_S: Final = 0.5
+"""How often a long poll looks whether less is in flight."""
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """What became of a message that was sent: of a duplicate, the first one's names."""
+
+    message_id: str
+    sequence_number: str | None = None
+    """FIFO queues."""
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -37,8 +54,11 @@ class Received(msgspec.Struct, frozen=True):
     system: dict[str, str]
 
 
-class EmbeddedQueues:
-    """All queues of this router. Every method raises `QueueProblem` for what SQS refuses."""
+class EmbeddedQueues(QueueRegistry):
+    """All queues of this router and their messages.
+
+    Every method raises `QueueProblem` for what SQS refuses.
+    """
 
     def __init__(
         self,
@@ -49,112 +69,19 @@ class EmbeddedQueues:
         region: str,
         account: str,
     ) -> None:
-        self._catalog = catalog
-        self._store = store
-        self._wall_ms = wall_ms
-        self._region = region
-        self._account = account
+        super().__init__(catalog, store, wall_ms, region=region, account=account)
         self._purged_ms: dict[str, int] = {}
         self._stopping = asyncio.Event()
+        self.moves = MoveTasks(self, store, wall_ms)
 
     def stop(self) -> None:
         """End all long polls, now and to come."""
         self._stopping.set()
 
-    def get(self, name: str) -> Queue:
-        """A queue by name."""
-        queue = self._catalog.queues.get(name)
-        if queue is None:
-            raise no_queue()
-        return queue
-
-    def is_queue(self, arn: str) -> bool:
-        """Whether an ARN is one of our queues."""
-        return self._by_arn(arn) is not None
-
-    def _by_arn(self, arn: str) -> Queue | None:
-        queue = self._catalog.queues.get(arn.rpartition(":")[2])
-        return queue if queue is not None and queue.arn == arn else None
-
-    def names(self, prefix: str) -> list[str]:
-        """Queue names that begin with `prefix`, sorted."""
-        return sorted(name for name in self._catalog.queues if name.startswith(prefix))
-
-    async def create(self, name: str, given: Mapping[str, Any], tags: Mapping[str, str]) -> Queue:
-        """Make a queue, or find the same one again."""
-        rules.check_name(name)
-        stored = rules.check_attributes(given, is_queue=self.is_queue, is_new=True)
-        async with self._catalog.changing() as catalog:
-            existing = catalog.queues.get(name)
-            if existing is not None:
-                return _same(existing, stored)
-            now_s = self._wall_ms() // 1000
-            queue = Queue(
-                name=name,
-                arn=queue_arn(self._region, self._account, name),
-                attributes={key: value for key, value in stored.items() if value},
-                tags=dict(tags),
-                created_s=now_s,
-                modified_s=now_s,
-            )
-            await catalog.commit_locked([put("queue", name, queue)])
-        return queue
-
     async def delete(self, name: str) -> None:
         """Remove a queue and its messages."""
-        queue = self.get(name)
+        await super().delete(name)
         self._purged_ms.pop(name, None)
-        await self._catalog.commit([Delete("queue", name), DropQueue(queue.name)])
-
-    async def set_attributes(self, name: str, given: Mapping[str, Any]) -> None:
-        """Change attributes; an empty text takes one away."""
-        stored = rules.check_attributes(given, is_queue=self.is_queue, is_new=False)
-        await self._change(
-            name,
-            lambda queue: {
-                "attributes": {
-                    key: value for key, value in {**queue.attributes, **stored}.items() if value
-                },
-                "modified_s": self._wall_ms() // 1000,
-            },
-        )
-
-    async def tag(self, name: str, tags: Mapping[str, str]) -> None:
-        """Add or replace tags."""
-        await self._change(name, lambda queue: {"tags": {**queue.tags, **tags}})
-
-    async def untag(self, name: str, keys: Sequence[str]) -> None:
-        """Remove tags; unknown keys are no error."""
-        await self._change(
-            name,
-            lambda queue: {"tags": {k: v for k, v in queue.tags.items() if k not in set(keys)}},
-        )
-
-    async def _change(self, name: str, make: Callable[[Queue], dict[str, Any]]) -> None:
-        async with self._catalog.changing() as catalog:
-            queue = self.get(name)
-            changed = msgspec.structs.replace(queue, **make(queue))
-            await catalog.commit_locked([put("queue", name, changed)])
-
-    async def attributes(self, name: str, wanted: Sequence[str]) -> dict[str, str]:
-        """Attributes by name, or `All`; one that is not set is left out."""
-        queue = self.get(name)
-        known = rules.stored_attributes(queue)
-        known["QueueArn"] = queue.arn
-        known["CreatedTimestamp"] = str(queue.created_s)
-        known["LastModifiedTimestamp"] = str(queue.modified_s)
-        names = set(wanted)
-        settable = {*rules.RANGES, *rules.READ_ONLY, *rules.ECHOED, *rules.FIFO_ONLY}
-        settable |= {"RedrivePolicy", "SqsManagedSseEnabled", "FifoQueue"}
-        settable |= {"ContentBasedDeduplication", "All"}
-        for unknown in sorted(names - settable):
-            raise unknown_attribute(unknown)
-        if any(item == "All" or item.startswith("Approximate") for item in names):
-            counts = await self._store.counts(queue.name, self._wall_ms())
-            known["ApproximateNumberOfMessages"] = str(counts.visible)
-            known["ApproximateNumberOfMessagesNotVisible"] = str(counts.in_flight)
-            known["ApproximateNumberOfMessagesDelayed"] = str(counts.delayed)
-        return known if "All" in names else {k: v for k, v in known.items() if k in names}
 
     async def purge(self, name: str) -> None:
         """Remove all messages, hidden and delayed ones too; once a minute."""
@@ -169,14 +96,21 @@ class EmbeddedQueues:
         await self._store.purge(queue.name)
         self._purged_ms[name] = now_ms
 
+    def order(self, name: str) -> Order | None:
+        """How a FIFO queue takes messages; None for a standard one."""
+        queue = self.get(name)
+        if not rules.is_fifo(queue):
+            return None
+        return Order(queue.attributes.get("ContentBasedDeduplication") == "true")
+
     def check_size(self, name: str, message: Draft, text: str) -> None:
         """Raise `QueueProblem` with `text` when a message is larger than the queue takes."""
         limit = rules.number(self.get(name), "MaximumMessageSize")
         if messages.size_bytes(message) > limit:
             raise bad_value(f"{text} Reason: Message must be shorter than {limit} bytes.")
 
-    async def send(self, name: str, drafts: Sequence[Draft], sender: str) -> list[str]:
-        """Store messages in one transaction; their ids, in order."""
+    async def send(self, name: str, drafts: Sequence[Draft], sender: str) -> list[Sent]:
+        """Store messages in one transaction, in order."""
         queue = self.get(name)
         now_ms = self._wall_ms()
         retention_ms = 1000 * rules.number(queue, "MessageRetentionPeriod")
@@ -192,19 +126,33 @@ class EmbeddedQueues:
                 visible_ms=now_ms
                 + 1000 * (delay_default_s if item.delay_s is None else item.delay_s),
                 expires_ms=now_ms + retention_ms,
+                group_id=item.group_id,
+                deduplication_id=item.deduplication_id,
             )
             for item in drafts
         ]
-        await self._store.send(new)
-        return [message.message_id for message in new]
+        if not rules.is_fifo(queue):
+            await self._store.send(new)
+            return [Sent(message.message_id) for message in new]
+        is_scope_group = queue.attributes.get("DeduplicationScope") == "messageGroup"
+        sent = await self._store.fifo.send(new, now_ms, is_scope_group=is_scope_group)
+        return [Sent(one.message_id, messages.sequence_number(one.number)) for one in sent]
 
     async def receive(
-        self, name: str, *, messages_max: int, wait_s: int | None, visibility_s: int | None
+        self,
+        name: str,
+        *,
+        messages_max: int,
+        wait_s: int | None,
+        visibility_s: int | None,
+        attempt_id: str = "",
     ) -> list[Received]:
-        """Hand out messages; waits for the first one, never for more."""
+        """Hand out messages; waits for the first one, never for more.
+
+        `attempt_id`: ReceiveRequestAttemptId, of FIFO queues.
+        """
         queue = self.get(name)
-        if visibility_s is None:
-            visibility_s = rules.number(queue, "VisibilityTimeout")
+        self._check_attempt(queue, attempt_id)
         if wait_s is None:
             wait_s = rules.number(queue, "ReceiveMessageWaitTimeSeconds")
         until_ms = self._wall_ms() + 1000 * wait_s
@@ -214,39 +162,86 @@ class EmbeddedQueues:
             while True:
                 arrived.clear()
                 now_ms = self._wall_ms()
-                found = await self._store.receive(
-                    queue.name, now_ms, messages_max, 1000 * visibility_s, self._redrive(queue)
-                )
-                if found or now_ms >= until_ms or self._stopping.is_set():
-                    return [self._received(message) for message in found]
-                await self._wait(queue, arrived, until_ms)
+                is_over = now_ms >= until_ms or self._stopping.is_set()
+                pause_s = None
+                try:
+                    found = await self._take(queue, now_ms, messages_max, visibility_s, attempt_id)
+                except TooManyInFlight:
+                    if wait_s == 0:
+                        raise QueueProblem(
+                            "OverLimit",
+                            "Too many messages of the queue are in flight.",
+                            status=403,
+                        ) from None
+                    # A long poll is answered without messages (SQS quotas).
+                    found, pause_s = [], FULL_PAUSE_S
+                if found or is_over:
+                    return [self._received(queue, message) for message in found]
+                await self._wait(queue, arrived, until_ms, pause_s)
                 queue = self.get(name)
         finally:
             unsubscribe()
 
-    async def _wait(self, queue: Queue, arrived: asyncio.Event, until_ms: int) -> None:
-        """Until a message comes, becomes visible, or the time is over."""
+    def _check_attempt(self, queue: Queue, attempt_id: str) -> None:
+        if not attempt_id:
+            return
+        if not rules.is_fifo(queue):
+            raise bad_value(
+                f"Value {attempt_id} for parameter ReceiveRequestAttemptId is invalid. Reason: The "
+                "request include parameter that is not valid for this queue type."
+            )
+        messages.check_order_id("ReceiveRequestAttemptId", attempt_id)
+
+    async def _take(
+        self,
+        queue: Queue,
+        now_ms: int,
+        messages_max: int,
+        visibility_s: int | None,
+        attempt_id: str,
+    ) -> Sequence[StoredMessage]:
+        if visibility_s is None:
+            visibility_s = rules.number(queue, "VisibilityTimeout")
+        visibility_ms, redrive = 1000 * visibility_s, self._redrive(queue)
+        if rules.is_fifo(queue):
+            return await self._store.fifo.receive(
+                queue.name, now_ms, messages_max, visibility_ms, redrive, attempt_id
+            )
+        return await self._store.receive(queue.name, now_ms, messages_max, visibility_ms, redrive)
+
+    async def _wait(
+        self, queue: Queue, arrived: asyncio.Event, until_ms: int, pause_s: float | None
+    ) -> None:
+        """Until a message comes, may be handed out, or the time is over."""
         now_ms = self._wall_ms()
-        visible_ms = await self._store.next_visible_ms(queue.name, now_ms)
+        look = self._store.fifo.next_ready_ms if rules.is_fifo(queue) else (
+            self._store.next_visible_ms
+        )  # fmt: skip
+        visible_ms = await look(queue.name, now_ms)
         wake_ms = until_ms if visible_ms is None else min(until_ms, visible_ms)
+        timeout_s = max(0, wake_ms - self._wall_ms()) / 1000
         waits = [asyncio.ensure_future(event.wait()) for event in (arrived, self._stopping)]
         try:
             await asyncio.wait(
                 waits,
-                timeout=max(0, wake_ms - self._wall_ms()) / 1000,
+                timeout=timeout_s if pause_s is None else min(pause_s, timeout_s),
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
             for wait in waits:
                 wait.cancel()
 
-    def _redrive(self, queue: Queue) -> tuple[str, int] | None:
+    def _redrive(self, queue: Queue) -> Redrive | None:
         """Where messages received too often go; nowhere while that queue does not exist."""
         policy = rules.redrive(queue)
-        target = self._by_arn(policy[0]) if policy is not None else None
-        return (target.name, policy[1]) if policy is not None and target is not None else None
+        target = self.find(policy[0]) if policy is not None else None
+        if policy is None or target is None or rules.is_fifo(target) != rules.is_fifo(queue):
+            return None
+        return Redrive(
+            target.name, policy[1], 1000 * rules.number(target, "MessageRetentionPeriod")
+        )
 
-    def _received(self, message: StoredMessage) -> Received:
+    def _received(self, queue: Queue, message: StoredMessage) -> Received:
         system: dict[str, str] = orjson.loads(message.system) if message.system else {}
         system.setdefault("SenderId", self._account)
         if (source := system.get("DeadLetterQueueSourceArn")) is not None:
@@ -255,6 +250,8 @@ class EmbeddedQueues:
         system["SentTimestamp"] = str(message.sent_ms)
         system["ApproximateReceiveCount"] = str(message.receive_count)
         system["ApproximateFirstReceiveTimestamp"] = str(message.first_received_ms)
+        if rules.is_fifo(queue):
+            system["SequenceNumber"] = messages.sequence_number(message.id)
         return Received(
             message.message_id,
             messages.make_receipt(message),
@@ -263,36 +260,49 @@ class EmbeddedQueues:
             system,
         )
 
-    async def delete_messages(self, name: str, receipts: Sequence[Receipt]) -> None:
-        """Remove messages; an old handle does it too, one of a removed message is no error."""
-        queue = self.get(name)
-        await self._store.delete(queue.name, [receipt.id for receipt in receipts])
+    async def delete_messages(
+        self, name: str, receipts: Sequence[Receipt]
+    ) -> list[QueueProblem | None]:
+        """Remove messages; one that is gone is no error. Why not, for each that stays.
 
-    async def change_visibility(
-        self, name: str, handle: str, receipt: Receipt, visibility_s: int
-    ) -> None:
+        A standard queue takes an old handle too, a FIFO queue only one that still holds.
+        """
+        queue = self.get(name)
+        if not rules.is_fifo(queue):
+            await self._store.delete(queue.name, [receipt.id for receipt in receipts])
+            return [None] * len(receipts)
+        pairs = [(receipt.id, receipt.token) for receipt in receipts]
+        standings = await self._store.fifo.delete(queue.name, pairs, self._wall_ms())
+        return [
+            messages.expired_receipt(receipt.handle) if standing is Standing.EXPIRED else None
+            for receipt, standing in zip(receipts, standings, strict=True)
+        ]
+
+    async def change_visibility(self, name: str, receipt: Receipt, visibility_s: int) -> None:
         """Set when a received message comes back, in seconds from now."""
         queue = self.get(name)
         now_ms = self._wall_ms()
-        is_changed = await self._store.change_visibility(
-            queue.name, receipt.id, receipt.token, now_ms, now_ms + 1000 * visibility_s
-        )
+        hidden_s = max(0, now_ms - receipt.received_ms) // 1000
+        if visibility_s and hidden_s + visibility_s > messages.VISIBILITY_S_MAX:
+            raise bad_value(
+                f"Value {visibility_s} for parameter VisibilityTimeout is invalid. Reason: Total "
+                "VisibilityTimeout for the message is beyond the limit "
+                f"[{messages.VISIBILITY_S_MAX} seconds]"
+            )
+        visible_ms = now_ms + 1000 * visibility_s
+        if rules.is_fifo(queue):
+            standing = await self._store.fifo.change_visibility(
+                queue.name, receipt.id, receipt.token, now_ms, visible_ms
+            )
+            if standing is Standing.EXPIRED:
+                raise messages.expired_receipt(receipt.handle)
+            is_changed = standing is Standing.HELD
+        else:
+            is_changed = await self._store.change_visibility(
+                queue.name, receipt.id, receipt.token, now_ms, visible_ms
+            )
         if not is_changed:
             raise bad_value(
-                f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not "
-                "exist or is not available for visibility timeout change."
+                f"Value {receipt.handle} for parameter ReceiptHandle is invalid. Reason: Message "
+                "does not exist or is not available for visibility timeout change."
             )
-
-
-def _same(existing: Queue, given: Mapping[str, str]) -> Queue:
-    """The queue itself when nothing that was asked for differs."""
-    current = rules.stored_attributes(existing)
-    for name, value in given.items():
-        if current.get(name, "") != value:
-            raise QueueProblem(
-                "QueueNameExists",
-                "A queue already exists with the same name and a different value for attribute "
-                f"{name}",
-                "QueueAlreadyExists",
-            )
-    return existing

@@ -14,6 +14,7 @@ import msgspec
 
 from router.model.progress import ProgressUpdate, ShardProgress
 from router.model.record import Fetched
+from router.store.queues import QueueStore
 
 # Metadata: what exists. Small, loaded whole at start, written through.
 
@@ -292,93 +293,6 @@ class OutboxStore(Protocol):
 
     async def depth(self) -> tuple[int, int | None]:
         """Rows waiting and the oldest one's age as wall ms of its making."""
-
-
-# Queues: messages of embedded queues.
-
-
-class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to store. `attributes` is JSON of the message attributes as on the wire."""
-
-    queue: str
-    message_id: str
-    body: str
-    attributes: bytes = b""
-    system: bytes = b""
-    """JSON of system attributes kept with it (SenderId, AWSTraceHeader …)."""
-    sent_ms: int
-    visible_ms: int
-    """Wall clock from when it may be received."""
-    expires_ms: int
-
-
-class StoredMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as received. `token` changes with each receive; it is in the receipt handle."""
-
-    id: int
-    message_id: str
-    body: str
-    attributes: bytes
-    system: bytes
-    sent_ms: int
-    first_received_ms: int
-    receive_count: int
-    token: int
-
-
-class QueueCounts(msgspec.Struct, frozen=True):
-    """ApproximateNumberOfMessages, …NotVisible, …Delayed."""
-
-    visible: int
-    in_flight: int
-    delayed: int
-
-
-class QueueStore(Protocol):
-    """Messages of embedded standard queues; the rules are `embedded/queue.py`."""
-
-    async def send(self, messages: Sequence[NewMessage]) -> None:
-        """Store messages in one transaction."""
-
-    async def receive(
-        self,
-        queue: str,
-        now_ms: int,
-        messages_max: int,
-        visibility_ms: int,
-        redrive: tuple[str, int] | None = None,
-    ) -> Sequence[StoredMessage]:
-        """Hand out visible messages and hide them.
-
-        `redrive` is (dead-letter queue, maxReceiveCount): a message whose count would pass the
-        maximum moves there in the same transaction instead of being handed out.
-        """
-
-    async def peek(self, queue: str, messages_max: int) -> Sequence[StoredMessage]:
-        """Look without receiving, oldest first."""
-
-    async def delete(self, queue: str, ids: Sequence[int]) -> None:
-        """Remove messages; one that is gone already is no error."""
-
-    async def change_visibility(
-        self, queue: str, message: int, token: int, now_ms: int, visible_ms: int
-    ) -> bool:
-        """Set when a received message comes back. False: it is gone or was received again."""
-
-    async def counts(self, queue: str, now_ms: int) -> QueueCounts:
-        """How many messages wait, are hidden, are delayed."""
-
-    async def next_visible_ms(self, queue: str, now_ms: int) -> int | None:
-        """When the next hidden or delayed message becomes visible; None when there is none."""
-
-    async def purge(self, queue: str) -> None:
-        """Remove all messages."""
-
-    async def expire(self, now_ms: int) -> int:
-        """Remove messages past their retention, in bounded steps; how many."""
-
-    def subscribe(self, queue: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Call `wake` in the loop after each commit that sent to the queue."""
 
 
 class Store(Protocol):

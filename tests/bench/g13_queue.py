@@ -21,7 +21,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from router.store.base import NewMessage
+from router.store.queues import NewMessage
 from router.store.sqlite import SqliteStore
 from router.store.sqlite.store import DATABASE_NAME
 

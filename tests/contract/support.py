@@ -117,7 +117,7 @@ class Harness:
         function = Principal("fn", "fn-secret", FUNCTION_CALLS)
         functions = ControlServer(**where, principal_of={"ASIAFUNCTION": function}.get)
         functions.serve("lambda", self.services.models["lambda"], *self.services.lambda_parts)
-        functions.serve("sqs", self.services.models["sqs"], self.services.sqs)
+        functions.serve("sqs", self.services.models["sqs"], *self.services.sqs)
         functions.serve("sts", self.services.models["sts"], self.services.sts)
         keys = {KEY: SECRET}
         self.servers = {

@@ -125,7 +125,7 @@ def dispatcher(harness):
     services = harness.services
     for name, parts in (
         ("lambda", services.lambda_parts),
-        ("sqs", (services.sqs,)),
+        ("sqs", services.sqs),
         ("sts", (services.sts,)),
     ):
         dispatcher.add(ModelledService(name, services.models[name], parts))

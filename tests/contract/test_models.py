@@ -8,13 +8,15 @@ from router.control import compact, model
 from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations
 from router.control.lambda_service.mappings import Mappings
-from router.control.sqs_service import SqsService
+from router.control.sqs.messages import Messages
+from router.control.sqs.moves import Moves
+from router.control.sqs.queues import Queues
 from router.control.sts_service import StsService
 from tests.contract.support import CLIENTS
 
 SERVED = {
     "lambda": (Functions, Invocations, Mappings),
-    "sqs": (SqsService,),
+    "sqs": (Messages, Queues, Moves),
     "sts": (StsService,),
 }
 

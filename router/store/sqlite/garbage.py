@@ -7,7 +7,7 @@ never reused, so what is left is invisible until it is gone.
 import sqlite3
 from typing import Final
 
-from router.store.sqlite import segments
+from router.store.sqlite import fifo, segments
 
 GARBAGE_SEGMENTS: Final = 64
 GARBAGE_ROWS: Final = 1_000
@@ -57,6 +57,6 @@ def _collect_queue(db: sqlite3.Connection) -> bool:
         "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE queue_id = ? LIMIT ?)",
         (row[0], GARBAGE_ROWS),
     ).rowcount
-    if removed < GARBAGE_ROWS:
+    if removed < GARBAGE_ROWS and not fifo.drop(db, row[0], GARBAGE_ROWS):
         db.execute("DELETE FROM queues WHERE id = ?", row)
     return True

@@ -17,7 +17,7 @@ from router.store.base import (
     RequireEmptyStream,
     Resource,
 )
-from router.store.sqlite import lineage, queues
+from router.store.sqlite import lineage, moves, queues
 from router.store.sqlite.progress import SqliteProgress
 from router.store.sqlite.reader import Reader
 from router.store.sqlite.streams import SqliteStreams
@@ -91,6 +91,7 @@ class SqliteMetadata:
                     self._streams.forget_counters()
                 case DropQueue(queue):
                     queues.purge(db, queue)
+                    moves.drop(db, queue)
                 case DropProgress(mapping):
                     self._drop_progress(db, mapping)
                 case CutStream(stream):

@@ -1,4 +1,4 @@
-"""Messages of embedded standard queues."""
+"""Messages of embedded queues: standard ones, and what FIFO queues share with them."""
 
 import sqlite3
 import uuid
@@ -7,27 +7,38 @@ from typing import Final
 
 import msgspec
 
-from router.store.base import EnqueuedMessage, NewMessage, QueueCounts, StoredMessage
+from router.store.base import EnqueuedMessage
+from router.store.queues import (
+    NewMessage,
+    QueueCounts,
+    Redrive,
+    StoredMessage,
+    TooManyInFlight,
+)
+from router.store.sqlite import fifo, messages
+from router.store.sqlite.fifo import SqliteFifo
+from router.store.sqlite.messages import (
+    COLUMNS,
+    FIND,
+    MESSAGE_OVERHEAD_BYTES,
+    MOVES_MAX,
+    InFlight,
+    queue_id,
+)
+from router.store.sqlite.moves import SqliteMoves
 from router.store.sqlite.reader import Reader
 from router.store.sqlite.sql import for_ids, insert_rows
 from router.store.sqlite.wakes import Wakes
 from router.store.sqlite.writer import Kind, Writer, each
 
-MOVES_MAX: Final = 100
-"""Messages one receive moves to the dead-letter queue; the next receive goes on."""
-
 EXPIRE_ROWS: Final = 1_000
 """Messages past their retention removed in one step."""
 
-MESSAGE_OVERHEAD_BYTES: Final = 400
-"""What a waiting message takes beside its body."""
+RETIME_ROWS: Final = 2_000
+"""Messages looked at in one step when a queue's times change."""
 
-_FIND = "SELECT id FROM queues WHERE name = ?"
-
-_COLUMNS = (
-    "id, message_id, body, attributes, system, sent_ms, first_received_ms, receive_count,"
-    " receive_count"
-)
+GROUP_OF_OTHERS: Final = "router"
+"""Group of what another transaction delivers to a FIFO queue without one."""
 
 _INSERT = """
 INSERT INTO messages
@@ -40,23 +51,15 @@ WHERE queue_id = ? AND visible_ms <= ? AND expires_ms > ?
 ORDER BY visible_ms, receive_count, id LIMIT ?
 """
 
-# Gives the rows in any order.
-_HIDE = f"""
-UPDATE messages SET visible_ms = ?, receive_count = receive_count + 1,
-first_received_ms = CASE first_received_ms WHEN 0 THEN ? ELSE first_received_ms END
-WHERE id IN (:ids) RETURNING {_COLUMNS}
-"""  # noqa: S608 - a constant
-
 _DELETE = "DELETE FROM messages WHERE queue_id = ? AND id IN (:ids)"
 
 # A moved message keeps its id, body, time of sending and count, and names where it came from
-# (`bus-http-and-schedules.md` 6.3, Redrive).
-_MOVE = """
-UPDATE messages SET queue_id = ?, visible_ms = ?,
-system = CAST(json_set(CASE system WHEN x'' THEN '{}' ELSE CAST(system AS TEXT) END,
-                       '$.DeadLetterQueueSourceArn', ?) AS BLOB)
+# (`bus-http-and-schedules.md` 6.3, Redrive). Its age goes on by the other queue's retention.
+_MOVE = f"""
+UPDATE messages SET queue_id = ?, visible_ms = ?, expires_ms = sent_ms + ?,
+system = CAST(json_set({messages.SYSTEM_JSON}, '$.DeadLetterQueueSourceArn', ?) AS BLOB)
 WHERE id = ?
-"""
+"""  # noqa: S608 - a constant
 
 
 class _Receive(msgspec.Struct, frozen=True):
@@ -64,12 +67,16 @@ class _Receive(msgspec.Struct, frozen=True):
     now_ms: int
     messages_max: int
     visible_ms: int
-    redrive: tuple[str, int] | None
+    redrive: Redrive | None
 
 
 class _Received(msgspec.Struct, frozen=True):
     messages: list[StoredMessage]
-    moved: int
+    moved: int = 0
+    is_more: bool = False
+    """Too much had to move first: ask again."""
+    is_full: bool = False
+    """Too much is in flight."""
 
 
 class _Visibility(msgspec.Struct, frozen=True):
@@ -80,8 +87,15 @@ class _Visibility(msgspec.Struct, frozen=True):
     visible_ms: int
 
 
+class _Retime(msgspec.Struct, frozen=True):
+    queue: str
+    after: int
+    retention_ms: int | None
+    delay_ms: int | None
+
+
 class SqliteQueues:
-    """Implements `QueueStore`. A queue exists here from its first message on."""
+    """Implements `QueueStore`."""
 
     def __init__(self, writer: Writer, reader: Reader, collect: Callable[[], None]) -> None:
         """`collect` asks for what a purge left behind to be removed."""
@@ -89,12 +103,19 @@ class SqliteQueues:
         self._reader = reader
         self._collect = collect
         self._wakes = Wakes()
+        in_flight = InFlight()
+        writer.on_rollback(in_flight.forget)
+        self._in_flight = in_flight
+        self.fifo = SqliteFifo(writer, reader, self._wakes, in_flight)
+        self.moves = SqliteMoves(writer, reader, self._wakes)
         self._send_kind = Kind(each(_send), self._sent, is_growth=True)
-        self._receive_kind = Kind(each(_receive), self._received)
+        self._receive_kind = Kind(each(self._receive), self._received)
         self._delete_kind = Kind(each(_delete))
         self._visibility_kind = Kind(each(_change_visibility), self._changed)
         self._purge_kind = Kind(each(purge))
         self._expire_kind = Kind(each(_expire))
+        self._forget_kind = Kind(each(_forget))
+        self._retime_kind = Kind(each(_retime))
 
     async def send(self, messages: Sequence[NewMessage]) -> None:
         """See `QueueStore.send`."""
@@ -110,22 +131,27 @@ class SqliteQueues:
         now_ms: int,
         messages_max: int,
         visibility_ms: int,
-        redrive: tuple[str, int] | None = None,
+        redrive: Redrive | None = None,
     ) -> Sequence[StoredMessage]:
         """See `QueueStore.receive`. Longest visible first."""
         request = _Receive(queue, now_ms, messages_max, now_ms + visibility_ms, redrive)
-        return (await self._writer.submit(self._receive_kind, request, 200)).messages
+        while True:
+            result = await self._writer.submit(self._receive_kind, request, 200)
+            if result.is_full:
+                raise TooManyInFlight(f"too many messages of queue {queue} are in flight")
+            if result.messages or not result.is_more:
+                return result.messages
 
     async def peek(self, queue: str, messages_max: int) -> Sequence[StoredMessage]:
         """See `QueueStore.peek`."""
 
         def select(db: sqlite3.Connection) -> list[StoredMessage]:
             rows = db.execute(
-                f"SELECT {_COLUMNS} FROM messages WHERE queue_id ="  # noqa: S608 - a constant
+                f"SELECT {COLUMNS} FROM messages WHERE queue_id ="  # noqa: S608 - a constant
                 " (SELECT id FROM queues WHERE name = ?) ORDER BY id LIMIT ?",
                 (queue, messages_max),
             ).fetchall()
-            return list(map(_stored, rows))
+            return [messages.stored(row) for row in rows]
 
         return await self._reader.submit(select)
 
@@ -175,12 +201,29 @@ class SqliteQueues:
 
     async def expire(self, now_ms: int) -> int:
         """See `QueueStore.expire`."""
+        removed = await self._in_steps(self._expire_kind, now_ms)
+        await self._in_steps(self._forget_kind, now_ms)
+        return removed
+
+    async def _in_steps(self, kind: Kind[int, int], now_ms: int) -> int:
         removed = 0
         while True:
-            step = await self._writer.submit(self._expire_kind, now_ms, 100)
+            step = await self._writer.submit(kind, now_ms, 100)
             removed += step
             if step < EXPIRE_ROWS:
                 return removed
+
+    async def retime(
+        self, queue: str, *, retention_ms: int | None = None, delay_ms: int | None = None
+    ) -> None:
+        """See `QueueStore.retime`. Each step a transaction, in the order of the messages' ids."""
+        after = 0
+        while True:
+            request = _Retime(queue, after, retention_ms, delay_ms)
+            after = await self._writer.submit(self._retime_kind, request, 100)
+            if not after:
+                self._wakes.wake(queue)
+                return
 
     def subscribe(self, queue: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `QueueStore.subscribe`. Also woken by a message made visible or moved here."""
@@ -197,12 +240,43 @@ class SqliteQueues:
     def _received(self, requests: Sequence[_Receive], results: Sequence[_Received]) -> None:
         for request, result in zip(requests, results, strict=True):
             if result.moved and request.redrive is not None:
-                self._wakes.wake(request.redrive[0])
+                self._wakes.wake(request.redrive.queue)
 
     def _changed(self, requests: Sequence[_Visibility], results: Sequence[bool]) -> None:
         for request, is_changed in zip(requests, results, strict=True):
             if is_changed:
                 self._wakes.wake(request.queue)
+
+    def _receive(self, db: sqlite3.Connection, request: _Receive) -> _Received:
+        row = db.execute(FIND, (request.queue,)).fetchone()
+        if row is None or request.messages_max <= 0:
+            return _Received([])
+        here, now_ms, redrive = row[0], request.now_ms, request.redrive
+        wanted = self._in_flight.room(db, here, now_ms, request.messages_max)
+        if wanted <= 0:
+            return _Received([], is_full=True)
+        moved, is_more = 0, False
+        while True:
+            visible = db.execute(_VISIBLE, (here, now_ms, now_ms, wanted)).fetchall()
+            if redrive is None:
+                break
+            spent = [message for message, count in visible if count >= redrive.receive_count_max]
+            if not spent:
+                break
+            target = queue_id(db, redrive.queue)
+            db.executemany(
+                _MOVE,
+                [(target, now_ms, redrive.retention_ms, request.queue, it) for it in spent],
+            )
+            moved += len(spent)
+            if target == here or moved >= MOVES_MAX:
+                visible = [item for item in visible if item[1] < redrive.receive_count_max]
+                is_more = target != here
+                break
+        taken = [message for message, _count in visible]
+        self._in_flight.took(here, len(taken))
+        found = messages.hide(db, taken, now_ms, request.visible_ms)
+        return _Received(found, moved, is_more)
 
 
 def enqueue(db: sqlite3.Connection, message: EnqueuedMessage, now_ms: int) -> None:
@@ -214,8 +288,12 @@ def enqueue(db: sqlite3.Connection, message: EnqueuedMessage, now_ms: int) -> No
         sent_ms=now_ms,
         visible_ms=now_ms + 1000 * message.delay_s,
         expires_ms=now_ms + 1000 * message.retention_s,
+        group_id=GROUP_OF_OTHERS,
     )
-    _send(db, (new,))
+    if message.queue.endswith(".fifo"):
+        fifo.add(db, queue_id(db, message.queue), new)
+    else:
+        _send(db, (new,))
 
 
 def purge(db: sqlite3.Connection, queue: str) -> None:
@@ -223,15 +301,8 @@ def purge(db: sqlite3.Connection, queue: str) -> None:
     db.execute("UPDATE queues SET name = NULL WHERE name = ?", (queue,))
 
 
-def _queue_id(db: sqlite3.Connection, queue: str) -> int:
-    row = db.execute(_FIND, (queue,)).fetchone()
-    if row is None:
-        row = db.execute("INSERT INTO queues (name) VALUES (?) RETURNING id", (queue,)).fetchone()
-    return int(row[0])
-
-
-def _send(db: sqlite3.Connection, messages: tuple[NewMessage, ...]) -> None:
-    ids = {queue: _queue_id(db, queue) for queue in {message.queue for message in messages}}
+def _send(db: sqlite3.Connection, new: tuple[NewMessage, ...]) -> None:
+    ids = {queue: queue_id(db, queue) for queue in {message.queue for message in new}}
     insert_rows(
         db,
         _INSERT,
@@ -246,53 +317,14 @@ def _send(db: sqlite3.Connection, messages: tuple[NewMessage, ...]) -> None:
                 message.system,
                 message.body,
             )
-            for message in messages
+            for message in new
         ],
-    )
-
-
-def _receive(db: sqlite3.Connection, request: _Receive) -> _Received:
-    row = db.execute(_FIND, (request.queue,)).fetchone()
-    if row is None or request.messages_max <= 0:
-        return _Received([], 0)
-    queue_id, now_ms = row[0], request.now_ms
-    moved = 0
-    while True:
-        visible = db.execute(_VISIBLE, (queue_id, now_ms, now_ms, request.messages_max)).fetchall()
-        if request.redrive is None:
-            break
-        target, count_max = request.redrive
-        spent = [message for message, count in visible if count >= count_max]
-        if not spent:
-            break
-        target_id = _queue_id(db, target)
-        db.executemany(_MOVE, [(target_id, now_ms, request.queue, message) for message in spent])
-        moved += len(spent)
-        if target_id == queue_id or moved >= MOVES_MAX:
-            visible = [item for item in visible if item[1] < count_max]
-            break
-    taken = [message for message, _count in visible]
-    rows = {row[0]: row for row in for_ids(db, _HIDE, (request.visible_ms, now_ms), taken)}
-    return _Received([_stored(rows[message]) for message in taken], moved)
-
-
-def _stored(row: tuple[int, str, str, bytes, bytes, int, int, int, int]) -> StoredMessage:
-    return StoredMessage(
-        id=row[0],
-        message_id=row[1],
-        body=row[2],
-        attributes=row[3],
-        system=row[4],
-        sent_ms=row[5],
-        first_received_ms=row[6],
-        receive_count=row[7],
-        token=row[8],
     )
 
 
 def _delete(db: sqlite3.Connection, request: tuple[str, tuple[int, ...]]) -> None:
     queue, ids = request
-    row = db.execute(_FIND, (queue,)).fetchone()
+    row = db.execute(FIND, (queue,)).fetchone()
     if row is not None:
         for_ids(db, _DELETE, row, ids)
 
@@ -307,7 +339,40 @@ def _change_visibility(db: sqlite3.Connection, request: _Visibility) -> bool:
 
 
 def _expire(db: sqlite3.Connection, now_ms: int) -> int:
-    return db.execute(
-        "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE expires_ms <= ? LIMIT ?)",
+    rows = db.execute(
+        "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE expires_ms <= ? LIMIT ?)"
+        " RETURNING queue_id, group_id",
         (now_ms, EXPIRE_ROWS),
-    ).rowcount
+    ).fetchall()
+    fifo.refresh_all(db, rows)
+    return len(rows)
+
+
+def _forget(db: sqlite3.Connection, now_ms: int) -> int:
+    return fifo.forget(db, now_ms, EXPIRE_ROWS)
+
+
+def _retime(db: sqlite3.Connection, request: _Retime) -> int:
+    """Up to which id it is done; 0 when all are."""
+    last = db.execute(
+        "SELECT max(id) FROM (SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT ?)",
+        (request.after, RETIME_ROWS),
+    ).fetchone()[0]
+    row = db.execute(FIND, (request.queue,)).fetchone()
+    if last is None or row is None:
+        return 0
+    changes = (
+        ("expires_ms = sent_ms + ?", request.retention_ms),
+        ("visible_ms = CASE receive_count WHEN 0 THEN sent_ms + ? ELSE visible_ms END",
+         request.delay_ms),
+    )  # fmt: skip
+    for change, value in changes:
+        if value is not None:
+            # The plus keeps SQLite to the order of ids.
+            rows = db.execute(
+                f"UPDATE messages SET {change} WHERE id > ? AND id <= ? AND +queue_id = ?"  # noqa: S608 - constants
+                " RETURNING queue_id, group_id",
+                (value, request.after, last, row[0]),
+            ).fetchall()
+            fifo.refresh_all(db, rows)
+    return int(last)

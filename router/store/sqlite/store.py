@@ -11,7 +11,7 @@ from typing import Final
 
 from router.config import StoreSettings
 from router.model.errors import StoreError, StoreUnusable
-from router.store.sqlite import garbage, migrate
+from router.store.sqlite import fifo, garbage, migrate
 from router.store.sqlite.checkpoint import Checkpointer
 from router.store.sqlite.lock import FolderLock
 from router.store.sqlite.metadata import SqliteMetadata
@@ -238,6 +238,7 @@ def _move_due_times(db: sqlite3.Connection, request: tuple[int, int]) -> None:
         "UPDATE outbox SET next_attempt_ms = max(?, next_attempt_ms + ?) WHERE next_attempt_ms > ?",
     ):
         db.execute(update, (wall_ms, by_ms, from_ms))
+    fifo.clock_set(db, by_ms, wall_ms, from_ms)
 
 
 def _sync_folders(folder: Path) -> None:

@@ -22,15 +22,15 @@ from router.control.lambda_service.states import Transitions
 from router.control.model import load
 from router.control.protocol.wire import Request
 from router.control.service import ModelledService
-from router.control.sqs_service import SqsService
+from router.control.sqs import sqs_parts
 from router.embedded.queues import EmbeddedQueues
 from router.functions.packages import CodeStore
 from router.model.function import InvokeReply
 from router.model.hosting import Hosting
 from router.model.resources import Function, Queue, Webhook
 from router.model.webhook import Signature, WebhookSpec
-from router.store.base import QueueCounts
 from router.store.catalog import Catalog, put
+from router.store.queues import QueueCounts
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/hook"
 FOLDER = tempfile.TemporaryDirectory()
@@ -137,7 +137,7 @@ class Site:
         mappings = Mappings(self.catalog, runtime, wall_ms)
         for name, parts in (
             ("lambda", (functions, invocations, mappings)),
-            ("sqs", (SqsService(queues, "000000000000"),)),
+            ("sqs", sqs_parts(queues, "000000000000")),
         ):
             self.dispatcher.add(ModelledService(name, models[name], parts))
 

@@ -57,11 +57,11 @@ async def receive(queues, name="q", *, wait_s=0, visibility_s=None, messages_max
 
 async def test_a_queue_and_its_messages_outlive_the_process(store, clock, queues):
     await queues.create("q", {"VisibilityTimeout": "5"}, {"t": "1"})
-    (message_id,) = await queues.send("q", [draft("m")], "me")
+    (sent,) = await queues.send("q", [draft("m")], "me")
     again = await make(store, clock)
     assert again.get("q").tags == {"t": "1"}
     (got,) = await receive(again)
-    assert (got.message_id, got.body, got.system["SenderId"]) == (message_id, "m", "me")
+    assert (got.message_id, got.body, got.system["SenderId"]) == (sent.message_id, "m", "me")
 
 
 async def test_visibility_is_the_queues_unless_the_receive_says(queues, clock):
@@ -168,8 +168,8 @@ async def test_a_stale_handle_cannot_hide_a_message_received_again(queues, clock
     (first,) = await receive(queues)
     (second,) = await receive(queues)
     with pytest.raises(QueueProblem, match="not available for visibility"):
-        await queues.change_visibility("q", first.handle, messages.read_receipt(first.handle), 60)
-    await queues.change_visibility("q", second.handle, messages.read_receipt(second.handle), 60)
+        await queues.change_visibility("q", messages.read_receipt(first.handle), 60)
+    await queues.change_visibility("q", messages.read_receipt(second.handle), 60)
     assert await receive(queues) == []
 
 

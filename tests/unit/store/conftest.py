@@ -1,6 +1,6 @@
 """Each implementation of the store goes through the same contract."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -20,3 +20,20 @@ async def store(backend: SqliteBackend) -> AsyncIterator[Store]:
     await store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def reopen(
+    backend: SqliteBackend, store: Store
+) -> AsyncIterator[Callable[[], Awaitable[Store]]]:
+    """Closes the store and opens it again."""
+    opened = [store]
+
+    async def again() -> Store:
+        await opened[-1].close()
+        opened.append(backend.make())
+        await opened[-1].open()
+        return opened[-1]
+
+    yield again
+    await opened[-1].close()

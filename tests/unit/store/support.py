@@ -9,7 +9,8 @@ from pathlib import Path
 from router.config import StoreSettings
 from router.model.progress import LaneHead, LaneProgress, ProgressUpdate
 from router.model.window import Window
-from router.store.base import NewMessage, NewRecord, Store
+from router.store.base import NewRecord, Store
+from router.store.queues import NewMessage
 from router.store.sqlite import SqliteStore
 
 STREAM = "arn:aws:router:us-east-1:000000000000:webhook/github"
@@ -57,6 +58,8 @@ def message(
     sent_ms: int = 1_000,
     visible_ms: int | None = None,
     expires_ms: int = 1_000_000,
+    group_id: str = "",
+    deduplication_id: str = "",
 ) -> NewMessage:
     return NewMessage(
         queue=queue,
@@ -66,6 +69,8 @@ def message(
         sent_ms=sent_ms,
         visible_ms=sent_ms if visible_ms is None else visible_ms,
         expires_ms=expires_ms,
+        group_id=group_id,
+        deduplication_id=deduplication_id,
     )
 
 

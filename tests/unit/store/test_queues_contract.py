@@ -4,7 +4,7 @@ import asyncio
 
 import orjson
 
-from router.store.base import QueueCounts
+from router.store.queues import QueueCounts, Redrive
 from tests.unit.store.support import message
 
 
@@ -89,10 +89,12 @@ async def test_visibility_is_changed_by_the_last_receiver_only(store):
 async def test_a_message_received_too_often_moves_to_the_dead_letter_queue(store):
     await store.queues.send([message("m1"), message("m2")])
     await received(store, 2_000, count=1)
-    await received(store, 3_000, count=1, redrive=("dlq", 1))  # m2: the longest visible
+    await received(
+        store, 3_000, count=1, redrive=Redrive("dlq", 1, 90_000)
+    )  # m2: the longest visible
     woken = []
     store.queues.subscribe("dlq", lambda: woken.append(1))
-    assert await received(store, 9_000, redrive=("dlq", 1)) == []
+    assert await received(store, 9_000, redrive=Redrive("dlq", 1, 90_000)) == []
     assert woken == [1]
     moved = await received(store, 9_000, queue="dlq")
     assert sorted(ids(moved)) == ["m1", "m2"]
@@ -108,7 +110,7 @@ async def test_messages_behind_spent_ones_are_handed_out_in_the_same_receive(sto
     await received(store, 2_000)
     await received(store, 2_000)
     await store.queues.send([message("fresh", sent_ms=3_500)])
-    assert ids(await received(store, 4_000, redrive=("dlq", 1))) == ["fresh"]
+    assert ids(await received(store, 4_000, redrive=Redrive("dlq", 1, 90_000))) == ["fresh"]
     assert (await store.queues.counts("dlq", 4_000)).visible == 15
 
 

@@ -16,8 +16,9 @@ from router.model.errors import NotEmpty, ShardClosed
 from router.model.progress import LaneProgress, ProgressUpdate
 from router.model.resources import Owner, Queue
 from router.model.shard import cut_anew, first_shards, shard_id
-from router.store.base import DropProgress, EnqueuedMessage, NewMessage, NewRecord
+from router.store.base import DropProgress, EnqueuedMessage, NewRecord
 from router.store.catalog import Catalog, put
+from router.store.queues import NewMessage
 from router.store.sqlite import SqliteStore
 from router.template.apply import Applier
 from router.template.code import InPlace
