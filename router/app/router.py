@@ -99,6 +99,8 @@ class Router:
         await self._start_listeners()
         await self._apply_template()
         await self.mappings.start()
+        await self.queues.moves.resume()
+        self._undo.push_async_callback(self.queues.moves.stop)
         self._spawn(Courier(self.store.outbox, self.mailbox.route, self.clock.wall_ms).run())
         self._spawn(self.maintenance.run_retention())
         self._spawn(self.maintenance.run_health())
@@ -274,6 +276,7 @@ class Router:
             with _naming(name, where):
                 await server.start(host, port)
             self._undo.push_async_callback(server.close)
+            self._undo.callback(self.queues.stop)  # before: long polls would hold the server up
             self.addresses[name] = f"http://{_shown(server.host)}:{server.port}"
         self.keys.endpoint = self.addresses["functions"]
         host, port = _split(settings.ingress)

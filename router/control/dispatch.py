@@ -1,9 +1,10 @@
 """From a request to an operation of a service and back: no HTTP library, no sockets.
 
-Order of telling services apart (`bus-http-and-schedules.md` 0): `X-Amz-Target`, the form field
-`Action`, the service a signature names, the path.
+Order of telling services apart (`bus-http-and-schedules.md` 0): `X-Amz-Target`, a form's `Action`
+with the service a signature names, its `Version` or a queue's path, the path.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -24,6 +25,12 @@ from router.telemetry import metrics
 log = structlog.get_logger()
 
 FORM: Final = "application/x-www-form-urlencoded"
+QUEUE_PATH: Final = re.compile(r"/[0-9]{12}/[^/]+/?", re.ASCII)
+"""The path of a queue's URL, where the query protocol may be spoken too."""
+
+NOT_AT_A_QUEUE: Final = frozenset({"CreateQueue", "ListQueues"})
+"""Actions that are asked for at `/` only."""
+
 UNKNOWN_MEMBERS_LOGGED_MAX: Final = 1_000
 """Unknown members are logged once each, up to this many different ones."""
 
@@ -42,6 +49,10 @@ class Call(msgspec.Struct, frozen=True):
     """Why nothing can be called."""
     refusal: ApiError | None = None
     """Why nobody can be told from the signature."""
+    is_form: bool = False
+    """The query protocol."""
+    form: dict[str, str] | None = None
+    """Its fields, once they were read."""
 
     @property
     def action(self) -> str:
@@ -87,10 +98,12 @@ class Dispatcher:
                 return Call(None, "", claim=claim, problem=unknown_operation(text))
             return self._known(Call(service, operation, claim=claim))
         scoped = self._services.get(claim.service) if claim is not None else None
-        if isinstance(scoped, ModelledService) and scoped.routes is None:
-            return Call(scoped, "", claim=claim)
-        if head.headers.get("Content-Type", "").startswith(FORM):
-            return Call(scoped or self._services.get("sts"), "", claim=claim)
+        has_dialect = isinstance(scoped, ModelledService) and scoped.dialect is not None
+        is_queue = QUEUE_PATH.fullmatch(head.path) is not None
+        is_form = head.headers.get("Content-Type", "").startswith(FORM)
+        has_action = any(key == "Action" for key, _value in head.query)
+        if has_dialect or is_queue or (head.path == "/" and (is_form or has_action)):
+            return Call(scoped if has_dialect else None, "", claim=claim, is_form=True)
         return self._by_path(head, claim)
 
     def _by_path(self, head: Request, claim: Claim | None) -> Call:
@@ -123,13 +136,52 @@ class Dispatcher:
         text = f"{service.name} has no operation {call.operation[:100]!r}."
         return msgspec.structs.replace(call, operation="", problem=unknown_operation(text))
 
+    def complete(self, call: Call, request: Request) -> Call:
+        """The call with what its body tells: the service and operation a form names.
+
+        Never raises: the call carries the problem.
+        """
+        if not call.is_form or call.form is not None or call.problem or call.refusal:
+            return call
+        try:
+            form = query.fields(request)
+        except Malformed as problem:
+            return msgspec.structs.replace(call, problem=problem, form={})
+        action = form.get("Action", "")
+        service = call.service or self._speaker(form, request.path)
+        call = msgspec.structs.replace(call, service=service, form=form)
+        if not isinstance(service, ModelledService) or action not in service.model.operations:
+            return msgspec.structs.replace(call, problem=_bad_action(service, action))
+        if service.name == "sqs" and QUEUE_PATH.fullmatch(request.path):
+            if action in NOT_AT_A_QUEUE:
+                return msgspec.structs.replace(call, problem=_bad_action(service, action))
+            form.setdefault("QueueUrl", request.path)
+        return msgspec.structs.replace(call, operation=action)
+
+    def _speaker(self, form: Mapping[str, str], path: str) -> Service | None:
+        """Which service an unsigned form is for: by its version, a queue's path, its action."""
+        speakers = [
+            service
+            for service in self._services.values()
+            if isinstance(service, ModelledService) and service.dialect is not None
+        ]
+        version, action = form.get("Version"), form.get("Action", "")
+        for service in speakers:
+            if service.dialect is not None and service.dialect.version == version:
+                return service
+        if QUEUE_PATH.fullmatch(path):
+            return self._services.get("sqs")
+        knowing = [service for service in speakers if action in service.model.operations]
+        return knowing[0] if len(knowing) == 1 else None
+
     async def answer(
         self, call: Call, request: Request, raw_query: str, base_url: str, request_id: str
     ) -> Reply:
         """Answer a call. Never raises but for cancellation."""
         try:
             principal = self._principal(call, request, raw_query)
-            call, form = self._complete(call, request)
+            call = self.complete(call, request)
+            _must_be_sound(call)
             authorize(principal, *call.action.split(":", 1))
             context = Context(
                 call.action.split(":", 1)[0],
@@ -141,7 +193,7 @@ class Dispatcher:
                 request.headers,
                 principal,
             )
-            reply = await self._run(call, context, request, form)
+            reply = await self._run(call, context, request)
         except ApiError as problem:
             reply = failure(call, problem, request_id)
         except StoreFull as error:
@@ -161,29 +213,7 @@ class Dispatcher:
             raise call.refusal
         return self._authenticator.check(call.claim, request, raw_query)
 
-    def _complete(self, call: Call, request: Request) -> tuple[Call, dict[str, str]]:
-        """The call with the operation a form names. Raises what keeps it from being made."""
-        service = call.service
-        if call.problem is not None:
-            raise call.problem
-        if call.operation or not isinstance(service, ModelledService):
-            return call, {}
-        if service.model.protocol != "query":
-            raise ApiError(
-                "UnsupportedProtocol",
-                f"{service.name} is served over AWS JSON only, not the query protocol; "
-                "use a current SDK.",
-                kind=None,
-            )
-        form = query.fields(request)
-        call = self._known(msgspec.structs.replace(call, operation=form.get("Action", "")))
-        if call.problem is not None:
-            raise call.problem
-        return call, form
-
-    async def _run(
-        self, call: Call, context: Context, request: Request, form: dict[str, str]
-    ) -> Reply:
+    async def _run(self, call: Call, context: Context, request: Request) -> Reply:
         service = call.service
         if isinstance(service, PlainService):
             document = await service.operations[call.operation](parse_json(request.body))
@@ -195,8 +225,8 @@ class Dispatcher:
         handler = service.handler(call.operation)
         if model.protocol == "rest-json":
             parsed = rest_json.parse(model, operation, request, call.labels)
-        elif model.protocol == "query":
-            parsed = query.parse(model, operation, form)
+        elif call.form is not None and service.dialect is not None:
+            parsed = query.parse(model, operation, call.form, service.dialect)
         else:
             parsed = aws_json.parse(model, operation, request)
         self._note_unknown(call, parsed)
@@ -204,8 +234,10 @@ class Dispatcher:
         result = await handler(context, parsed.params) or {}
         if model.protocol == "rest-json":
             return rest_json.serialize(model, operation, result)
-        if model.protocol == "query":
-            return query.serialize(model, call.operation, operation, result, context.request_id)
+        if call.form is not None and service.dialect is not None:
+            return query.serialize(
+                model, call.operation, operation, result, context.request_id, service.dialect
+            )
         return aws_json.serialize(model, operation, result)
 
     def _note_unknown(self, call: Call, parsed: Parsed) -> None:
@@ -232,11 +264,34 @@ def failure(call: Call, problem: ApiError, request_id: str) -> Reply:
     model = service.model
     if model.protocol == "rest-json":
         return rest_json.error(model, problem)
-    if model.protocol == "query":
-        return query.error(model, problem, request_id)
+    if call.is_form and service.dialect is not None:
+        if isinstance(problem, NoAction):
+            return query.no_operation()
+        return query.error(service.dialect, problem, request_id)
     shape = model.shapes.get(problem.shape)
     status = shape.status if shape is not None else None
     return aws_json.error(problem, model.target_prefix, model.json_version, status)
+
+
+def _must_be_sound(call: Call) -> None:
+    """Raise what keeps the call from being made."""
+    if call.problem is not None:
+        raise call.problem
+
+
+class NoAction(ApiError):
+    """A form names no operation."""
+
+    code = "no_action"
+
+
+def _bad_action(service: Service | None, action: str) -> ApiError:
+    """An action that is not there, or not here."""
+    if service is None or service.name != "sqs":
+        return unknown_operation(f"The action {action[:100]!r} is not served.")
+    if not action:
+        return NoAction("UnknownOperationException", "The request names no action.", status=404)
+    return ApiError("InvalidAction", f"The action {action[:100]} is not valid for this endpoint.")
 
 
 def _unavailable(text: str) -> ApiError:

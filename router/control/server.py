@@ -174,6 +174,7 @@ class ControlServer:
             reply.headers.update({"x-amzn-RequestId": request_id, "Connection": "close"})
             return reply
         request = Request(head.method, head.path, head.query, head.headers, body)
+        call = self._dispatcher.complete(call, request)
         answer = self._dispatcher.answer(call, request, raw_query, self._base_url(http), request_id)
         if call.action == "sqs:ReceiveMessage":
             # A caller who hangs up must not be handed messages.

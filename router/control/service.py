@@ -7,6 +7,7 @@ from router.control.context import Context
 from router.control.errors import not_supported
 from router.control.model import ServiceModel, method_name
 from router.control.protocol.paths import Routes
+from router.control.protocol.query import dialect_of
 from router.control.validate import validate
 
 Handler = Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any] | None]]
@@ -26,6 +27,7 @@ class ModelledService:
             if hasattr(part, method_name(operation))
         }
         self.routes = Routes(model) if model.protocol == "rest-json" else None
+        self.dialect = dialect_of(name, model)
 
     def handler(self, operation: str) -> Handler:
         """The method for an operation. Raises `ApiError` 501 naming it when there is none."""

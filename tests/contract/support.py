@@ -140,6 +140,7 @@ class Harness:
 
     async def stop(self):
         self.queues.stop()
+        await self.queues.moves.stop()
         for server in self.servers.values():
             await server.close()
         await self.store.close()

@@ -151,22 +151,6 @@ def test_nonsense_is_refused_not_crashed_on(harness):
         assert b"Traceback" not in text
 
 
-def test_sqs_over_the_query_protocol_is_refused_by_name(harness):
-    connection = http.client.HTTPConnection("127.0.0.1", harness.servers["open"].port)
-    credential = "AKID/20260101/us-east-1/sqs/aws4_request"
-    headers = {
-        "Content-Type": "application/x-www-form-urlencoded",
-        "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, "
-        f"Signature={'0' * 64}",
-    }
-    connection.request("POST", "/", b"Action=ListQueues&Version=2012-11-05", headers)
-    answer = connection.getresponse()
-    document = json.loads(answer.read())
-    connection.close()
-    assert answer.status == 400
-    assert "AWS JSON only" in document["message"]
-
-
 def test_queue_urls_carry_the_host_the_caller_used(harness):
     headers = {"Host": "router.internal:1234"}
     _, document = request(

@@ -179,16 +179,22 @@ def test_batch_is_partly_refused(aws, queue):
     [
         ("get_queue_url", {"QueueName": "missing"}, "AWS.SimpleQueueService.NonExistentQueue",
          "The specified queue does not exist."),
-        ("create_queue", {"QueueName": "a.fifo"}, "AWS.SimpleQueueService.UnsupportedOperation",
-         "FIFO queues are not supported by this version of Event Router yet."),
+        ("create_queue", {"QueueName": "a.fifo"}, "InvalidParameterValue",
+         "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"),
+        ("create_queue", {"QueueName": "a", "Attributes": {"FifoQueue": "true"}},
+         "InvalidParameterValue",
+         ("The name of a FIFO queue can only include alphanumeric characters, hyphens, or "
+         "underscores, must end with .fifo suffix and be 1 to 80 in length")),
         ("create_queue", {"QueueName": "a b"}, "InvalidParameterValue",
          "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"),
         ("create_queue", {"QueueName": "a", "Attributes": {"Nope": "1"}}, "InvalidAttributeName",
          "Unknown Attribute Nope."),
         ("create_queue", {"QueueName": "a", "Attributes": {"DelaySeconds": "901"}},
          "InvalidAttributeValue", "Invalid value for the parameter DelaySeconds."),
-        ("list_message_move_tasks", {"SourceArn": "arn"}, "NotImplementedException",
-         "sqs ListMessageMoveTasks is not supported by this version of Event Router."),
+        ("list_message_move_tasks", {"SourceArn": "arn"}, "ResourceNotFoundException",
+         "The resource that you specified for the SourceArn parameter doesn't exist."),
+        ("cancel_message_move_task", {"TaskHandle": "x"}, "InvalidParameterValue",
+         "Value for parameter TaskHandle is invalid."),
     ],
 )  # fmt: skip
 def test_refusals_without_a_queue(aws, operation, params, code, message):

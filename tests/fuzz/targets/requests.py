@@ -1,6 +1,7 @@
 """Requests to the SQS and Lambda APIs, body to answer, in front of a store that forgets.
 
 First line: `AmazonSQS.SendMessage`, a target, or `POST /2015-03-31/functions?x=y`; then the body.
+At a queue's path the body is a form.
 """
 
 import asyncio
@@ -8,6 +9,7 @@ import json
 import tempfile
 from pathlib import Path
 from urllib.parse import parse_qsl
+from xml.etree import ElementTree as ET
 
 import msgspec
 from structlog.testing import capture_logs
@@ -30,7 +32,7 @@ from router.model.hosting import Hosting
 from router.model.resources import Function, Queue, Webhook
 from router.model.webhook import Signature, WebhookSpec
 from router.store.catalog import Catalog, put
-from router.store.queues import QueueCounts
+from router.store.queues import QueueCounts, SentToFifo, Standing
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/hook"
 FOLDER = tempfile.TemporaryDirectory()
@@ -71,8 +73,51 @@ class Forgets:
     async def purge(self, queue):
         return
 
+    async def retime(self, queue, **_times):
+        return
+
     def subscribe(self, queue, wake):
         return lambda: None
+
+    @property
+    def fifo(self):
+        return ForgetsOrder()
+
+    @property
+    def moves(self):
+        return ForgetsMoves()
+
+
+class ForgetsOrder:
+    """As `Forgets`, for FIFO queues."""
+
+    async def send(self, messages, now_ms, *, is_scope_group):
+        return [SentToFifo(message.message_id, 1) for message in messages]
+
+    async def receive(self, *_args, **_options):
+        return []
+
+    async def delete(self, queue, receipts, now_ms):
+        return [Standing.GONE] * len(receipts)
+
+    async def change_visibility(self, *_args):
+        return Standing.GONE
+
+    async def next_ready_ms(self, queue, now_ms):
+        return None
+
+
+class ForgetsMoves:
+    """As `Forgets`, for tasks: there is always one already."""
+
+    async def start(self, task):
+        return False
+
+    async def cancel(self, handle):
+        return None
+
+    async def tasks(self, source=None):
+        return []
 
 
 class Status(msgspec.Struct):
@@ -111,13 +156,14 @@ class Site:
             name="f", runtime="python3.12", handler="a.b", role="r", code_path="/nonexistent",
             code_hash="0", last_modified_ms=0, revision_id="r",
         )  # fmt: skip
-        queue = Queue(
-            name="q", arn="arn:aws:sqs:us-east-1:000000000000:q", created_s=0, modified_s=0
-        )
+        arn = "arn:aws:sqs:us-east-1:000000000000"
+        queue = Queue(name="q", arn=f"{arn}:q", created_s=0, modified_s=0)
+        fifo = Queue(name="q.fifo", arn=f"{arn}:q.fifo", created_s=0, modified_s=0)
         spec = WebhookSpec(name="hook", arn=ARN, path="/h", signature=Signature(scheme="none"))
         self.known = [
             put("function", "f", function),
             put("queue", "q", queue),
+            put("queue", "q.fifo", fifo),
             put("webhook", "hook", Webhook(spec=spec)),
         ]
 
@@ -167,4 +213,7 @@ def one_input(data):
         reply = LOOP.run_until_complete(SITE.ask(request, query))
     assert all(line["log_level"] != "error" for line in logs), logs
     assert reply.status < 500 or reply.status == 501, reply.body
-    assert reply.status == 200 or not reply.body or json.loads(reply.body) is not None
+    if reply.headers.get("Content-Type") == "text/xml":
+        assert ET.fromstring(reply.body) is not None
+    else:
+        assert reply.status == 200 or not reply.body or json.loads(reply.body) is not None

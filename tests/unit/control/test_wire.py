@@ -253,13 +253,14 @@ def test_query_answers_are_xml_with_everything_escaped():
     sts = json.dumps(compact.compact(compact.read_model(data, "sts"), {}))
     service = __import__("msgspec").json.decode(sts, type=ServiceModel)
     operation = service.operations["GetCallerIdentity"]
-    reply = query.serialize(service, "GetCallerIdentity", operation, {"Arn": "<&>"}, "id")
+    dialect = query.dialect_of("sts", service)
+    reply = query.serialize(service, "GetCallerIdentity", operation, {"Arn": "<&>"}, "id", dialect)
     root = ET.fromstring(reply.body)
     name = "{https://sts.amazonaws.com/doc/2011-06-15/}"
     assert root.find(f"{name}GetCallerIdentityResult/{name}Arn").text == "<&>"
-    reply = query.error(service, ApiError("No", "<no>"), "id")
+    reply = query.error(dialect, ApiError("No", "<no>"), "id")
     assert ET.fromstring(reply.body).find(f"{name}Error/{name}Message").text == "<no>"
-    form = query.parse(service, operation, {"Action": "x", "Version": "1", "New": "v"})
+    form = query.parse(service, operation, {"Action": "x", "Version": "1", "New": "v"}, dialect)
     assert (form.params, form.unknown) == ({}, ["New"])
     with pytest.raises(Malformed):
         query.fields(Request("POST", "/", [], {}, b"\xff"))

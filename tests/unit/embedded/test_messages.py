@@ -283,26 +283,26 @@ def test_fifo_attributes():
         "FifoThroughputLimit": "perMessageGroupId",
     }
     assert check({"FifoQueue": "true"}, name="q.fifo", current=stored) == {"FifoQueue": "true"}
-    for given, match in (
+    for changed, match in (
         ({"FifoQueue": "false"}, "Modifying queue type"),
         ({"ContentBasedDeduplication": "maybe"}, "ContentBasedDeduplication"),
         ({"DeduplicationScope": "world"}, "DeduplicationScope"),
         ({"DeduplicationScope": "queue"}, "needs DeduplicationScope messageGroup"),
     ):
         with pytest.raises(QueueProblem, match=match) as info:
-            check(given, name="q.fifo", current=stored)
+            check(changed, name="q.fifo", current=stored)
         assert info.value.shape == "InvalidAttributeValue"
 
 
 @pytest.mark.parametrize("name", ["a.fifo", "", "a b", "a" * 81, "ä"])
 def test_names_refused(name):
-    with pytest.raises(QueueProblem, match="^Can only include"):
+    with pytest.raises(QueueProblem, match="Can only include"):
         attributes.check_name(name, is_fifo=False)
 
 
 @pytest.mark.parametrize("name", ["a", ".fifo", "a b.fifo", "a" * 76 + ".fifo", "a.fifo.fifo"])
 def test_fifo_names_refused(name):
-    with pytest.raises(QueueProblem, match="must end with .fifo suffix"):
+    with pytest.raises(QueueProblem, match="must end with"):
         attributes.check_name(name, is_fifo=True)
 
 
