@@ -13,6 +13,7 @@ from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations, Invoker
 from router.control.lambda_service.mappings import MappingRuntime, Mappings
 from router.control.lambda_service.states import Transitions
+from router.control.lambda_service.tags import Tags
 from router.control.model import ServiceModel, load
 from router.control.server import ControlServer
 from router.control.service import PlainHandler
@@ -31,7 +32,7 @@ class Services(msgspec.Struct, frozen=True):
 
     models: Mapping[str, ServiceModel]
     lambda_parts: tuple[object, ...]
-    """Functions, invocations, mappings: one object for each area of Lambda."""
+    """Functions, invocations, mappings, tags: one object for each area of Lambda."""
     sqs: tuple[object, ...]
     """As `lambda_parts`."""
     sts: StsService
@@ -62,6 +63,7 @@ async def make_services(
             Functions(catalog, codes, links, transitions, models["lambda"], wall_ms, hosting),
             Invocations(catalog, invoker, transitions),
             Mappings(catalog, runtime, wall_ms),
+            Tags(catalog),
         ),
         sqs_parts(queues, account),
         StsService(),

@@ -260,6 +260,8 @@ class MappingManager:
                 run.life.resume()
                 run.state = "Enabling"
                 return
+            if run.life is not None and run.life.spec == self._spec(mapping):
+                return  # nothing that runs: tags, or the same once more
             run.state = "Updating" if run.life is not None else "Enabling"
         else:
             run.state = "Disabling" if run.life is not None else "Disabled"

@@ -18,6 +18,7 @@ from router.control.lambda_service.names import (
     not_found,
     parse_ref,
 )
+from router.control.lambda_service.settings import TAGS_MAX, TOO_MANY_TAGS
 from router.control.model import ServiceModel
 from router.control.validate import validate
 from router.functions.resolve import has_qualifier
@@ -84,6 +85,8 @@ class Mappings:
         """CreateEventSourceMapping. The order of checks is the contract's (1.5)."""
         now_ms = self._wall_ms()
         _raise_first(check.problems(params, now_ms / 1000))
+        if len(params.get("Tags") or {}) > TAGS_MAX:
+            raise invalid(TOO_MANY_TAGS)
         kind = source_kind(params)
         ref = self._function(context, params["FunctionName"])
         mapping_uuid = str(uuid.uuid4())

@@ -12,6 +12,7 @@ from router.model.limits import ENVIRONMENT_BYTES_MAX, MEMORY_MB_MAX, TIMEOUT_S_
 
 EPHEMERAL_MB_MAX: Final = 10_240
 TAGS_MAX: Final = 50
+TOO_MANY_TAGS: Final = "Number of tags exceeds resource tag limit."
 
 RUNTIMES: Final = tuple(f"python3.{minor}" for minor in range(8, 16))
 """Runtimes this version can run."""
@@ -113,7 +114,7 @@ def check_create(params: dict[str, Any], runtimes_known: tuple[str, ...], hostin
     _check_maximum("ephemeralStorage.size", storage.get("Size"), EPHEMERAL_MB_MAX)
     check_environment((params.get("Environment") or {}).get("Variables") or {})
     if len(params.get("Tags") or {}) > TAGS_MAX:
-        raise invalid("Number of tags exceeds resource tag limit.")
+        raise invalid(TOO_MANY_TAGS)
     paths = mount_paths(params)
     for path in paths:
         if re.fullmatch(MOUNT_PATH, path) is None:

@@ -21,6 +21,7 @@ from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations
 from router.control.lambda_service.mappings import Mappings
 from router.control.lambda_service.states import Transitions
+from router.control.lambda_service.tags import Tags
 from router.control.model import load
 from router.control.protocol.wire import Request
 from router.control.service import ModelledService
@@ -182,7 +183,7 @@ class Site:
         invocations = Invocations(self.catalog, runtime, transitions)
         mappings = Mappings(self.catalog, runtime, wall_ms)
         for name, parts in (
-            ("lambda", (functions, invocations, mappings)),
+            ("lambda", (functions, invocations, mappings, Tags(self.catalog))),
             ("sqs", sqs_parts(queues, "000000000000")),
         ):
             self.dispatcher.add(ModelledService(name, models[name], parts))

@@ -172,6 +172,17 @@ async def test_enabled_while_it_is_being_disabled_it_goes_on_at_once(house):
     assert len(house.functions.seen) == 3
 
 
+async def test_what_nothing_runs_by_does_not_update_a_mapping(house):
+    """A tag that changes between two updates does not make the second one meet a busy mapping."""
+    await holding(house, "a1")
+    states = []
+    house.catalog.listen(lambda _: states.append(house.manager.status(UUID).state))
+    await house.catalog.commit([mapping("a", tags={"team": "shop"})])
+    await house.catalog.commit([mapping("a", batch_size=7)])
+    assert states == ["Enabled", "Updating"]
+    house.functions.gate.set()
+
+
 async def test_a_replaced_source_is_not_resumed(house):
     """Only a disable may be taken back; what drains to begin elsewhere ends."""
     await house.catalog.commit([webhook("b")])
