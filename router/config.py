@@ -117,6 +117,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """auto: text on a terminal, else JSON. `ROUTER_LOG_FORMAT`."""
     access_keys: dict[str, str] = {}
     """Access key id → secret key that may call the API; only in `router.toml`."""
+    sqs: typing.Literal["embedded", "aws"] = "embedded"
+    """Whether a queue's ARN means a queue of this router or one of AWS. `ROUTER_SQS`."""
     insecure: bool = False
     """Serve the API without keys on an address others can reach. `ROUTER_INSECURE`."""
     runtimes: dict[str, str] = {}

@@ -58,11 +58,15 @@ class EmbeddedConnector:
 class QueueMailbox:
     """Delivers on-failure records to embedded queues."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, *, is_embedded: bool = True) -> None:
+        """Without `is_embedded` queue ARNs mean AWS, and it delivers nothing."""
         self._catalog = catalog
+        self.is_embedded = is_embedded
 
     def route(self, destination_arn: str, body: bytes) -> EnqueuedMessage | None:
         """A message for the queue, None when it is not an embedded one that exists."""
+        if not self.is_embedded:
+            return None
         try:
             arn = parse_arn(destination_arn)
         except ArnError:

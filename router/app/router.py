@@ -21,6 +21,7 @@ from router.app.capacity import (
     raise_open_files,
 )
 from router.app.connect import EmbeddedConnector, KindTable, QueueMailbox
+from router.app.destinations import make_carriers, make_invoke, problems
 from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.identity import ADDRESS_FILE, claim, write_private
 from router.app.maintenance import Maintenance
@@ -30,6 +31,7 @@ from router.app.stacks import Stacks
 from router.app.template_file import TemplateFile
 from router.app.watch import Watch
 from router.app.workers import hosting_of, make_launcher, probe_isolation
+from router.auth.aws_session import AwsSession
 from router.auth.peer import FunctionPeers
 from router.auth.webhooks import scheme_for
 from router.config import IngressSettings, Settings, resolve_secret
@@ -56,6 +58,9 @@ from router.workers.logs import LogWriter
 from router.workers.pool import Pool, PoolSettings
 
 log = structlog.get_logger()
+
+COURIER_STOP_S = 5.0
+"""How long on-failure records on their way may take to arrive when the router stops."""
 
 
 class Router:
@@ -101,7 +106,7 @@ class Router:
         await self.mappings.start()
         await self.queues.moves.resume()
         self._undo.push_async_callback(self.queues.moves.stop)
-        self._spawn(Courier(self.store.outbox, self.mailbox.route, self.clock.wall_ms).run())
+        self._spawn(self.courier.run())
         self._spawn(self.maintenance.run_retention())
         self._spawn(self.maintenance.run_health())
         self._spawn(self.maintenance.run_disk())
@@ -115,6 +120,7 @@ class Router:
         log.info("draining", drain_s=self.settings.drain_s)
         self.ingress.drain()
         is_whole = await self.mappings.drain(self.settings.drain_s)
+        await self.courier.stop(COURIER_STOP_S)
         log.info("drained" if is_whole else "drain_cut_short")
         return is_whole
 
@@ -190,7 +196,12 @@ class Router:
             region=settings.region,
             account=settings.account,
         )
-        self.mailbox = QueueMailbox(self.catalog)
+        self.mailbox = QueueMailbox(self.catalog, is_embedded=settings.sqs == "embedded")
+        self.aws = AwsSession(settings.region)
+        self._undo.push_async_callback(self.aws.close)
+        invoke = make_invoke(self.dispatcher, self.functions)
+        carriers = make_carriers(self.mailbox, self.aws, invoke)
+        self.courier = Courier(self.store.outbox, carriers, self.clock.wall_ms)
         self.budget = Budget(settings.buffer_bytes_max or buffer_bytes_default())
         streams = StreamKind(
             self.catalog,
@@ -389,6 +400,7 @@ class Router:
                 for name, error in sorted(self.dispatcher.problems.items())
             },
             "webhook_problems": self._webhook_problems(),
+            "destination_problems": problems(self.courier, self.clock.wall_ms()),
             "not_ready": self.health.reasons,
             "region": self.settings.region,
             "account": self.settings.account,

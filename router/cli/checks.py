@@ -154,11 +154,18 @@ def _buffer(buffer: dict[str, int]) -> Check:
 
 
 def _functions(about: dict[str, Any]) -> list[Check]:
-    """Functions whose last invocation failed, webhooks that refuse everything."""
-    return [
-        Check(f"webhook {name}", False, text)
-        for name, text in about.get("webhook_problems", {}).items()
-    ] + [
-        Check(f"function {name}", False, f"{text} (router logs {name})")
-        for name, text in about.get("function_problems", {}).items()
-    ]
+    """Functions whose last invocation failed, webhooks and destinations that take nothing."""
+    return (
+        [
+            Check(f"destination {name}", False, text)
+            for name, text in about.get("destination_problems", {}).items()
+        ]
+        + [
+            Check(f"webhook {name}", False, text)
+            for name, text in about.get("webhook_problems", {}).items()
+        ]
+        + [
+            Check(f"function {name}", False, f"{text} (router logs {name})")
+            for name, text in about.get("function_problems", {}).items()
+        ]
+    )

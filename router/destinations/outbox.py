@@ -1,90 +1,141 @@
 """Delivers on-failure records that wait in the outbox.
 
-A discard is stored before its records are finished (D7); where the destination could not be
-reached in the same transaction, the record waits here. Delivery is tried a bounded number of
-times with growing waits, then counted as failed and dropped, never silently.
+A discard is stored before its records are finished (D7); where the destination is not an embedded
+queue, or that queue was not there, the record waits here. Delivery is tried a bounded number of
+times with growing waits, then counted as failed and dropped, never silently. Each destination has
+a lane of its own, so that one that is out of reach holds up no other (L4).
 """
 
 import asyncio
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import structlog
 
-from router.model.backoff import backoff_ms
+from router.destinations.delivery import Carrier, DeliveryFailed
+from router.destinations.lane import Lane, Trouble
+from router.model.destination import kind_of
 from router.model.errors import RouterError
-from router.model.limits import OUTBOX_ATTEMPTS_MAX, OUTBOX_WAIT_MS_MAX
-from router.store.base import EnqueuedMessage, OutboxRow, OutboxStore
+from router.store.base import EnqueuedMessage, OutboxDepth, OutboxRow, OutboxStore
 from router.telemetry import metrics
 
 log = structlog.get_logger()
 
-POLL_S = 1.0
+POLL_S: Final = 1.0
 """How often due rows are looked for."""
 
-ROWS_MAX = 100
-"""Rows taken at a time."""
+LOOK_SHARE_MAX: Final = 50
+"""A look at a long outbox is followed by a rest of this many times its own length."""
 
-WAIT_MS_MIN = 1_000
-"""First wait between deliveries of one row."""
+REST_S_MAX: Final = 10.0
+"""But never a longer rest than this: a store that was slow once may be fast again."""
 
-Route = Callable[[str, bytes], EnqueuedMessage | None]
-"""The message for an embedded queue that exists, None for everything else."""
+LARGE_AT_ONCE_MAX: Final = 4
+"""Large bodies in memory, for all destinations together."""
+
+UNKNOWN: Final = "unknown"
+"""The kind of a destination that an older router took."""
 
 
 class Courier:
     """Empties the outbox."""
 
-    def __init__(self, outbox: OutboxStore, route: Route, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, outbox: OutboxStore, carriers: Mapping[str, Carrier], wall_ms: Callable[[], int]
+    ) -> None:
+        """`carriers` is by kind of destination."""
         self._outbox = outbox
-        self._route = route
+        self._carriers = carriers
         self._wall_ms = wall_ms
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE_MAX)
+        self._lanes: dict[str, Lane] = {}
+        """By destination, as long as something waits for it."""
+        self._runs: dict[str, asyncio.Task[int]] = {}
+        self._kinds: set[str] = set()
+        """Whose gauges are not at rest."""
+        self._is_stopping = False
+        self.depths: Sequence[OutboxDepth] = ()
+        """What waits, as seen last."""
 
     async def run(self) -> None:
-        """Deliver for ever."""
-        while True:
+        """Deliver until `stop`."""
+        loop = asyncio.get_running_loop()
+        while not self._is_stopping:
+            began_s = loop.time()
             try:
-                await self.deliver_due()
+                await self.look()
             except RouterError as error:
                 log.warning("outbox_not_read", error=str(error))
-            await asyncio.sleep(POLL_S)
+            rest_s = LOOK_SHARE_MAX * (loop.time() - began_s)
+            await asyncio.sleep(min(max(POLL_S, rest_s), REST_S_MAX))
+
+    async def stop(self, timeout_s: float) -> None:
+        """Begin no more attempts and let those in flight end; what is cut may arrive twice."""
+        self._is_stopping = True
+        for lane in self._lanes.values():
+            lane.is_stopping = True
+        runs = list(self._runs.values())
+        if runs:
+            await asyncio.wait(runs, timeout=timeout_s)
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
 
     async def deliver_due(self) -> int:
         """Try every due row once; how many were delivered. Raises `StoreError`."""
-        delivered = 0
-        for row in await self._outbox.due(self._wall_ms(), ROWS_MAX):
-            delivered += await self._deliver(row)
-        rows, oldest_ms = await self._outbox.depth()
-        metrics.OUTBOX_ROWS.set(rows)
-        age_ms = 0 if oldest_ms is None else max(0, self._wall_ms() - oldest_ms)
-        metrics.OUTBOX_AGE.set(age_ms / 1000)
-        return delivered
+        await self.look()
+        return sum(await asyncio.gather(*self._runs.values()))
 
-    async def _deliver(self, row: OutboxRow) -> bool:
-        message = self._route(row.destination, row.body)
-        if message is not None:
-            await self._outbox.delivered(row.id, message)
-            metrics.RECORDS_DELIVERED.labels(row.mapping).inc(row.records)
-            return True
-        metrics.DESTINATION_FAILURES.labels(row.mapping).inc()
-        attempts = row.attempts + 1
-        if attempts >= OUTBOX_ATTEMPTS_MAX:
-            await self._outbox.delivered(row.id)
-            metrics.RECORDS_DROPPED.labels(row.mapping).inc(row.records)
-            log.error(
-                "discard_dropped",
-                mapping=row.mapping,
-                destination=row.destination,
-                records=row.records,
-                attempts=attempts,
-            )
-            return False
-        wait_ms = backoff_ms(attempts, WAIT_MS_MIN, OUTBOX_WAIT_MS_MAX, f"outbox:{row.id}")
-        await self._outbox.failed(row.id, self._wall_ms() + wait_ms)
-        log.warning(
-            "discard_not_delivered",
-            mapping=row.mapping,
-            destination=row.destination,
-            attempts=attempts,
-            next_attempt_s=wait_ms // 1000,
-        )
-        return False
+    async def look(self) -> None:
+        """Set lanes about what is due. Raises `StoreError`."""
+        self.depths = await self._outbox.depths(self._wall_ms())
+        self._measure()
+        waiting = {depth.destination for depth in self.depths}
+        for name in [name for name in self._lanes if name not in waiting | self._runs.keys()]:
+            del self._lanes[name]
+        for depth in self.depths:
+            if depth.has_due and depth.destination not in self._runs and not self._is_stopping:
+                self._begin(depth.destination)
+
+    def trouble(self, destination: str) -> Trouble | None:
+        """What the last attempt for a destination said; None when it went well."""
+        lane = self._lanes.get(destination)
+        return None if lane is None else lane.trouble
+
+    def _begin(self, name: str) -> None:
+        lane = self._lanes.get(name)
+        if lane is None:
+            carrier = self._carriers.get(kind_of(name) or UNKNOWN, _NoCarrier())
+            lane = Lane(name, self._outbox, carrier, self._wall_ms, self._large)
+            self._lanes[name] = lane
+        run = asyncio.get_running_loop().create_task(lane.run())
+        self._runs[name] = run
+        run.add_done_callback(functools.partial(self._ended, name))
+
+    def _ended(self, name: str, run: "asyncio.Task[int]") -> None:
+        """A lane that broke begins anew with the next look."""
+        self._runs.pop(name, None)
+        if not run.cancelled() and (error := run.exception()) is not None:
+            log.error("delivery_broke", destination=name, exc_info=error)
+
+    def _measure(self) -> None:
+        rows = dict.fromkeys(self._kinds, 0)
+        ages_ms = dict.fromkeys(self._kinds, 0)
+        for depth in self.depths:
+            kind = kind_of(depth.destination) or UNKNOWN
+            rows[kind] = rows.get(kind, 0) + depth.rows
+            age_ms = max(0, self._wall_ms() - depth.oldest_ms)
+            ages_ms[kind] = max(ages_ms.get(kind, 0), age_ms)
+        for kind, count in rows.items():
+            metrics.OUTBOX_ROWS.labels(kind).set(count)
+            metrics.OUTBOX_AGE.labels(kind).set(ages_ms[kind] / 1000)
+        self._kinds = {kind for kind, count in rows.items() if count}
+
+
+class _NoCarrier:
+    """For a destination nobody can go to."""
+
+    async def deliver(self, row: OutboxRow) -> EnqueuedMessage | None:
+        """Raises `DeliveryFailed`."""
+        raise DeliveryFailed("refused", f"{row.destination} is no destination for records")

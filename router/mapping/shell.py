@@ -15,10 +15,12 @@ from router.mapping.budget import Aside, Budget
 from router.mapping.driver import Clock, Driver
 from router.mapping.journal import Journal
 from router.model.errors import NotInvoked, RouterError
+from router.model.failure import FailureRecord
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import NotRun, Outcome
 from router.model.record import Fetched
+from router.outcomes.failure_record import Discarded
 from router.sources.sieve import Documents, Sieve
 from router.store.base import EnqueuedMessage, OutboxRow, ProgressStore
 from router.telemetry.chaos import chaos_point
@@ -83,15 +85,8 @@ class SourceFormat(Documents, Protocol):
     def interpret(self, spec: MappingSpec, command: e.Invoke, reply: InvokeReply) -> Outcome:
         """What a reply means."""
 
-    def failure_record(
-        self,
-        spec: MappingSpec,
-        command: e.Discard,
-        *,
-        request_id: str,
-        wall_ms: int,
-    ) -> bytes:
-        """The on-failure record of a discarded batch."""
+    def failure_record(self, command: e.Discard, discarded: Discarded) -> FailureRecord:
+        """The on-failure record of a discarded batch, as the mapping's destination wants it."""
 
 
 class Mailbox(Protocol):
@@ -290,21 +285,10 @@ class Shell(Driver[e.Event, e.Command]):
         row: OutboxRow | None = None
         message: EnqueuedMessage | None = None
         if spec.destination_arn is not None:
-            wall_ms = self._clock.wall_ms()
-            lane = (command.update.shard, command.update.lane.lane)
-            request_id = self._last_request.get(lane) or self._request_ids.next()
-            body = self._format.failure_record(
-                spec, command, request_id=request_id, wall_ms=wall_ms
-            )
-            message = self._mailbox.route(spec.destination_arn, body)
-            if message is None:
-                row = OutboxRow(
-                    mapping=spec.name,
-                    destination=spec.destination_arn,
-                    body=body,
-                    records=len(command.records),
-                    next_attempt_ms=wall_ms,
-                )
+            row = self._on_failure(spec, spec.destination_arn, command)
+            message = self._mailbox.route(spec.destination_arn, row.body)
+            if message is not None:
+                row = None
         try:
             await self._progress.discard(spec.uuid, command.update, row, message)
         except RouterError as error:
@@ -316,3 +300,30 @@ class Shell(Driver[e.Event, e.Command]):
             command, spec.destination_arn, is_delivered=message is not None, is_kept=row is not None
         )
         return e.DiscardStored(command.command_id)
+
+    def _on_failure(self, spec: MappingSpec, destination: str, command: e.Discard) -> OutboxRow:
+        """What the destination is told of a batch that is given up."""
+        wall_ms, update = self._clock.wall_ms(), command.update
+        request_id = self._last_request.get((update.shard, update.lane.lane))
+        discarded = Discarded(
+            spec=spec,
+            condition=command.condition,
+            invoke_count=command.invoke_count,
+            outcome=command.outcome,
+            request_id=request_id or self._request_ids.next(),
+            letter_id=self._request_ids.next(),
+            wall_ms=wall_ms,
+        )
+        told = self._format.failure_record(command, discarded)
+        return OutboxRow(
+            mapping=spec.name,
+            mapping_uuid=spec.uuid,
+            destination=destination,
+            letter_id=discarded.letter_id,
+            lane=update.shard,
+            object_key=told.object_key,
+            origin=told.origin,
+            body=told.body,
+            records=len(command.records),
+            next_attempt_ms=wall_ms,
+        )

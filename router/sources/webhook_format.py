@@ -7,12 +7,18 @@ import orjson
 from router.mapping.engine import Discard, Invoke
 from router.mapping.filtering import FAMILIES, Family, MatchDocument
 from router.mapping.match_document import of_webhook
+from router.model.failure import FailureRecord
 from router.model.function import InvokeReply
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Outcome
 from router.model.record import Record
-from router.model.window import window_frame_bytes
-from router.outcomes.failure_record import failure_record
+from router.model.window import InvokeWindow, window_frame_bytes
+from router.outcomes.failure_record import (
+    WEBHOOK_BATCH_INFO,
+    Discarded,
+    failure_record,
+    stream_batch_info,
+)
 from router.outcomes.interpret import interpret
 from router.sources.documents import DocumentCache
 from router.sources.sieve import LARGE_BYTES
@@ -60,20 +66,19 @@ class WebhookFormat:
             state_bytes_max=state_bytes_max,
         )
 
-    def failure_record(
-        self, spec: MappingSpec, command: Discard, *, request_id: str, wall_ms: int
-    ) -> bytes:
+    def failure_record(self, command: Discard, discarded: Discarded) -> FailureRecord:
         """The on-failure record, with `RouterWebhookBatchInfo`."""
-        return failure_record(
-            request_id=request_id,
-            spec=spec,
-            shard=command.update.shard,
-            records=command.records,
-            condition=command.condition,
-            invoke_count=command.invoke_count,
-            outcome=command.outcome,
-            wall_ms=wall_ms,
-        )
+        spec, shard, records = discarded.spec, command.update.shard, command.records
+        info = stream_batch_info(WEBHOOK_BATCH_INFO, spec, shard, records)
+
+        def event() -> bytes:
+            window = command.update.lane.window
+            if window is None or window.state is None:
+                return build_event(records, shard)
+            call = InvokeWindow(window.start_ms, window.end_ms, window.state)
+            return build_event(records, shard, window_tail(call, shard, spec.source_arn))
+
+        return failure_record(discarded, info, shard, event)
 
 
 def _parsed(shard: str, record: Record) -> MatchDocument:

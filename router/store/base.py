@@ -228,14 +228,46 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     id: int = 0
     """Given by the store."""
     mapping: str
+    """Name."""
+    mapping_uuid: str = ""
     destination: str
-    """ARN."""
+    """ARN, or `kafka://topic`."""
+    letter_id: str = ""
+    """UUID: the same however often it is sent, so that a destination can know it again."""
+    lane: str = ""
+    """Shard or partition: what a destination that keeps order keeps it by."""
+    object_key: str = ""
+    """Of the object in a bucket."""
+    origin: bytes = b""
+    """What a topic in the source's own cluster needs to be reached (`FailureRecord.origin`)."""
     body: bytes
+    """Empty in what `OutboxStore.due` returns."""
+    size_bytes: int = 0
+    """Of the body; given by the store."""
     records: int
     """How many records it gives up: DroppedEventCount when delivery fails for good."""
     attempts: int = 0
     next_attempt_ms: int = 0
     """Wall clock."""
+
+
+class OutboxDepth(msgspec.Struct, frozen=True):
+    """What waits for one destination."""
+
+    destination: str
+    rows: int
+    oldest_ms: int
+    """When the oldest of them was made (wall clock)."""
+    has_due: bool
+
+
+class Postponed(msgspec.Struct, frozen=True):
+    """An attempt that failed. With a `body`, only this and its `records` are left to deliver."""
+
+    id: int
+    next_attempt_ms: int
+    body: bytes | None = None
+    records: int | None = None
 
 
 class EnqueuedMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,22 +309,25 @@ class ProgressStore(Protocol):
 
 
 class OutboxStore(Protocol):
-    """On-failure records waiting for delivery."""
+    """On-failure records waiting for delivery, by destination."""
 
-    async def due(self, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
-        """Rows whose next attempt is due, oldest first.
+    async def depths(self, now_wall_ms: int) -> Sequence[OutboxDepth]:
+        """What waits, and whether something is due, for each destination that something is for."""
+
+    async def due(self, destination: str, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
+        """A destination's rows whose next attempt is due, without their bodies, longest due first.
 
         One that is due later than any wait lasts is due now: the wall clock was set back (T1).
         """
 
+    async def body(self, row_id: int) -> bytes | None:
+        """What a row holds; None when it is gone."""
+
     async def delivered(self, row_id: int, message: EnqueuedMessage | None = None) -> None:
         """Remove a row; with a message, enqueue it in the same transaction."""
 
-    async def failed(self, row_id: int, next_attempt_ms: int) -> None:
-        """Count an attempt and set the next one."""
-
-    async def depth(self) -> tuple[int, int | None]:
-        """Rows waiting and the oldest one's age as wall ms of its making."""
+    async def failed(self, rows: Sequence[Postponed]) -> None:
+        """Count an attempt of each row and set the next one."""
 
 
 class Store(Protocol):

@@ -33,7 +33,6 @@ class MappingMetrics:
         self.buffered = metrics.BUFFERED.labels(mapping)
         self.lag = metrics.LAG.labels(mapping)
         self.accept_to_handled = metrics.ACCEPT_TO_HANDLED.labels(mapping)
-        self.destination_failures = metrics.DESTINATION_FAILURES.labels(mapping)
 
     def describe(self, function: str, source: str) -> None:
         """Say anew which function and source it joins."""

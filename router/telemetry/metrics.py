@@ -194,15 +194,21 @@ ACCEPT_TO_HANDLED = Histogram(
 )
 DESTINATION_FAILURES = Counter(
     "router_destination_delivery_failures_total",
-    "Failed deliveries to an on-failure destination (DestinationDeliveryFailures).",
-    ["mapping"],
+    "Failed deliveries to an on-failure destination, by reason (DestinationDeliveryFailures).",
+    ["mapping", "reason"],
     registry=REGISTRY,
 )
 OUTBOX_ROWS = Gauge(
-    "router_outbox_rows", "On-failure records waiting for delivery.", registry=REGISTRY
+    "router_outbox_rows",
+    "On-failure records waiting for delivery, by kind of destination.",
+    ["kind"],
+    registry=REGISTRY,
 )
 OUTBOX_AGE = Gauge(
-    "router_outbox_oldest_age_seconds", "Age of the oldest of them.", registry=REGISTRY
+    "router_outbox_oldest_age_seconds",
+    "Age of the oldest of them.",
+    ["kind"],
+    registry=REGISTRY,
 )
 
 # Functions

@@ -232,6 +232,9 @@ class StoreFaults(Protocol):
     def dies_at(self, point: str) -> bool:
         """True when the router dies here."""
 
+    def fail(self, error: Exception) -> None:
+        """A promise is broken: the run ends."""
+
     async def pause(self, after_ms: int) -> None:
         """Let time pass."""
 

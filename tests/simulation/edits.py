@@ -331,18 +331,18 @@ EDITS = (
     Edit(
         "a clock set back holds deliveries up",
         "store.sqlite.outbox",
-        "next_attempt_ms <= ? OR next_attempt_ms > ?",
-        "next_attempt_ms <= ? AND next_attempt_ms < ?",
+        "(_DUE_TOO_LATE, now_wall_ms + OUTBOX_WAIT_MS_MAX),\n            ):",
+        "(_DUE_TOO_LATE, now_wall_ms + (1 << 60)),\n            ):",
     ),
     Edit(
         "delivery given up one attempt early",
-        "destinations.outbox",
+        "destinations.lane",
         "if attempts >= OUTBOX_ATTEMPTS_MAX:",
         "if attempts >= OUTBOX_ATTEMPTS_MAX - 1:",
     ),
     Edit(
         "delivered on-failure record not sent",
-        "destinations.outbox",
+        "destinations.lane",
         "await self._outbox.delivered(row.id, message)",
         "await self._outbox.delivered(row.id)",
     ),

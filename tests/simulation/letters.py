@@ -4,9 +4,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
+from router.destinations.delivery import DeliveryFailed
 from router.mapping.engine import Discard
 from router.model.limits import OUTBOX_ATTEMPTS_MAX, OUTBOX_WAIT_MS_MAX
-from router.store.base import EnqueuedMessage, OutboxRow
+from router.store.base import EnqueuedMessage, OutboxDepth, OutboxRow, Postponed
 from tests.simulation.durable import Letter, Store, StoreFaults, finish
 from tests.simulation.options import FAILURES_ARN, FAILURES_QUEUE
 from tests.simulation.shard_state import Violation
@@ -35,6 +36,13 @@ class Letters:
         if not self.is_destination_up:
             return None
         return EnqueuedMessage(queue=FAILURES_QUEUE, body=body.decode())
+
+    async def deliver(self, row: OutboxRow) -> EnqueuedMessage | None:
+        """The same, as the courier asks for it (`destinations.delivery.Carrier`)."""
+        message = self.route(row.destination, row.body)
+        if message is None:
+            raise DeliveryFailed("missing", "the queue does not exist")
+        return message
 
     def written(self, command: Discard, letter: Letter | None, destination: str | None) -> None:
         """A discard became durable, with this on-failure record."""
@@ -97,8 +105,8 @@ class SlowOutbox:
         self._letters = letters
         self._faults = faults
 
-    async def due(self, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
-        """See `OutboxStore.due`."""
+    async def depths(self, now_wall_ms: int) -> Sequence[OutboxDepth]:
+        """See `OutboxStore.depths`."""
         if not self._letters.waiting:
             return ()
         if self._letters.is_unhurried:
@@ -107,8 +115,21 @@ class SlowOutbox:
                 await self._faults.pause(min(due_ms - now_wall_ms, OUTBOX_WAIT_MS_MAX))
                 return ()
         await self._write()
-        rows: Sequence[OutboxRow] = finish(self._store.outbox.due(now_wall_ms, rows_max))
+        depths: Sequence[OutboxDepth] = finish(self._store.outbox.depths(now_wall_ms))
+        return depths
+
+    async def due(self, destination: str, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
+        """See `OutboxStore.due`."""
+        await self._write()
+        rows: Sequence[OutboxRow] = finish(
+            self._store.outbox.due(destination, now_wall_ms, rows_max)
+        )
         return rows
+
+    async def body(self, row_id: int) -> bytes | None:
+        """See `OutboxStore.body`."""
+        body: bytes | None = finish(self._store.outbox.body(row_id))
+        return body
 
     async def delivered(self, row_id: int, message: EnqueuedMessage | None = None) -> None:
         """See `OutboxStore.delivered`."""
@@ -122,19 +143,16 @@ class SlowOutbox:
         row = OutboxRow(
             mapping=mapping, destination=destination, body=body, records=records, attempts=attempts
         )
-        self._letters.delivered(row, message)
+        try:
+            self._letters.delivered(row, message)
+        except Violation as violation:
+            self._faults.fail(violation)
+            raise
 
-    async def failed(self, row_id: int, next_attempt_ms: int) -> None:
+    async def failed(self, rows: Sequence[Postponed]) -> None:
         """See `OutboxStore.failed`."""
         await self._write()
-        finish(self._store.outbox.failed(row_id, next_attempt_ms))
-
-    async def depth(self) -> tuple[int, int | None]:
-        """See `OutboxStore.depth`."""
-        if not self._letters.waiting:
-            return 0, None
-        depth: tuple[int, int | None] = finish(self._store.outbox.depth())
-        return depth
+        finish(self._store.outbox.failed(rows))
 
     async def _write(self) -> None:
         await self._faults.pause(self._faults.store_ms())

@@ -110,7 +110,7 @@ class Lives:
             aim_at_age=world.troubles.aim_at_age,
             heard=self._heard,
             wall_ms=world.wall_ms,
-            fail=self._fail,
+            fail=self.fail,
         )
         engine = self._engine = Watched(world.parts.engine(world.spec, world.run_ahead), around)
         dispatcher = world.parts.dispatcher(self, options.concurrency_max)
@@ -129,10 +129,10 @@ class Lives:
             resolve=lambda: FUNCTION,
             numbers=MappingMetrics(world.spec.name, world.spec.uuid, "simulated", ""),
             clock=world,
-            on_broken=lambda: self._fail(Violation("", "the shell broke by itself")),
+            on_broken=lambda: self.fail(Violation("", "the shell broke by itself")),
         )
         outbox = SlowOutbox(world.store, world.letters, self)
-        courier = world.parts.courier(outbox, world.letters.route, world.wall_ms)
+        courier = world.parts.courier(outbox, {"sqs": world.letters}, world.wall_ms)
         self._loop.create_task(courier.run())
         world.checker.started(world.spec, stored, world.now_ms())
         self.shell.start([self._opened(name, stored) for name in world.stream.shards])
@@ -162,7 +162,8 @@ class Lives:
         if self.shell is not None:
             self.shell.see_room()
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """See `StoreFaults`."""
         if self._loop.failure is None:
             self._loop.failure = error
 
@@ -181,9 +182,9 @@ class Lives:
         if not shell.is_draining:
             return  # resumed
         if is_over and not engine.is_drained:
-            self._fail(Violation("S1", "a drain that says it is over, and is not"))
+            self.fail(Violation("S1", "a drain that says it is over, and is not"))
         if not is_over:
-            self._fail(Violation("S1", f"a drain takes more than {DRAIN_S} s"))
+            self.fail(Violation("S1", f"a drain takes more than {DRAIN_S} s"))
             return
         then, self._then = self._then, None
         await shell.stop()
@@ -258,7 +259,7 @@ class Lives:
             world.function.may_not_run()
             return await self._run(request)
         except Violation as error:
-            self._fail(error)
+            self.fail(error)
             raise
         finally:
             self._running -= 1

@@ -39,13 +39,15 @@ ENGINE = (
 )
 """The engine's modules; the events and commands are shared with the world."""
 
+COURIER = ("destinations.lane", "destinations.outbox")
+
 WHOLE: dict[str, tuple[tuple[str, ...], str, str]] = {
     **dict.fromkeys(ENGINE, (ENGINE, "engine", "StreamEngine")),
     "mapping.shell": (("mapping.shell",), "shell", "Shell"),
     "mapping.driver": (("mapping.driver", "mapping.shell"), "shell", "Shell"),
     "sources.sieve": (("sources.sieve", "mapping.shell"), "shell", "Shell"),
     "dispatch.dispatcher": (("dispatch.dispatcher",), "dispatcher", "Dispatcher"),
-    "destinations.outbox": (("destinations.outbox",), "courier", "Courier"),
+    **dict.fromkeys(COURIER, (COURIER, "courier", "Courier")),
     "store.sqlite.progress": (("store.sqlite.progress",), "progress", "SqliteProgress"),
     "store.sqlite.outbox": (("store.sqlite.outbox",), "outbox", "SqliteOutbox"),
     "outcomes.interpret": (

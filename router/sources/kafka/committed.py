@@ -10,8 +10,9 @@ in the commit's metadata, so that whoever reads on repeats only what was in flig
         heads of lanes: first, last, attempts, time of first failure, ends of parts, finished ones
 
 Numbers are LEB128, positions as distances. A broker takes 4,096 bytes of it
-(`offset.metadata.max.bytes`). Positions of lanes come first. Heads that do not fit any more are left out, those with the fewest
-attempts first: their batches start afresh after a crash, and nothing is lost.
+(`offset.metadata.max.bytes`). Positions of lanes come first. Heads that do not fit any more are
+left out, those with the fewest attempts first: their batches start afresh after a crash, and
+nothing is lost.
 """
 
 import base64

@@ -2,15 +2,25 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from router.model.limits import OUTBOX_WAIT_MS_MAX
-from router.store.base import EnqueuedMessage, OutboxRow
+from router.store.base import EnqueuedMessage, OutboxDepth, OutboxRow, Postponed
 from router.store.sqlite import queues
 from router.store.sqlite.queues import SqliteQueues
 from router.store.sqlite.reader import Reader
 from router.store.sqlite.writer import Kind, Writer, each
+
+_HEADS = """
+SELECT id, mapping, mapping_uuid, lane, letter_id, object_key, origin, length(body), records,
+attempts, next_attempt_ms FROM outbox WHERE destination = ? AND next_attempt_ms {} ?
+ORDER BY next_attempt_ms, made_ms, id LIMIT ?
+"""
+_DUE = _HEADS.format("<=")
+_DUE_TOO_LATE = _HEADS.format(">")
+"""Later than any wait lasts."""
 
 
 class _Delivered(msgspec.Struct, frozen=True):
@@ -32,30 +42,44 @@ class SqliteOutbox:
         self._delivered_kind = Kind(each(_delivered), self._told)
         self._failed_kind = Kind(each(_failed))
 
-    async def due(self, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
+    async def depths(self, now_wall_ms: int) -> Sequence[OutboxDepth]:
+        """See `OutboxStore.depths`."""
+
+        def count(db: sqlite3.Connection) -> list[OutboxDepth]:
+            times = (now_wall_ms, now_wall_ms + OUTBOX_WAIT_MS_MAX)
+            rows = db.execute(
+                "SELECT destination, count(*), min(made_ms),"
+                " max(next_attempt_ms <= ? OR next_attempt_ms > ?)"
+                " FROM outbox GROUP BY destination",
+                times,
+            )
+            return [OutboxDepth(row[0], row[1], row[2], bool(row[3])) for row in rows]
+
+        return await self._reader.submit(count)
+
+    async def due(self, destination: str, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
         """See `OutboxStore.due`."""
 
         def select(db: sqlite3.Connection) -> list[OutboxRow]:
-            rows = db.execute(
-                "SELECT id, mapping, destination, body, records, attempts, next_attempt_ms"
-                " FROM outbox WHERE next_attempt_ms <= ? OR next_attempt_ms > ?"
-                " ORDER BY id LIMIT ?",
-                (now_wall_ms, now_wall_ms + OUTBOX_WAIT_MS_MAX, rows_max),
-            ).fetchall()
-            return [
-                OutboxRow(
-                    id=row[0],
-                    mapping=row[1],
-                    destination=row[2],
-                    body=row[3],
-                    records=row[4],
-                    attempts=row[5],
-                    next_attempt_ms=row[6],
-                )
-                for row in rows
-            ]
+            found: list[OutboxRow] = []
+            for which, limit_ms in (
+                (_DUE, now_wall_ms),
+                (_DUE_TOO_LATE, now_wall_ms + OUTBOX_WAIT_MS_MAX),
+            ):
+                rows = db.execute(which, (destination, limit_ms, rows_max - len(found)))
+                found += [_row(destination, row) for row in rows]
+            return found
 
         return await self._reader.submit(select)
+
+    async def body(self, row_id: int) -> bytes | None:
+        """See `OutboxStore.body`."""
+
+        def find(db: sqlite3.Connection) -> bytes | None:
+            row = db.execute("SELECT body FROM outbox WHERE id = ?", (row_id,)).fetchone()
+            return None if row is None else bytes(row[0])
+
+        return await self._reader.submit(find)
 
     async def delivered(self, row_id: int, message: EnqueuedMessage | None = None) -> None:
         """See `OutboxStore.delivered`. A row that is gone already delivers nothing again."""
@@ -63,19 +87,10 @@ class SqliteOutbox:
         delivered = _Delivered(row_id, message, self._wall_ms())
         await self._writer.submit(self._delivered_kind, delivered, size_bytes)
 
-    async def failed(self, row_id: int, next_attempt_ms: int) -> None:
+    async def failed(self, rows: Sequence[Postponed]) -> None:
         """See `OutboxStore.failed`."""
-        await self._writer.submit(self._failed_kind, (row_id, next_attempt_ms), 100)
-
-    async def depth(self) -> tuple[int, int | None]:
-        """See `OutboxStore.depth`."""
-
-        def count(db: sqlite3.Connection) -> tuple[int, int | None]:
-            (rows,) = db.execute("SELECT count(*) FROM outbox").fetchone()
-            oldest = db.execute("SELECT made_ms FROM outbox ORDER BY id LIMIT 1").fetchone()
-            return rows, None if oldest is None else oldest[0]
-
-        return await self._reader.submit(count)
+        size_bytes = 100 * len(rows) + sum(len(row.body or b"") for row in rows)
+        await self._writer.submit(self._failed_kind, rows, size_bytes)
 
     def _told(self, requests: Sequence[_Delivered], results: Sequence[bool]) -> None:
         for request, is_removed in zip(requests, results, strict=True):
@@ -83,15 +98,39 @@ class SqliteOutbox:
                 self._queues.wake(request.message.queue)
 
 
+def _row(destination: str, row: tuple[Any, ...]) -> OutboxRow:
+    return OutboxRow(
+        id=row[0],
+        mapping=row[1],
+        mapping_uuid=row[2],
+        destination=destination,
+        lane=row[3],
+        letter_id=row[4],
+        object_key=row[5],
+        origin=row[6],
+        body=b"",
+        size_bytes=row[7],
+        records=row[8],
+        attempts=row[9],
+        next_attempt_ms=row[10],
+    )
+
+
 def insert(db: sqlite3.Connection, row: OutboxRow, now_ms: int) -> None:
     """Add a row inside another transaction."""
     db.execute(
         "INSERT INTO outbox"
-        " (mapping, destination, body, records, attempts, next_attempt_ms, made_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        " (mapping, mapping_uuid, destination, lane, letter_id, object_key, origin, body, records,"
+        " attempts, next_attempt_ms, made_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             row.mapping,
+            row.mapping_uuid,
             row.destination,
+            row.lane,
+            row.letter_id,
+            row.object_key,
+            row.origin,
             row.body,
             row.records,
             row.attempts,
@@ -109,9 +148,14 @@ def _delivered(db: sqlite3.Connection, request: _Delivered) -> bool:
     return True
 
 
-def _failed(db: sqlite3.Connection, request: tuple[int, int]) -> None:
-    row_id, next_attempt_ms = request
-    db.execute(
-        "UPDATE outbox SET attempts = attempts + 1, next_attempt_ms = ? WHERE id = ?",
-        (next_attempt_ms, row_id),
-    )
+def _failed(db: sqlite3.Connection, rows: Sequence[Postponed]) -> None:
+    for row in rows:
+        db.execute(
+            "UPDATE outbox SET attempts = attempts + 1, next_attempt_ms = ? WHERE id = ?",
+            (row.next_attempt_ms, row.id),
+        )
+        if row.body is not None:
+            db.execute(
+                "UPDATE outbox SET body = ?, records = ? WHERE id = ?",
+                (row.body, row.records, row.id),
+            )

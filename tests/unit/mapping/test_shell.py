@@ -13,6 +13,7 @@ from router.mapping.driver import SystemClock
 from router.mapping.filtering import FAMILIES, MatchDocument
 from router.mapping.shell import Shell
 from router.model.errors import EngineError, NotInvoked, StoreError
+from router.model.failure import FailureRecord
 from router.model.function import FunctionVersion, InvokeReply
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, NotRun, Succeeded
@@ -100,8 +101,8 @@ class World:
     def interpret(self, spec, command, reply):
         return Succeeded()
 
-    def failure_record(self, spec, command, *, request_id, wall_ms):
-        return request_id.encode()
+    def failure_record(self, command, discarded):
+        return FailureRecord(discarded.request_id.encode(), "key", b"origin")
 
     def route(self, destination, body):
         return self.target
@@ -198,7 +199,9 @@ async def test_d7_a_discard_goes_by_the_mailbox_or_else_by_the_outbox(world):
     _, row, message = world.discarded[-1]
     assert message is None
     assert row.destination.endswith(":q")
-    assert row.records == 1
+    assert (row.records, row.mapping_uuid, row.lane) == (1, "u", "s")
+    assert (row.object_key, row.origin) == ("key", b"origin")
+    assert row.letter_id != row.body.decode()
     world.target = EnqueuedMessage(queue="q", body="b", delay_s=0, retention_s=60)
     await world.do(DISCARD)
     _, row, message = world.discarded[-1]

@@ -5,25 +5,42 @@ import pytest
 
 from router.model.errors import RouterError
 from router.model.outcome import Failed, PartlySucceeded
-from router.outcomes.failure_record import failure_record, timestamp
+from router.model.record import Record
+from router.outcomes import failure_record as module
+from router.outcomes.failure_record import (
+    DYNAMODB_BATCH_INFO,
+    KINESIS_BATCH_INFO,
+    WEBHOOK_BATCH_INFO,
+    Discarded,
+    stream_batch_info,
+    timestamp,
+)
 from tests.unit.mapping.play import record, spec_of
 
-SPEC = spec_of()
+QUEUE = "arn:aws:sqs:us-east-1:000000000000:q"
+SPEC = spec_of(destination_arn=QUEUE)
 BATCH = [record(7, arrival_ms=1_772_446_498_204), record(12, arrival_ms=1_772_446_499_871)]
+SHARD = "shardId-000000000004"
+LETTER = "5d8f7d1a-2222-4333-8444-555566667777"
 
 
-def document(**changed) -> dict:
+def told(records=BATCH, name=WEBHOOK_BATCH_INFO, event=b"{}", **changed):
     given = {
         "request_id": "0c1f6a52-7d0e-4f41-9b7e-2f6f5f3a8c11",
+        "letter_id": LETTER,
         "spec": SPEC,
-        "shard": "shardId-000000000004",
-        "records": BATCH,
         "condition": "RetryAttemptsExhausted",
         "invoke_count": 3,
         "outcome": Failed("ValueError"),
         "wall_ms": 1_772_446_530_123,
     }
-    return orjson.loads(failure_record(**(given | changed)))
+    discarded = Discarded(**(given | changed))
+    info = stream_batch_info(name, discarded.spec, SHARD, records)
+    return module.failure_record(discarded, info, SHARD, lambda: event)
+
+
+def document(**changed) -> dict:
+    return orjson.loads(told(**changed).body)
 
 
 def test_p8_p16_retries_exhausted_has_every_member_in_order():
@@ -122,3 +139,43 @@ def test_no_records_is_refused():
 )
 def test_timestamps_always_have_milliseconds(wall_ms, text):
     assert timestamp(wall_ms) == text
+
+
+def test_p16_dynamodb_has_arrival_times_without_milliseconds_and_kinesis_with():
+    found = document(name=DYNAMODB_BATCH_INFO)
+    assert found["timestamp"] == "2026-03-02T10:15:30.123Z"
+    info = found["DDBStreamBatchInfo"]
+    assert info["approximateArrivalOfFirstRecord"] == "2026-03-02T10:14:58Z"
+    assert info["approximateArrivalOfLastRecord"] == "2026-03-02T10:14:59Z"
+    info = document(name=KINESIS_BATCH_INFO)["KinesisBatchInfo"]
+    assert info["approximateArrivalOfFirstRecord"] == "2026-03-02T10:14:58.204Z"
+
+
+def test_p16_sequence_numbers_are_text_of_any_length():
+    long = 49659821077391040021437465281370528493710284659201998850
+    records = [Record(long, "k", 0, 1, b"")]
+    info = document(records=records, name=KINESIS_BATCH_INFO)["KinesisBatchInfo"]
+    assert info["startSequenceNumber"] == str(long)
+
+
+def test_p17_a_bucket_gets_the_event_beside_it_as_text():
+    event = '{"Records":[{"body":"say \\"\u00fc\\""}]}'.encode()
+    bucket = spec_of(destination_arn="arn:aws:s3:::kept")
+    found = told(spec=bucket, event=event)
+    read = orjson.loads(found.body)
+    assert list(read)[-1] == "payload"
+    assert read["payload"] == event.decode()
+    assert read == document() | {"payload": event.decode()}
+    assert found.object_key == (
+        f"aws/lambda/{SPEC.uuid}/{SHARD}/2026/03/02/2026-03-02T10.15.30-{LETTER}"
+    )
+
+
+@pytest.mark.parametrize(
+    "destination",
+    [QUEUE, "arn:aws:sns:us-east-1:000000000000:t", "arn:aws:lambda:us-east-1:0:function:f", "odd"],
+)
+def test_all_others_get_the_document_alone(destination):
+    found = told(spec=spec_of(destination_arn=destination), event=None)
+    assert orjson.loads(found.body) == document()
+    assert found.object_key == ""

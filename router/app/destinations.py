@@ -1,0 +1,75 @@
+"""Where on-failure records can go, as this router is set up."""
+
+from collections.abc import Mapping
+
+from router.app.connect import QueueMailbox
+from router.auth.aws_session import AwsSession
+from router.destinations.aws import AwsBucket, AwsQueue, AwsTopic
+from router.destinations.delivery import Carrier, DeliveryFailed
+from router.destinations.function import FunctionDestination, Invoke
+from router.destinations.outbox import Courier
+from router.dispatch.dispatcher import Dispatcher
+from router.functions.resolve import FunctionResolver
+from router.model.arn import function_arn
+from router.model.destination import Destination
+from router.model.function import InvokeReply, InvokeRequest
+from router.store.base import EnqueuedMessage, OutboxRow
+
+CLAIMANT = "destinations"
+"""Whose turn it is when a function gets on-failure records (`Dispatcher.invoke_for`)."""
+
+
+class EmbeddedQueue:
+    """Queues of this router: the message goes into one in the transaction that ends the row."""
+
+    def __init__(self, mailbox: QueueMailbox) -> None:
+        self._mailbox = mailbox
+
+    async def deliver(self, row: OutboxRow) -> EnqueuedMessage | None:
+        """See `Carrier.deliver`."""
+        message = self._mailbox.route(row.destination, row.body)
+        if message is None:
+            raise DeliveryFailed("missing", "the queue does not exist")
+        return message
+
+
+def make_carriers(mailbox: QueueMailbox, aws: AwsSession, invoke: Invoke) -> Mapping[str, Carrier]:
+    """One for each kind of destination."""
+    return {
+        "sqs": EmbeddedQueue(mailbox) if mailbox.is_embedded else AwsQueue(aws),
+        "sns": AwsTopic(aws),
+        "s3": AwsBucket(aws),
+        "function": FunctionDestination(invoke),
+    }
+
+
+def make_invoke(dispatcher: Dispatcher, functions: FunctionResolver) -> Invoke:
+    """Runs functions with on-failure records, in turn with the mappings."""
+
+    async def invoke(function: Destination, request_id: str, event: bytes) -> InvokeReply:
+        version = functions.get_for_mapping(function.name, function.qualifier)
+        arn = function_arn(function.region, function.account, function.name, function.qualifier)
+        request = InvokeRequest(
+            function=version, invoked_arn=arn, request_id=request_id, payload=event
+        )
+        try:
+            return await dispatcher.invoke_for(CLAIMANT, request)
+        finally:
+            dispatcher.unregister(CLAIMANT)
+
+    return invoke
+
+
+def problems(courier: Courier, wall_ms: int) -> dict[str, str]:
+    """What `router doctor` says of destinations that on-failure records wait for."""
+    found = {}
+    for depth in courier.depths:
+        trouble = courier.trouble(depth.destination)
+        if trouble is None:
+            continue
+        minutes = max(0, wall_ms - trouble.since_ms) // 60_000
+        found[depth.destination] = (
+            f"{trouble.reason}: {trouble.text}; {depth.rows} on-failure records wait, "
+            f"no delivery for {minutes} min"
+        )
+    return found

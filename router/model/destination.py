@@ -1,0 +1,84 @@
+"""Where discarded records may go: what a destination's text names.
+
+`DestinationConfig.OnFailure.Destination` is an ARN or `kafka://topic`
+(`event-source-mappings.md` 1.2, 5).
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from router.model.arn import ArnError, parse_arn
+from router.model.errors import RouterError
+
+KINDS: Final = ("sqs", "sns", "s3", "kafka", "function")
+"""Every kind of destination, as metrics name it."""
+
+_TOPIC: Final = re.compile(r"kafka://([^.][a-zA-Z0-9\-_.]{0,248})")
+"""As the service model's pattern has it."""
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9-_.]{1,256}")
+"""Of any queue, topic or bucket."""
+
+_FUNCTION: Final = re.compile(
+    r"function:([a-zA-Z0-9-_]{1,64})(?::(\$LATEST|[a-zA-Z0-9-_]{1,128}))?"
+)
+
+
+class DestinationError(RouterError):
+    """The text names no destination that on-failure records can go to."""
+
+    code = "bad_destination"
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """One destination, taken apart."""
+
+    kind: str
+    """One of `KINDS`."""
+    text: str
+    """As it was given."""
+    name: str
+    """Of the queue, topic, bucket or function."""
+    region: str = ""
+    """Empty for a bucket, whose ARN names none, and for a Kafka topic."""
+    account: str = ""
+    qualifier: str | None = None
+    """Of a function."""
+
+    @property
+    def is_fifo(self) -> bool:
+        """A FIFO queue or topic: what it gets carries a group and a deduplication id."""
+        return self.kind in {"sqs", "sns"} and self.name.endswith(".fifo")
+
+
+def parse_destination(text: str) -> Destination:
+    """Take a destination apart. Raises `DestinationError`."""
+    if match := _TOPIC.fullmatch(text):
+        return Destination("kafka", text, match[1])
+    try:
+        arn = parse_arn(text)
+    except ArnError:
+        raise DestinationError(f"not an ARN and no kafka://TOPIC: {text!r}") from None
+    is_plain = _NAME.fullmatch(arn.resource) is not None
+    match arn.service:
+        case "sqs" | "sns" if is_plain and arn.region and arn.account:
+            return Destination(arn.service, text, arn.resource, arn.region, arn.account)
+        case "s3" if is_plain:
+            return Destination("s3", text, arn.resource)
+        case "lambda":
+            if match := _FUNCTION.fullmatch(arn.resource):
+                return Destination("function", text, match[1], arn.region, arn.account, match[2])
+    raise DestinationError(
+        f"{text} is no queue, topic, bucket, function or kafka://TOPIC: on-failure records can go "
+        "to these"
+    )
+
+
+def kind_of(text: str | None) -> str | None:
+    """The kind of a destination; None for none, and for what names none."""
+    try:
+        return parse_destination(text or "").kind
+    except DestinationError:
+        return None
