@@ -196,7 +196,7 @@ class Router:
             region=settings.region,
             account=settings.account,
         )
-        self.mailbox = QueueMailbox(self.catalog, is_embedded=settings.sqs == "embedded")
+        self.mailbox = QueueMailbox(self.catalog, is_embedded=self.hosting.has_queues)
         self.aws = AwsSession(settings.region)
         self._undo.push_async_callback(self.aws.close)
         invoke = make_invoke(self.dispatcher, self.functions)
@@ -402,6 +402,7 @@ class Router:
             "webhook_problems": self._webhook_problems(),
             "destination_problems": problems(self.courier, self.clock.wall_ms()),
             "not_ready": self.health.reasons,
+            "has_queues": self.hosting.has_queues,
             "region": self.settings.region,
             "account": self.settings.account,
         }

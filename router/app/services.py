@@ -62,7 +62,7 @@ async def make_services(
         (
             Functions(catalog, codes, links, transitions, models["lambda"], wall_ms, hosting),
             Invocations(catalog, invoker, transitions),
-            Mappings(catalog, runtime, wall_ms),
+            Mappings(catalog, runtime, wall_ms, hosting),
             Tags(catalog),
         ),
         sqs_parts(queues, account),

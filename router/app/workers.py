@@ -27,6 +27,7 @@ def hosting_of(settings: Settings, options: Options) -> Hosting:
         runtimes=settings.runtimes,
         is_strict=options.mode == "serve",
         file_systems=settings.file_systems,
+        has_queues=settings.sqs == "embedded",
     )
 
 

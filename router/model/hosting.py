@@ -1,4 +1,4 @@
-"""What a router's host offers to functions besides running their code."""
+"""What a router's host offers to functions and mappings besides running them."""
 
 import msgspec
 
@@ -15,7 +15,7 @@ FILE_SYSTEM_ARN = (
 
 
 class Hosting(msgspec.Struct, frozen=True, kw_only=True):
-    """Interpreters and folders that settings give to functions by name."""
+    """What settings give by name: interpreters and folders to functions, queues to mappings."""
 
     runtimes: dict[str, str] = {}
     """Runtime → interpreter."""
@@ -23,6 +23,8 @@ class Hosting(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a runtime without an interpreter of its own is refused, as `serve` does."""
     file_systems: dict[str, str] = {}
     """LocalMountPath → folder of the host."""
+    has_queues: bool = True
+    """Whether a queue's ARN means a queue of this router, else one of AWS (`ROUTER_SQS`)."""
 
     def problem(self, runtime: str, file_systems: tuple[str, ...]) -> str:
         """Why a function cannot run here and which setting helps; empty when it can."""

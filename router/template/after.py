@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from router.mapping.rules import neighbours, scaling
+from router.mapping.rules import destination, neighbours, scaling
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.source_kind import QUEUES, SourceKind
@@ -55,20 +55,21 @@ class After:
 
     def _mapping_problem(self, wish: Mapping) -> str | None:
         function = self._functions.get(wish.function)
-        if problem := self._source_problem(wish, function):
-            return problem
+        if source_problem := self._source_problem(wish, function):
+            return source_problem
         if function is None:
             return f"function {wish.function} does not exist"
         if wish.qualifier not in (None, "$LATEST", *function.aliases):
             return f"function {wish.function} has no version or alias {wish.qualifier}"
-        if wish.destination_arn and wish.destination_arn not in self._queues:
-            return f"destination {wish.destination_arn} does not exist"
+        queues = self._queues if self._hosting.has_queues else None
+        if problem := destination.check_there(wish.destination_arn, queues, self._functions):
+            return problem.message
         others = self._mappings.values()
         if other := neighbours.find_duplicate(wish, others):
             return f"mapping {other.uuid} maps the same source to the same function"
         if other := neighbours.find_group_mate(wish, others):
             return f"mapping {other.uuid} reads in the consumer group {wish.consumer_group}"
-        return next((problem.message for problem in scaling.check_group(wish, others)), None)
+        return next((it.message for it in scaling.check_group(wish, others)), None)
 
     def _source_problem(self, wish: Mapping, function: Function | None) -> str | None:
         arn, kind = wish.event_source_arn, wish.kind

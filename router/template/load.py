@@ -40,6 +40,7 @@ def load_template(
     account: str = "000000000000",
     api_url: str = "http://127.0.0.1:9470",
     ingress_url: str = "http://127.0.0.1:8080",
+    has_queues: bool = True,
 ) -> DesiredState:
     """Read a template and work out what shall exist.
 
@@ -52,6 +53,7 @@ def load_template(
         account=account,
         api_url=api_url,
         ingress_url=ingress_url,
+        has_queues=has_queues,
     )
     document = read_file(path)
     return _Loading(path, document, parameters or {}, surroundings).run()

@@ -236,6 +236,8 @@ def test_the_same_stream_twice(aws, mapping, function):
     )
 
 
+LAMBDA = "arn:aws:lambda:us-east-1:000000000000:function:"
+EVENT_BUS = "arn:aws:events:us-east-1:000000000000:event-bus/b"
 UNSUPPORTED = "Unsupported DestinationConfig parameter for given event source mapping type."
 YET = "not supported by this version of Event Router yet."
 
@@ -305,12 +307,22 @@ YET = "not supported by this version of Event Router yet."
         ({"TumblingWindowInSeconds": 901}, "ValidationException",
          ("1 validation error detected: Value '901' at 'tumblingWindowInSeconds' failed to satisfy "
           "constraint: Member must have value less than or equal to 900")),
-        ({"DestinationConfig": {"OnFailure": {"Destination":
-          "arn:aws:sns:us-east-1:000000000000:t"}}}, "InvalidParameterValueException",
-         f"On-failure destinations other than SQS queues are {YET}"),
-        ({"DestinationConfig": {"OnFailure": {"Destination": QUEUE + "none"}}},
+        ({"DestinationConfig": {"OnFailure": {"Destination": "kafka://failed"}}},
+         "InvalidParameterValueException", UNSUPPORTED),
+        ({"DestinationConfig": {"OnFailure": {"Destination": EVENT_BUS}}},
          "InvalidParameterValueException",
-         f"The on-failure destination does not exist: {QUEUE}none"),
+         (f"The on-failure destination {EVENT_BUS} is none: give the ARN of an SQS queue, an SNS "
+          "topic, an S3 bucket or a Lambda function, or kafka://TOPIC.")),
+        ({"DestinationConfig": {"OnFailure": {"Destination": "a queue"}}}, "ValidationException",
+         ("1 validation error detected: Value 'a queue' at "
+          "'destinationConfig.onFailure.destination' failed to satisfy constraint: Member must "
+          "satisfy regular expression pattern: "
+          r"$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:"
+          r"((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)")),
+        *(({"DestinationConfig": {"OnFailure": {"Destination": to}}},
+           "InvalidParameterValueException", f"The on-failure destination does not exist: {to}")
+          for to in (QUEUE + "none", LAMBDA + "none",
+                     "arn:aws:sqs:eu-west-1:000000000000:elsewhere")),
         ({"FunctionResponseTypes": ["Nope"]}, "ValidationException",
          ("1 validation error detected: Value '[Nope]' at 'functionResponseTypes' failed to "
          "satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value "

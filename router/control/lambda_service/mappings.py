@@ -22,11 +22,12 @@ from router.control.lambda_service.settings import TAGS_MAX, TOO_MANY_TAGS
 from router.control.model import ServiceModel
 from router.control.validate import validate
 from router.functions.resolve import has_qualifier
-from router.mapping.rules import check, neighbours, scaling
+from router.mapping.rules import check, destination, neighbours, scaling
 from router.mapping.rules.refusal import Conflict, Refusal
 from router.mapping.rules.settings import merged, with_settings
 from router.mapping.rules.source import source_kind
 from router.model.arn import function_arn, parse_arn
+from router.model.hosting import BARE, Hosting
 from router.model.limits import KAFKA_FACTOR_MAX
 from router.model.resources import Mapping
 from router.model.source_kind import KAFKAS, QUEUES, SourceKind
@@ -56,11 +57,16 @@ class Mappings:
     """One method per operation of the model."""
 
     def __init__(
-        self, catalog: Catalog, runtime: MappingRuntime, wall_ms: Callable[[], int]
+        self,
+        catalog: Catalog,
+        runtime: MappingRuntime,
+        wall_ms: Callable[[], int],
+        hosting: Hosting = BARE,
     ) -> None:
         self._catalog = catalog
         self._runtime = runtime
         self._wall_ms = wall_ms
+        self._hosting = hosting
         self._deleted: dict[str, Mapping] = {}
         self._kafka_model: ServiceModel | None = None
 
@@ -108,7 +114,7 @@ class Mappings:
             self._function(context, params["FunctionName"])
             self._check_around(context, kind, mapping)
             _raise_first(check.later(kind, params))
-            self._check_destination(mapping)
+            self._check_destination(context, mapping)
             await catalog.commit_locked([put("mapping", mapping.uuid, mapping)])
         state = "Creating" if mapping.is_enabled else "Disabled"
         return self._shown(context, mapping, state)
@@ -161,7 +167,7 @@ class Mappings:
             )
             self._check_around(context, kind, changed)
             _raise_first(check.later(kind, params))
-            self._check_destination(changed)
+            self._check_destination(context, changed)
             await catalog.commit_locked([put("mapping", name, changed)])
         if changed.is_enabled != mapping.is_enabled:
             return self._shown(context, changed, "Enabling" if changed.is_enabled else "Disabling")
@@ -236,13 +242,12 @@ class Mappings:
         if problem := neighbours.check_visibility(visibility_s, function.timeout_s):
             raise _as_error(problem)
 
-    def _check_destination(self, mapping: Mapping) -> None:
-        destination = mapping.destination_arn
-        if not destination:
-            return
-        queue = self._catalog.queues.get(destination.rpartition(":")[2])
-        if queue is None or queue.arn != destination:
-            raise invalid(f"The on-failure destination does not exist: {destination}")
+    def _check_destination(self, context: Context, mapping: Mapping) -> None:
+        text, has_queues = mapping.destination_arn, self._hosting.has_queues
+        queues = {it.arn for it in self._catalog.queues.values()} if has_queues else None
+        here = (context.region, context.account)
+        if problem := destination.check_there(text, queues, self._catalog.functions, here):
+            raise _as_error(problem)
 
     def _shown(self, context: Context, mapping: Mapping, state: str | None = None) -> Params:
         status = self._runtime.status(mapping.uuid)

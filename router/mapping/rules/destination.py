@@ -1,14 +1,24 @@
 """Where records go that a mapping gives up on."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from collections.abc import Mapping as Known
 from typing import Any, Final
 
 from router.mapping.rules.refusal import Refusal, Settings, not_here
-from router.mapping.rules.takes import UNSUPPORTED_DESTINATION, is_provisioned
+from router.mapping.rules.takes import UNSUPPORTED_DESTINATION, is_provisioned, takes
+from router.model.destination import DestinationError, kind_of, parse_destination
+from router.model.resources import Function
 from router.model.source_kind import KAFKAS, SourceKind
 
 PATH: Final = ("DestinationConfig", "OnFailure", "Destination")
 TOPIC: Final = "kafka://"
+
+NO_DESTINATION: Final = (
+    "The on-failure destination {} is none: give the ARN of an SQS queue, an SNS topic, an S3 "
+    "bucket or a Lambda function, or kafka://TOPIC."
+)
+NOT_THERE: Final = "The on-failure destination does not exist: {}"
+SAME_TOPIC: Final = "The on-failure topic must be another one than the mapping reads."
 
 
 def destination_of(settings: Settings) -> str:
@@ -24,16 +34,60 @@ def check_shape(settings: Settings) -> Iterator[Refusal]:
 
 
 def check_destination(kind: SourceKind, settings: Settings) -> Iterator[Refusal]:
-    """A topic is for Kafka mappings in provisioned mode."""
-    is_topic = destination_of(settings).startswith(TOPIC)
-    if is_topic and (kind not in KAFKAS or not is_provisioned(settings)):
+    """It can be delivered to. A topic is for Kafka mappings in provisioned mode (5.2)."""
+    text = destination_of(settings)
+    if not text or not takes(kind, "DestinationConfig"):
+        return
+    try:
+        destination = parse_destination(text)
+    except DestinationError:
+        yield Refusal(NO_DESTINATION.format(text), *PATH)
+        return
+    if destination.kind != "kafka":
+        return
+    if kind not in KAFKAS or not is_provisioned(settings):
         yield Refusal(UNSUPPORTED_DESTINATION, *PATH)
+    elif destination.name in (settings.get("Topics") or ()):
+        yield Refusal(SAME_TOPIC, *PATH)
 
 
 def refuse_later(settings: Settings) -> Iterator[Refusal]:
     """Destinations AWS delivers to and this version does not."""
-    destination = destination_of(settings)
-    if destination and not destination.startswith("arn:aws:sqs:"):
-        yield not_here("On-failure destinations other than SQS queues are", *PATH)
-    elif destination.endswith(".fifo"):
-        yield not_here("FIFO queues as on-failure destinations are", *PATH)
+    if destination_of(settings).startswith(TOPIC):
+        yield not_here("Kafka topics as on-failure destinations are", *PATH)
+
+
+def check_there(
+    text: str | None,
+    queue_arns: Container[str] | None,
+    functions: Known[str, Function],
+    here: tuple[str, str] | None = None,
+) -> Refusal | None:
+    """Whether a destination of this router exists.
+
+    `queue_arns` is None where queues are AWS's; `here` is region and account, None when they were
+    looked at before. What is elsewhere may be away for a while, and is
+    not asked for: records wait for it (`router doctor` tells).
+    """
+    if not text:
+        return None
+    destination = parse_destination(text)
+    is_there = True
+    if destination.kind == "function":
+        function = functions.get(destination.name)
+        is_there = (
+            function is not None
+            and destination.qualifier in (None, "$LATEST", *function.aliases)
+            and here in (None, (destination.region, destination.account))
+        )
+    elif destination.kind == "sqs" and queue_arns is not None:
+        is_there = text in queue_arns
+    return (
+        None if is_there else Refusal(f"The on-failure destination does not exist: {text}", *PATH)
+    )
+
+
+def is_of_router(text: str, *, has_queues: bool) -> bool:
+    """Whether a destination's ARN can only be of this router's region and account."""
+    kind = kind_of(text)
+    return kind == "function" or (kind == "sqs" and has_queues)

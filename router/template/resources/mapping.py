@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from router.mapping.rules import check, neighbours
+from router.mapping.rules.destination import is_of_router
 from router.mapping.rules.fields import FIELDS
 from router.mapping.rules.refusal import Refusal, Settings
 from router.mapping.rules.settings import with_settings
@@ -126,9 +127,9 @@ def _check_here(at: At, properties: Properties, text: str, *path: str) -> None:
 
 
 def _check_destination_here(at: At, properties: Properties, mapping: Mapping) -> None:
-    """A queue of this router; what is none was refused before."""
+    """A queue or function of this router; what is none was refused before."""
     destination = mapping.destination_arn
-    if destination and destination.startswith("arn:aws:sqs:"):
+    if destination and is_of_router(destination, has_queues=at.surroundings.has_queues):
         path = ("DestinationConfig", "OnFailure", "Destination")
         _check_here(at, properties, destination, *path)
 

@@ -13,6 +13,7 @@ from router.config import StoreSettings
 from router.functions.packages import CodeStore
 from router.model import limits
 from router.model.errors import NotEmpty, ShardClosed
+from router.model.hosting import Hosting
 from router.model.progress import LaneProgress, ProgressUpdate
 from router.model.resources import Owner, Queue
 from router.model.shard import cut_anew, first_shards, shard_id
@@ -262,6 +263,34 @@ async def test_queue_that_holds_messages_stays(applier, load, catalog, store):
     plan = await applier.apply(load(without), allow_data_loss=True)
     assert changed(plan) == {"Map": "update", "Failed": "delete"}
     assert (await store.queues.counts("failed", 0)).visible == 0
+
+
+@pytest.mark.parametrize(
+    ("destination", "is_there"),
+    [
+        ("arn:aws:s3:::elsewhere", True),
+        ("arn:aws:sns:eu-west-1:111122223333:elsewhere", True),
+        ("!GetAtt Save.Arn", True),
+        ("arn:aws:lambda:us-east-1:000000000000:function:none", False),
+        ("arn:aws:sqs:us-east-1:000000000000:none", False),
+    ],
+)
+async def test_a_destination_of_this_router_must_be_there(applier, load, destination, is_there):
+    desired = load(TEMPLATE.replace("!GetAtt Failed.Arn", destination))
+    if is_there:
+        await applier.apply(desired)
+    else:
+        with pytest.raises(PlanRefused, match="destination does not exist"):
+            await applier.apply(desired)
+
+
+async def test_queues_of_aws_are_not_looked_for(catalog, store, load, tmp_path):
+    elsewhere = "arn:aws:sqs:eu-west-1:111122223333:none"
+    desired = load(TEMPLATE.replace("!GetAtt Failed.Arn", elsewhere), has_queues=False)
+    hosting, holds = Hosting(has_queues=False), holdings_of(store, catalog, lambda: 0)
+    await Applier(catalog, InPlace(), holds, tmp_path / "in", lambda: 1, hosting).apply(desired)
+    (mapping,) = catalog.mappings.values()
+    assert mapping.destination_arn == elsewhere
 
 
 async def test_stream_that_holds_records_stays(applier, load, catalog, store):

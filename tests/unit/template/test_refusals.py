@@ -463,11 +463,29 @@ CASES = {
         "Unsupported DestinationConfig parameter",
     ),
     "destination": (
-        below(MAPPING, "DestinationConfig:", "  OnFailure: {Destination: arn:aws:s3:::bucket}"),
+        below(MAPPING, "DestinationConfig:", "  OnFailure: {Destination: arn:aws:s3:::bucket/key}"),
         "Map",
         "DestinationConfig.OnFailure.Destination",
         20,
-        "destinations other than SQS queues are not supported by this version",
+        "give the ARN of an SQS queue, an SNS topic, an S3 bucket or a Lambda function",
+    ),
+    "destination elsewhere": (
+        below(
+            MAPPING,
+            "DestinationConfig:",
+            "  OnFailure: {Destination: 'arn:aws:lambda:eu-west-1:000000000000:function:f'}",
+        ),
+        "Map",
+        "DestinationConfig.OnFailure.Destination",
+        20,
+        "is not of this region and account",
+    ),
+    "destination topic": (
+        below(MAPPING, "DestinationConfig:", "  OnFailure: {Destination: 'kafka://failed'}"),
+        "Map",
+        "DestinationConfig.OnFailure.Destination",
+        20,
+        "Unsupported DestinationConfig parameter",
     ),
     "starting position": (
         below(MAPPING, "StartingPosition: NOW"),

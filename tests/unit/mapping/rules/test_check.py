@@ -3,6 +3,7 @@
 import pytest
 
 from router.mapping.rules import check
+from router.mapping.rules.destination import NO_DESTINATION, SAME_TOPIC
 from router.mapping.rules.settings import merged
 from router.model.source_kind import RUN_HERE, SourceKind
 from tests.unit.mapping.rules.sources import (
@@ -141,6 +142,15 @@ def test_the_least_settings_are_enough(kind):
         ("mq", failed_to(QUEUE), [DESTINATION]),
         ("kinesis", failed_to("kafka://failed"), [DESTINATION]),
         ("kinesis", {"DestinationConfig": {"OnSuccess": {"Destination": QUEUE}}}, [DESTINATION]),
+        *((kind, failed_to(to), [])
+          for kind in ("kinesis", "dynamodb", "webhook", "msk", "kafka")
+          for to in (QUEUE, FIFO, TOPIC, "arn:aws:s3:::bucket",
+                     "arn:aws:lambda:us-east-1:000000000000:function:f:live")),
+        ("kinesis", failed_to("arn:aws:events:us-east-1:000000000000:event-bus/b"),
+         [NO_DESTINATION.format("arn:aws:events:us-east-1:000000000000:event-bus/b")]),
+        ("kafka", failed_to("arn:aws:s3:::b/key"), [NO_DESTINATION.format("arn:aws:s3:::b/key")]),
+        ("kafka", {**failed_to("kafka://orders"), "Topics": ["orders"], **PROVISIONED},
+         [SAME_TOPIC]),
         # What a kind needs
         ("kafka", {"SourceAccessConfigurations": None},
          ["Required 'sourceAccessConfigurations' parameter is missing."]),
