@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from router.embedded.queues import EmbeddedQueues
+from router.embedded.source import EmbeddedQueueSource
 from router.mapping.kinds.kind import Kind
+from router.mapping.queue_shell import QueueSource
 from router.mapping.shell import Source, SourceFormat
 from router.model.arn import ArnError, parse_arn
 from router.model.errors import NotFound
@@ -53,6 +56,19 @@ class EmbeddedConnector:
         """All shards of a webhook, parents before their children; none when it does not exist."""
         webhook = self._catalog.webhooks.get(arn.rpartition("/")[2])
         return webhook.spec.stream_shards if webhook and webhook.spec.arn == arn else ()
+
+
+class QueueConnector:
+    """Queues by ARN."""
+
+    def __init__(self, queues: EmbeddedQueues) -> None:
+        self._queues = queues
+
+    def source(self, arn: str) -> QueueSource:
+        """The queue behind an ARN. Raises `NotFound`."""
+        if not self._queues.is_queue(arn):
+            raise NotFound(f"the queue {arn} does not exist")
+        return EmbeddedQueueSource(self._queues, arn.rpartition(":")[2])
 
 
 class QueueMailbox:

@@ -20,7 +20,7 @@ from router.app.capacity import (
     ingress_fitting,
     raise_open_files,
 )
-from router.app.connect import EmbeddedConnector, KindTable, QueueMailbox
+from router.app.connect import EmbeddedConnector, KindTable, QueueConnector, QueueMailbox
 from router.app.destinations import make_carriers, make_invoke, problems
 from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.identity import ADDRESS_FILE, claim, write_private
@@ -43,11 +43,13 @@ from router.functions.resolve import FunctionResolver
 from router.ingress.listener import Ingress
 from router.mapping.budget import Budget
 from router.mapping.driver import SystemClock
+from router.mapping.kinds.queue import QueueKind
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
 from router.model.errors import ConfigError, RouterError
 from router.model.function import FunctionVersion
 from router.ops.server import IDLE_S_MAX, Health, LoopWatch, make_app
+from router.sources.sqs_format import SqsFormat
 from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog
 from router.store.sqlite import SqliteStore
@@ -214,7 +216,7 @@ class Router:
         )
         self.mappings = MappingManager(
             self.catalog,
-            KindTable({"router": streams}),
+            KindTable({"router": streams, "sqs": self._queue_kind()}),
             streams,
             self.dispatcher,
             self.functions,
@@ -246,6 +248,17 @@ class Router:
         )
         self.admin = Admin(self.catalog, self.store, self.mappings, self._facts, self.clock.wall_ms)
         self.invoker = ApiInvoker(self.dispatcher, self.functions)
+
+    def _queue_kind(self) -> QueueKind:
+        """Who runs mappings on queues."""
+        return QueueKind(
+            QueueConnector(self.queues).source,
+            SqsFormat,
+            self.dispatcher,
+            self.clock,
+            self.budget,
+            self._concurrency_max,
+        )
 
     def _listen(self) -> IngressSettings:
         """The ingress listener's settings, as far as this machine carries them."""

@@ -7,6 +7,7 @@ the last slots while others that run nothing could want one: a mapping cannot st
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from router.model.errors import NotInvoked
@@ -78,10 +79,22 @@ class Dispatcher:
         finally:
             self._release(API)
 
-    async def invoke_for(self, claimant: str, request: InvokeRequest) -> InvokeReply:
-        """Invoke for a mapping, in its turn. Raises `NotInvoked`, after `WAIT_S_MAX` too."""
-        await self._acquire(claimant, request.function.name)
+    async def invoke_for(
+        self,
+        claimant: str,
+        request: InvokeRequest,
+        *,
+        wait_s_max: float | None = None,
+        on_turn: Callable[[], None] | None = None,
+    ) -> InvokeReply:
+        """Invoke for a mapping, in its turn. Raises `NotInvoked`, after a wait too.
+
+        The longest one is `wait_s_max`, else `WAIT_S_MAX`. `on_turn`: called when it has its turn.
+        """
+        await self._acquire(claimant, request.function.name, wait_s_max or WAIT_S_MAX)
         try:
+            if on_turn is not None:
+                on_turn()
             return await self._run(request)
         finally:
             self._release(claimant)
@@ -99,7 +112,7 @@ class Dispatcher:
             self.problems.pop(request.function.name, None)
         return reply
 
-    async def _acquire(self, claimant: str, function: str) -> None:
+    async def _acquire(self, claimant: str, function: str, wait_s_max: float) -> None:
         if not self._waiting and self._may_take(claimant):
             self._take(claimant)
             return
@@ -107,7 +120,7 @@ class Dispatcher:
         self._waiting.add(claimant, turn, self._running.get(claimant, 0))
         self._grant()
         try:
-            async with asyncio.timeout(WAIT_S_MAX):
+            async with asyncio.timeout(wait_s_max):
                 await turn
         except TimeoutError:
             if turn.done() and not turn.cancelled():

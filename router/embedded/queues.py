@@ -83,6 +83,11 @@ class EmbeddedQueues(QueueRegistry):
         await super().delete(name)
         self._purged_ms.pop(name, None)
 
+    async def backlog(self, name: str) -> int:
+        """Messages of a queue: those that wait, are hidden, are delayed."""
+        counts = await self._store.counts(self.get(name).name, self._wall_ms())
+        return counts.visible + counts.in_flight + counts.delayed
+
     async def purge(self, name: str) -> None:
         """Remove all messages, hidden and delayed ones too; once a minute."""
         queue = self.get(name)
@@ -146,11 +151,14 @@ class EmbeddedQueues(QueueRegistry):
         wait_s: int | None,
         visibility_s: int | None,
         attempt_id: str = "",
+        stop: asyncio.Event | None = None,
     ) -> list[Received]:
         """Hand out messages; waits for the first one, never for more.
 
-        `attempt_id`: ReceiveRequestAttemptId, of FIFO queues.
+        `attempt_id`: ReceiveRequestAttemptId, of FIFO queues. `stop` ends the wait: unlike a
+        cancellation it loses nothing that was handed out already.
         """
+        stops = [self._stopping] if stop is None else [self._stopping, stop]
         queue = self.get(name)
         self._check_attempt(queue, attempt_id)
         if wait_s is None:
@@ -162,7 +170,7 @@ class EmbeddedQueues(QueueRegistry):
             while True:
                 arrived.clear()
                 now_ms = self._wall_ms()
-                is_over = now_ms >= until_ms or self._stopping.is_set()
+                is_over = now_ms >= until_ms or any(event.is_set() for event in stops)
                 pause_s = None
                 try:
                     found = await self._take(queue, now_ms, messages_max, visibility_s, attempt_id)
@@ -177,7 +185,7 @@ class EmbeddedQueues(QueueRegistry):
                     found, pause_s = [], FULL_PAUSE_S
                 if found or is_over:
                     return [self._received(queue, message) for message in found]
-                await self._wait(queue, arrived, until_ms, pause_s)
+                await self._wait(queue, [arrived, *stops], until_ms, pause_s)
                 queue = self.get(name)
         finally:
             unsubscribe()
@@ -210,9 +218,9 @@ class EmbeddedQueues(QueueRegistry):
         return await self._store.receive(queue.name, now_ms, messages_max, visibility_ms, redrive)
 
     async def _wait(
-        self, queue: Queue, arrived: asyncio.Event, until_ms: int, pause_s: float | None
+        self, queue: Queue, events: Sequence[asyncio.Event], until_ms: int, pause_s: float | None
     ) -> None:
-        """Until a message comes, may be handed out, or the time is over."""
+        """Until a message comes, may be handed out, or the time or all of it is over."""
         now_ms = self._wall_ms()
         look = self._store.fifo.next_ready_ms if rules.is_fifo(queue) else (
             self._store.next_visible_ms
@@ -220,7 +228,7 @@ class EmbeddedQueues(QueueRegistry):
         visible_ms = await look(queue.name, now_ms)
         wake_ms = until_ms if visible_ms is None else min(until_ms, visible_ms)
         timeout_s = max(0, wake_ms - self._wall_ms()) / 1000
-        waits = [asyncio.ensure_future(event.wait()) for event in (arrived, self._stopping)]
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
         try:
             await asyncio.wait(
                 waits,

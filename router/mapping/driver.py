@@ -135,12 +135,12 @@ class Driver(ABC, Generic[Event, Command]):
         """Start nothing new, and read nothing more."""
         self._is_draining = True
         self._feed(e.DrainRequested())
-        self._end_waits(self._waits)
+        self._end_waits()
         self._see_idle()
 
-    def _end_waits(self, waits: set["asyncio.Task[None]"]) -> None:
+    def _end_waits(self) -> None:
         """End commands that wait for records: what they would bring stays in the source."""
-        for wait in waits:
+        for wait in self._waits:
             wait.cancel()
 
     def see_room(self) -> None:

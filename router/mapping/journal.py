@@ -62,7 +62,7 @@ class Journal:
     ) -> None:
         """One log line and the metrics of one invocation. `error` is the function's own."""
         numbers, count = self._numbers, len(command.records)
-        kind = _kind_of(outcome)
+        kind = kind_of(outcome)
         numbers.batches[kind].inc()
         fields: dict[str, object] = {
             "shard": command.shard,
@@ -145,7 +145,8 @@ class Journal:
         )
 
 
-def _kind_of(outcome: Outcome) -> str:
+def kind_of(outcome: Outcome) -> str:
+    """The `outcome` label of an invocation."""
     match outcome:
         case Succeeded():
             return "succeeded"

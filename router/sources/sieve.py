@@ -6,7 +6,7 @@ What is left out takes no place in a batch (P26); that it was read still moves t
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
@@ -17,6 +17,8 @@ from router.patterns.problems import PatternError
 from router.telemetry.mapping_metrics import MappingMetrics
 
 log = structlog.get_logger()
+
+R = TypeVar("R", bound=Record)
 
 SLICE_NS: Final = 5_000_000
 """After so long the loop has its turn."""
@@ -55,12 +57,12 @@ class Sieve:
             found = RecordFilter(self._documents.filters, spec.filters) if spec.filters else None
             self._filter, self._texts = found, spec.filters
 
-    async def sift(self, shard: str, records: Sequence[Record]) -> tuple[Record, ...]:
+    async def sift(self, shard: str, records: Sequence[R]) -> tuple[R, ...]:
         """The records to go on with, in order. Cancelled in the middle, it has changed nothing."""
         wanted = self._filter
         if wanted is None:
             return tuple(records)
-        passed: list[Record] = []
+        passed: list[R] = []
         until_ns = time.monotonic_ns() + SLICE_NS
         for record in records:
             if wanted.reads_payload and len(record.data) > LARGE_BYTES:

@@ -21,6 +21,7 @@ class MappingMetrics:
         self.invoked = metrics.RECORDS_INVOKED.labels(mapping)
         self.failed = metrics.RECORDS_FAILED.labels(mapping)
         self.discarded = {c: metrics.RECORDS_DISCARDED.labels(mapping, c) for c in CONDITIONS}
+        self.deleted = metrics.RECORDS_DELETED.labels(mapping)
         self.dropped = metrics.RECORDS_DROPPED.labels(mapping)
         self.delivered = metrics.RECORDS_DELIVERED.labels(mapping)
         self.batches = {o: metrics.BATCHES.labels(mapping, o) for o in OUTCOMES}

@@ -114,6 +114,12 @@ RECORDS_DELIVERED = Counter(
     ["mapping"],
     registry=REGISTRY,
 )
+RECORDS_DELETED = Counter(
+    "router_mapping_records_deleted_total",
+    "Messages deleted from their queue, handled or filtered out (DeletedEventCount).",
+    ["mapping"],
+    registry=REGISTRY,
+)
 RECORDS_EXPIRED = Counter(
     "router_stream_records_expired_unhandled_total",
     "Records that aged out of their stream before every mapping had finished them.",

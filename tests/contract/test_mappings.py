@@ -337,7 +337,7 @@ def test_refusals_of_create(aws, function, params, code, message):
     assert (error.status, error.code, error.message) == (400, code, message)
 
 
-def test_sqs_mappings_are_checked_then_refused_by_name(aws, function):
+def test_sqs_mappings_are_checked_and_made(aws, function):
     name = f"source-{function}"
     url = aws("sqs", "create_queue", QueueName=name)["QueueUrl"]
     source = {"FunctionName": function, "EventSourceArn": QUEUE + name}
@@ -360,8 +360,9 @@ def test_sqs_mappings_are_checked_then_refused_by_name(aws, function):
         "Queue visibility timeout: 2 seconds is less than Function timeout: 3 seconds"
     )
     aws("sqs", "set_queue_attributes", QueueUrl=url, Attributes={"VisibilityTimeout": "30"})
-    error = refused(aws, "create", **source)
-    assert error.message == f"SQS event source mappings are {YET}"
+    made = aws("lambda", "create_event_source_mapping", **source)
+    assert made["BatchSize"] == 10
+    assert "StartingPosition" not in made
     fifo = {"FunctionName": function, "EventSourceArn": QUEUE + "q.fifo"}
     error = refused(aws, "create", **fifo, MaximumBatchingWindowInSeconds=1, BatchSize=11)
     assert error.message == "Batching window is not supported for FIFO queues"

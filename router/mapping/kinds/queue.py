@@ -1,0 +1,127 @@
+"""Queues: the queue shell on a queue engine. What it has done is known to the queue alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+from router.mapping.budget import Budget
+from router.mapping.driver import Clock
+from router.mapping.kinds.kind import Order
+from router.mapping.queue_engine import QueueEngine
+from router.mapping.queue_shell import QueueFormat, QueueShell, QueueSource, TurnTaker
+from router.mapping.trace import Tape
+from router.model.mapping_spec import MappingSpec
+
+
+class QueueKind:
+    """Implements `Kind`, for standard and FIFO queues."""
+
+    def __init__(
+        self,
+        connect: Callable[[str], QueueSource],
+        make_format: Callable[[str], QueueFormat],
+        runner: TurnTaker,
+        clock: Clock,
+        budget: Budget,
+        slots_max: int,
+    ) -> None:
+        """`connect` and `make_format` take a queue's ARN; `slots_max`: invocations at a time."""
+        self._connect = connect
+        self._make_format = make_format
+        self._runner = runner
+        self._clock = clock
+        self._budget = budget
+        self._slots_max = slots_max
+
+    async def begin(self, order: Order) -> "QueueLife | None":
+        """See `Kind.begin`."""
+        spec = order.spec
+        if not order.past.may_begin:
+            return None
+        engine = QueueEngine(spec, self._slots_max)
+        shell = QueueShell(
+            spec,
+            engine,
+            source=self._connect(spec.source_arn),
+            source_format=self._make_format(spec.source_arn),
+            runner=self._runner,
+            resolve=order.resolve,
+            numbers=order.numbers,
+            clock=self._clock,
+            budget=self._budget,
+            on_broken=order.on_broken,
+        )
+        shell.last_result = order.last_result
+        shell.start()
+        return QueueLife(spec, shell, engine)
+
+    async def lag(self, spec: MappingSpec, looks: dict[str, Any]) -> int:
+        """See `Kind.lag`: the messages that are in the queue."""
+        arn = spec.source_arn
+        if arn not in looks:
+            looks[arn] = await self._connect(arn).backlog()
+        return int(looks[arn])
+
+
+class QueueLife:
+    """Implements `Life`."""
+
+    def __init__(self, spec: MappingSpec, shell: QueueShell, engine: QueueEngine) -> None:
+        self.spec = spec
+        self.shell = shell
+        self.engine = engine
+
+    @property
+    def last_result(self) -> str:
+        """See `Life.last_result`."""
+        return self.shell.last_result
+
+    @property
+    def in_flight(self) -> int:
+        """See `Life.in_flight`."""
+        return self.shell.in_flight
+
+    @property
+    def held_records(self) -> int:
+        """See `Life.held_records`."""
+        return self.engine.held_records
+
+    @property
+    def is_draining(self) -> bool:
+        """See `Life.is_draining`."""
+        return self.shell.is_draining
+
+    @property
+    def is_broken(self) -> bool:
+        """See `Life.is_broken`."""
+        return self.shell.is_broken
+
+    @property
+    def tape(self) -> Tape | None:
+        """See `Life.tape`."""
+        return None
+
+    def can_become(self, spec: MappingSpec) -> bool:
+        """See `Life.can_become`."""
+        return spec.source_arn == self.spec.source_arn
+
+    async def follow(self, spec: MappingSpec) -> None:
+        """See `Life.follow`."""
+        if self.spec != spec:
+            self.shell.change_settings(spec)
+            self.spec = spec
+
+    def see_room(self) -> None:
+        """See `Life.see_room`."""
+        self.shell.see_room()
+
+    def resume(self) -> None:
+        """See `Life.resume`."""
+        self.shell.resume()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """See `Life.drain`."""
+        return await self.shell.drain(timeout_s)
+
+    async def stop(self) -> None:
+        """See `Life.stop`."""
+        await self.shell.stop()

@@ -1,0 +1,262 @@
+"""The driver of a queue engine: what its commands mean."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from router.mapping import queue_events as q
+from router.mapping.budget import Budget
+from router.mapping.driver import Clock, Driver
+from router.mapping.engine import SettingsChanged
+from router.mapping.queue_engine import QueueEngine
+from router.mapping.queue_journal import QueueJournal
+from router.mapping.shell import RequestIds
+from router.mapping.visibility import hidden_until_ms, receive_visibility_s
+from router.model.errors import NotInvoked, RouterError
+from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
+from router.model.mapping_spec import MappingSpec
+from router.model.outcome import Failed, NotRun, Outcome
+from router.model.queue_message import QueueMessage
+from router.sources.sieve import Documents, Sieve
+from router.telemetry.chaos import chaos_point
+from router.telemetry.mapping_metrics import MappingMetrics
+
+TURN_S_MAX = 30.0
+"""Longest wait for a turn; after that the attempt counts as throttled."""
+
+TURN_S_MIN = 1.0
+"""Shortest, also when the visibility timeout is nearly over."""
+
+TOO_LARGE = "RequestEntityTooLargeException"
+
+
+class QueueSource(Protocol):
+    """One queue, whoever keeps it. Raises `RouterError`."""
+
+    async def visibility_s(self) -> int:
+        """The queue's own visibility timeout."""
+
+    async def receive(
+        self, messages_max: int, wait_ms: int, visibility_s: int | None, stop: asyncio.Event
+    ) -> Sequence[QueueMessage]:
+        """Messages, as many as there are up to the most; waits for the first one.
+
+        Ends the wait early, with what there is, when `stop` is set: what was handed out by then
+        is never lost on the way. None as visibility timeout: the queue's own.
+        """
+
+    async def delete(self, receipts: Sequence[str]) -> Sequence[int]:
+        """Remove messages. The indexes of those that are still there."""
+
+    async def backlog(self) -> int:
+        """Messages that are there, also those that somebody has received. As of a moment ago."""
+
+
+class QueueFormat(Documents, Protocol):
+    """What a queue's messages look like."""
+
+    def message(
+        self, spec: MappingSpec, received: QueueMessage, position: int, until_ms: int
+    ) -> q.Message:
+        """A received message as an engine holds it."""
+
+    def build_event(self, messages: Sequence[q.Message]) -> bytes:
+        """The event JSON of a batch."""
+
+    def interpret(
+        self, spec: MappingSpec, messages: Sequence[q.Message], reply: InvokeReply
+    ) -> Outcome:
+        """What a reply means."""
+
+
+class TurnTaker(Protocol):
+    """Runs functions in a mapping's turn: `dispatch.dispatcher.Dispatcher`."""
+
+    async def invoke_for(
+        self,
+        claimant: str,
+        request: InvokeRequest,
+        *,
+        wait_s_max: float,
+        on_turn: Callable[[], None],
+    ) -> InvokeReply:
+        """Raises `NotInvoked`. `on_turn` is called when a slot was free."""
+
+
+class QueueShell(Driver[q.Event, q.Command]):
+    """One running mapping on a queue. `start`, then `drain`, then `stop`."""
+
+    def __init__(
+        self,
+        spec: MappingSpec,
+        engine: QueueEngine,
+        *,
+        source: QueueSource,
+        source_format: QueueFormat,
+        runner: TurnTaker,
+        resolve: Callable[[], FunctionVersion],
+        numbers: MappingMetrics,
+        clock: Clock,
+        budget: Budget,
+        on_broken: Callable[[], None],
+    ) -> None:
+        super().__init__(spec, engine, clock, budget, on_broken)
+        self._source = source
+        self._format = source_format
+        self._runner = runner
+        self._resolve = resolve
+        self._numbers = numbers
+        self._sieve = Sieve(spec, source_format, numbers)
+        self._request_ids = RequestIds()
+        self._positions = itertools.count(1)
+        self._journal = QueueJournal(numbers, self._log)
+        self._no_more = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin to read."""
+        self.see_room()
+        self._feed(q.QueueOpened())
+
+    def change_settings(self, spec: MappingSpec) -> None:
+        """New settings; filters from the next receive on. Raises `PatternError`."""
+        self._sieve.change(spec)
+        self._spec = spec
+        self._feed(SettingsChanged(spec))
+
+    def resume(self) -> None:
+        """See `Driver.resume`."""
+        self._no_more = asyncio.Event()
+        super().resume()
+
+    def _end_waits(self) -> None:
+        """Receives end by themselves: one that is cut off may have been given messages."""
+        self._no_more.set()
+
+    @property
+    def last_result(self) -> str:
+        """For people; the API shows none."""
+        return self._journal.last_result
+
+    @last_result.setter
+    def last_result(self, text: str) -> None:
+        self._journal.last_result = text
+
+    # Commands
+
+    def _is_wait(self, command: q.Command) -> bool:
+        return isinstance(command, q.Receive)
+
+    def _cut_short(self, command: q.Command) -> q.Event:
+        return q.ReceiveFailed(command.command_id, "cancelled")
+
+    async def _answer(self, command: q.Command) -> q.Event:
+        match command:
+            case q.Receive():
+                return await self._receive(command)
+            case q.Invoke():
+                return await self._invoke(command)
+            case q.Delete():
+                return await self._delete(command)
+
+    async def _receive(self, command: q.Receive) -> q.Event:
+        spec = self._spec
+        try:
+            queue_s = await self._source.visibility_s()
+            longer_s = receive_visibility_s(spec.window_ms, self._timeout_ms(), queue_s)
+            found = await self._source.receive(
+                command.messages_max, command.wait_ms, longer_s, self._no_more
+            )
+        except RouterError as error:
+            self._log.warning("receive_failed", error=str(error))
+            return q.ReceiveFailed(command.command_id, error.code)
+        if not found:
+            return q.MessagesReceived(command.command_id)
+        until_ms = hidden_until_ms(self._clock.now_ms(), queue_s if longer_s is None else longer_s)
+        chaos_point("after_fetch")
+        self._numbers.polled.inc(len(found))
+        messages = [
+            self._format.message(spec, one, next(self._positions), until_ms) for one in found
+        ]
+        passed = await self._sieve.sift("", messages)
+        left_out: tuple[q.Receipt, ...] = ()
+        if len(passed) < len(messages):
+            kept = {message.position for message in passed}
+            left_out = tuple(
+                q.Receipt(one.event_id, one.receipt, one.until_ms)
+                for one in messages
+                if one.position not in kept
+            )
+        self.see_room()
+        return q.MessagesReceived(command.command_id, passed, left_out)
+
+    def _timeout_ms(self) -> int:
+        """The function's timeout now; none while there is no function."""
+        try:
+            return self._resolve().timeout_ms
+        except NotInvoked:
+            return 0
+
+    async def _invoke(self, command: q.Invoke) -> q.Event:
+        request_id = self._request_ids.next()
+        started_ms = self._clock.now_ms()
+        error_text: str | None = None
+        outcome: Outcome
+        self.in_flight += 1
+        self._numbers.in_flight.inc()
+        try:
+            reply = await self._run(command, request_id)
+            if reply is None:
+                outcome, error_text = Failed(TOO_LARGE, reason="the event is too large"), TOO_LARGE
+            else:
+                outcome = self._format.interpret(self._spec, command.messages, reply)
+                error_text = reply.error_type
+        except NotInvoked as error:
+            outcome = NotRun(error.reason)
+            error_text = str(error)
+        finally:
+            self.in_flight -= 1
+            self._numbers.in_flight.dec()
+        chaos_point("after_invoke")
+        self._journal.invoked(
+            command,
+            outcome,
+            duration_ms=self._clock.now_ms() - started_ms,
+            wall_ms=self._clock.wall_ms(),
+            request_id=request_id,
+            error=error_text,
+        )
+        return q.InvocationFinished(command.command_id, outcome)
+
+    async def _run(self, command: q.Invoke, request_id: str) -> InvokeReply | None:
+        """The reply; None where no event can carry the batch, a single message then."""
+        function = self._resolve()
+        payload = self._format.build_event(command.messages)
+        if len(payload) > self._spec.event_bytes_max:
+            return None
+        chaos_point("before_invoke")
+        request = InvokeRequest(
+            function=function,
+            invoked_arn=self._spec.function_arn,
+            request_id=request_id,
+            payload=payload,
+        )
+        left_s = (command.until_ms - self._clock.now_ms()) / 1000
+        return await self._runner.invoke_for(
+            self._spec.uuid,
+            request,
+            wait_s_max=min(TURN_S_MAX, max(TURN_S_MIN, left_s)),
+            on_turn=lambda: self._feed(q.InvocationStarted(command.command_id)),
+        )
+
+    async def _delete(self, command: q.Delete) -> q.Event:
+        chaos_point("before_settle")
+        receipts = [receipt.receipt for receipt in command.receipts]
+        try:
+            failed = tuple(await self._source.delete(receipts))
+        except RouterError as error:
+            self._log.warning("delete_failed", records=len(receipts), error=str(error))
+            return q.DeleteFailed(command.command_id, error.code)
+        self._journal.deleted(len(receipts), len(failed))
+        chaos_point("after_settle")
+        return q.MessagesDeleted(command.command_id, failed)
