@@ -14,6 +14,9 @@ PEEK_MAX = 1_000
 TRACE_S_MAX = 300
 """Longest trace, in seconds."""
 
+LANES_MAX = 1_000
+"""Lanes of one mapping that are told of: those with the oldest records."""
+
 Facts = Callable[[], Mapping[str, Any]]
 Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -45,6 +48,7 @@ class Admin:
         """Name → handler, for the control server."""
         return {
             "ListMappings": self.list_mappings,
+            "DescribeMapping": self.describe_mapping,
             "DescribeShards": self.describe_shards,
             "ListQueues": self.list_queues,
             "PeekQueue": self.peek_queue,
@@ -74,6 +78,38 @@ class Admin:
             )
         rows.sort(key=lambda row: (row["LastProcessingResult"] == "OK", row["Name"]))
         return {"Mappings": rows}
+
+    async def describe_mapping(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A mapping at work: how far behind, what runs, what went wrong, its busy lanes."""
+        mapping = self._catalog.mappings.get(str(request.get("UUID")))
+        if mapping is None:
+            raise NotFound(f"mapping {request.get('UUID')} does not exist")
+        await self._mappings.measure()
+        view, wall_ms = self._mappings.view(mapping.uuid), self._wall_ms()
+        error = view.last_error
+        return {
+            "Lag": view.lag,
+            "InFlight": view.in_flight,
+            "Held": view.held_records,
+            "OldestRecordAgeSeconds": _age_s(view.oldest_arrival_ms, wall_ms),
+            "LastError": None
+            if error is None
+            else {"Text": error.text, "AgoSeconds": _age_s(error.wall_ms, wall_ms)},
+            "BusyLanes": len(view.lanes),
+            "Lanes": [
+                {
+                    "Shard": lane.shard,
+                    "Lane": lane.lane,
+                    "State": lane.state,
+                    "Records": lane.records,
+                    "FailedAttempts": lane.attempts,
+                    "RestSeconds": lane.rest_ms / 1000,
+                    "Position": lane.position,
+                    "OldestRecordAgeSeconds": _age_s(lane.oldest_arrival_ms, wall_ms),
+                }
+                for lane in view.lanes[:LANES_MAX]
+            ],
+        }
 
     async def describe_shards(self, request: dict[str, Any]) -> dict[str, Any]:
         """How far a mapping has come in each shard of its stream, and what a shard waits for."""
@@ -154,3 +190,8 @@ class Admin:
     async def describe(self, _request: dict[str, Any]) -> dict[str, Any]:
         """Facts for `router doctor`."""
         return dict(self._facts())
+
+
+def _age_s(then_ms: int | None, wall_ms: int) -> float | None:
+    """Seconds since; never below 0, for clocks are set."""
+    return None if then_ms is None else max(0, wall_ms - then_ms) / 1000

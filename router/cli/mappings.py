@@ -45,16 +45,22 @@ def list_(data: str, endpoint: str | None, as_json: bool) -> None:
 
 @mappings.command()
 @click.argument("mapping")
+@click.option("--lanes", is_flag=True, help="Also every lane that has something unfinished.")
 @client_options
-def describe(mapping: str, data: str, endpoint: str | None, as_json: bool) -> None:
-    """All settings and the state of one mapping, by name or UUID, and its place in each shard."""
+def describe(mapping: str, lanes: bool, data: str, endpoint: str | None, as_json: bool) -> None:
+    """All settings and the state of one mapping, by name or UUID, and how it gets on.
+
+    Its lag, running invocations, oldest record and last error; its place in each shard.
+    """
     client = Client(data, endpoint)
     row = find_mapping(client, mapping)
     full = client.rest("GET", f"{PATH}/{row['UUID']}")
-    full |= {"Name": row["Name"], "Lag": row["Lag"], "InFlight": row["InFlight"]}
+    work = client.json("router", "DescribeMapping", UUID=row["UUID"])
+    busy = work.pop("Lanes")
+    full |= {"Name": row["Name"], **work}
     shards = client.json("router", "DescribeShards", UUID=row["UUID"])["Shards"]
     if as_json:
-        print_json(full | {"Shards": shards})
+        print_json(full | {"Shards": shards} | ({"Lanes": busy} if lanes else {}))
         return
     from rich.markup import escape
     from rich.table import Table
@@ -65,13 +71,57 @@ def describe(mapping: str, data: str, endpoint: str | None, as_json: bool) -> No
     for name in ("Name", *sorted(key for key in full if key != "Name")):
         table.add_row(name, escape(_shown(full[name])))
     screen().print(table)
-    places = Table(box=None, pad_edge=False)
+    if shards:
+        _print_shards(shards)
+    if lanes:
+        _print_lanes(busy, work["BusyLanes"])
+
+
+def _print_shards(shards: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    from router.cli.screen import screen
+
+    table = Table(box=None, pad_edge=False)
     for title in ("shard", "state", "position", "lag", "waits for"):
-        places.add_column(title, justify="right" if title in {"position", "lag"} else "left")
+        table.add_column(title, justify="right" if title in {"position", "lag"} else "left")
     for shard in shards:
         numbers = (str(shard["Position"]), str(shard["Lag"]))
-        places.add_row(shard["ShardId"], shard["State"], *numbers, ", ".join(shard["WaitsFor"]))
-    screen().print(places)
+        table.add_row(shard["ShardId"], shard["State"], *numbers, ", ".join(shard["WaitsFor"]))
+    screen().print(table)
+
+
+def _print_lanes(lanes: list[dict[str, Any]], count: int) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from router.cli.screen import screen
+
+    if not lanes:
+        screen().print("no lane has anything unfinished")
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("shard", "lane", "state", "records", "failed", "next try", "oldest", "position"):
+        table.add_column(title, justify="left" if title in {"shard", "lane", "state"} else "right")
+    for lane in lanes:
+        rest_s = lane["RestSeconds"]
+        table.add_row(
+            escape(lane["Shard"]),
+            escape(lane["Lane"]),
+            lane["State"],
+            str(lane["Records"]),
+            str(lane["FailedAttempts"]),
+            f"in {rest_s:.1f} s" if rest_s else "",
+            _seconds(lane["OldestRecordAgeSeconds"]),
+            "" if lane["Position"] is None else str(lane["Position"]),
+        )
+    screen().print(table)
+    if count > len(lanes):
+        screen().print(f"… and {count - len(lanes)} more")
+
+
+def _seconds(age_s: float | None) -> str:
+    return "" if age_s is None else f"{age_s:.1f} s"
 
 
 @mappings.command()
@@ -92,6 +142,10 @@ def disable(mapping: str, data: str, endpoint: str | None, as_json: bool) -> Non
 
 def _shown(value: Any) -> str:
     """A setting as text; filters one a line, as they were given."""
+    if value is None:
+        return "-"
+    if isinstance(value, dict) and set(value) == {"Text", "AgoSeconds"}:
+        return f"{value['Text']} ({_seconds(value['AgoSeconds'])} ago)"
     if isinstance(value, dict) and set(value) == {"Filters"}:
         return "\n".join(item["Pattern"] for item in value["Filters"])
     return json.dumps(value) if isinstance(value, dict | list) else str(value)

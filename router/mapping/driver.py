@@ -16,6 +16,7 @@ import structlog
 
 from router.mapping import engine as e
 from router.mapping.budget import COPIES, Budget
+from router.mapping.view import LastError
 from router.model.mapping_spec import MappingSpec
 
 log = structlog.get_logger()
@@ -98,6 +99,8 @@ class Driver(ABC, Generic[Event, Command]):
         self._is_idle = asyncio.Event()
         self.in_flight = 0
         """Invocations running."""
+        self.last_error: LastError | None = None
+        """What went wrong last, also in the life before."""
 
     # What a kind of engine needs said
 
@@ -217,9 +220,13 @@ class Driver(ABC, Generic[Event, Command]):
         self._is_over = True
         self._is_idle.set()  # nobody else ends a drain that waits
         self.last_result = BROKEN
+        self._went_wrong(f"internal error: {error}")
         # First: it starts again even where its log line cannot be written.
         self._on_broken()
         self._log.error("mapping_broken", error=str(error), exc_info=error)
+
+    def _went_wrong(self, text: str) -> None:
+        self.last_error = LastError(text, self._clock.wall_ms())
 
     def _arm(self) -> None:
         wakeup_ms = self._engine.next_wakeup_ms()

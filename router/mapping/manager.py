@@ -17,6 +17,7 @@ from router.mapping.journal import NOTHING_YET
 from router.mapping.kinds.kind import Kinds, Life, Order, Past
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.trace import Tape
+from router.mapping.view import LastError, MappingView, by_age
 from router.model.errors import Conflict, RouterError
 from router.model.function import FunctionVersion
 from router.model.mapping_spec import MappingSpec, spec_of
@@ -77,6 +78,7 @@ class _Run:
         self.past = Past(is_over=is_over)
         self.numbers: MappingMetrics | None = None
         self.last_result = NOTHING_YET
+        self.last_error: LastError | None = None
         self.lag = 0
         """Records of the source that are not finished, as measured last."""
         self.may_resume = False
@@ -139,6 +141,22 @@ class MappingManager:
         if run is None:
             return 0, 0
         return run.lag, run.life.in_flight if run.life is not None else 0
+
+    def view(self, uuid: str) -> MappingView:
+        """A mapping at work; `measure` first for its lag."""
+        run = self._runs.get(uuid)
+        life = run.life if run is not None else None
+        if run is None or life is None:
+            last_error = run.last_error if run is not None else None
+            lag = run.lag if run is not None else 0
+            return MappingView(lag=lag, in_flight=0, held_records=0, last_error=last_error)
+        return MappingView(
+            lag=run.lag,
+            in_flight=life.in_flight,
+            held_records=life.held_records,
+            last_error=life.last_error,
+            lanes=tuple(sorted(life.lanes(), key=by_age)),
+        )
 
     async def trace(self, uuid: str, duration_s: float, salt: bytes) -> Tape:
         """Start the mapping anew with a tape, and return it after a while (`router trace`).
@@ -353,6 +371,7 @@ class MappingManager:
             resolve=self._resolver(spec.uuid),
             on_broken=lambda: self._spawn(spec.uuid, RESTART_S),
             last_result=run.last_result,
+            last_error=run.last_error,
             trace_salt=run.trace_salt,
         )
         # Counted before it takes its part of the budget.
@@ -381,7 +400,7 @@ class MappingManager:
             if not life.is_draining and not life.is_broken:
                 return False
             await life.stop()
-            run.last_result = life.last_result
+            run.last_result, run.last_error = life.last_result, life.last_error
             self._budget.mappings -= 1
         run.life = None
         return True

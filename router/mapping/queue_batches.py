@@ -5,7 +5,7 @@ group loses here, it loses from there on (`event-source-mappings.md` 8.4).
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from router.mapping import batching
 from router.mapping.queue_events import Message
@@ -61,6 +61,9 @@ class Gathered:
 
     def __len__(self) -> int:
         return len(self._queue)
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self._queue)
 
     def add(self, message: Message) -> None:
         """Behind all others."""

@@ -19,6 +19,8 @@ from router.mapping.batching import window_start_ms
 from router.mapping.queue_batches import Batch, Gathered, groups_of, unexpired
 from router.mapping.queue_deletes import Deletes
 from router.mapping.queue_pace import Pace
+from router.mapping.queue_view import view_queue
+from router.mapping.view import LaneView
 from router.model import backoff, limits
 from router.model.errors import EngineError
 from router.model.mapping_spec import MappingSpec
@@ -146,6 +148,10 @@ class QueueEngine:
     def running(self) -> int:
         """Batches the function has."""
         return sum(batch.has_started for batch in self._open.values())
+
+    def lanes(self, now_ms: int) -> list[LaneView]:
+        """What is received and not finished, to look at."""
+        return view_queue((*self._open.values(), *self._ready), self._gathered, now_ms)
 
     # Facts.
 

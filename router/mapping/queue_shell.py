@@ -12,6 +12,7 @@ from router.mapping.engine import SettingsChanged
 from router.mapping.queue_engine import QueueEngine
 from router.mapping.queue_journal import QueueJournal
 from router.mapping.shell import RequestIds
+from router.mapping.view import problem_of
 from router.mapping.visibility import hidden_until_ms, receive_visibility_s
 from router.model.errors import NotInvoked, RouterError
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
@@ -168,6 +169,8 @@ class QueueShell(Driver[q.Event, q.Command]):
                 command.messages_max, command.wait_ms, longer_s, self._no_more
             )
         except RouterError as error:
+            self._numbers.poll_errors.inc()
+            self._went_wrong(f"cannot receive: {error}")
             self._log.warning("receive_failed", error=str(error))
             return q.ReceiveFailed(command.command_id, error.code)
         if not found:
@@ -218,6 +221,8 @@ class QueueShell(Driver[q.Event, q.Command]):
             self.in_flight -= 1
             self._numbers.in_flight.dec()
         chaos_point("after_invoke")
+        if problem := problem_of(outcome, error_text):
+            self._went_wrong(problem)
         self._journal.invoked(
             command,
             outcome,
@@ -255,6 +260,7 @@ class QueueShell(Driver[q.Event, q.Command]):
         try:
             failed = tuple(await self._source.delete(receipts))
         except RouterError as error:
+            self._went_wrong(f"cannot delete: {error}")
             self._log.warning("delete_failed", records=len(receipts), error=str(error))
             return q.DeleteFailed(command.command_id, error.code)
         self._journal.deleted(len(receipts), len(failed))

@@ -14,6 +14,7 @@ from router.mapping import engine as e
 from router.mapping.budget import Aside, Budget
 from router.mapping.driver import Clock, Driver
 from router.mapping.journal import Journal
+from router.mapping.view import problem_of
 from router.model.errors import NotInvoked, RouterError
 from router.model.failure import FailureRecord
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
@@ -205,6 +206,8 @@ class Shell(Driver[e.Event, e.Command]):
                 aside,
             )
         except RouterError as error:
+            self._numbers.poll_errors.inc()
+            self._went_wrong(f"cannot read: {error}")
             self._log.warning("fetch_failed", shard=command.shard, error=str(error))
             return e.FetchFailed(command.command_id, error.code)
         records = found.records
@@ -240,6 +243,8 @@ class Shell(Driver[e.Event, e.Command]):
             self.in_flight -= 1
             self._numbers.in_flight.dec()
         chaos_point("after_invoke")
+        if problem := problem_of(outcome, error_text):
+            self._went_wrong(problem)
         self._journal.invoked(
             command,
             outcome,
@@ -273,6 +278,8 @@ class Shell(Driver[e.Event, e.Command]):
         try:
             await self._progress.save(self._spec.uuid, command.update)
         except RouterError as error:
+            self._numbers.commit_errors.inc()
+            self._went_wrong(f"cannot store: {error}")
             self._log.warning("progress_not_stored", error=str(error))
             return e.ProgressFailed(command.command_id, error.code)
         self._journal.stored(command.update)

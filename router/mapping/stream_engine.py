@@ -10,7 +10,7 @@ A lane has at most one command open, so the next batch never starts before the l
 is durable (`event-source-mappings.md` 3.2 and 3.5).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -147,6 +147,11 @@ class StreamEngine:
     def held_records(self) -> int:
         """Records read and not finished, all shards."""
         return sum(shard.held_records for shard in self._shards.values())
+
+    @property
+    def lanes(self) -> Iterator[Lane]:
+        """The lanes of all shards, to look at."""
+        return (lane for shard in self._shards.values() for lane in shard.lanes)
 
     # Facts.
 

@@ -1,4 +1,11 @@
-"""The metrics of one mapping, bound once: `labels()` in a hot path costs four increments."""
+"""The metrics of one mapping, bound once: `labels()` in a hot path costs four increments.
+
+What each is on AWS stands in its help text and in `docs/metrics.md`.
+"""
+
+from functools import cached_property
+
+from prometheus_client import Counter, Gauge
 
 from router.telemetry import metrics
 
@@ -6,6 +13,16 @@ STATES = ("Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating"
 CONDITIONS = ("RetryAttemptsExhausted", "RecordAgeExceeded", "MaximumPayloadSizeExceeded")
 OUTCOMES = ("succeeded", "partly_succeeded", "failed", "invalid_response", "not_run")
 WINDOW_EVENTS = ("opened", "final", "terminated_early")
+
+_PRESENT = (
+    metrics.IN_FLIGHT,
+    metrics.ITERATOR_AGE,
+    metrics.BUFFERED,
+    metrics.LAG,
+    metrics.LAG_MAX,
+    metrics.POLLERS,
+)
+"""What describes the present of one mapping."""
 
 
 class MappingMetrics:
@@ -35,6 +52,26 @@ class MappingMetrics:
         self.lag = metrics.LAG.labels(mapping)
         self.accept_to_handled = metrics.ACCEPT_TO_HANDLED.labels(mapping)
 
+        self.poll_errors = metrics.POLL_ERRORS.labels(mapping)
+        self.commit_errors = metrics.COMMIT_ERRORS.labels(mapping)
+
+    # Of some kinds of sources only: exported once they are used.
+
+    @cached_property
+    def committed(self) -> Counter:
+        """Distances by which committed offsets moved."""
+        return metrics.RECORDS_COMMITTED.labels(self._name)
+
+    @cached_property
+    def lag_max(self) -> Gauge:
+        """Lag of the partition that is furthest behind."""
+        return metrics.LAG_MAX.labels(self._name)
+
+    @cached_property
+    def pollers(self) -> Gauge:
+        """Readers of the source that are running."""
+        return metrics.POLLERS.labels(self._name)
+
     def describe(self, function: str, source: str) -> None:
         """Say anew which function and source it joins."""
         info = (*self._info[:2], function, source)
@@ -53,5 +90,5 @@ class MappingMetrics:
         metrics.MAPPING_INFO.remove(*self._info)
         for name in STATES:
             metrics.MAPPING_STATE.remove(self._name, name)
-        for gauge in (metrics.IN_FLIGHT, metrics.ITERATOR_AGE, metrics.BUFFERED, metrics.LAG):
+        for gauge in _PRESENT:
             gauge.remove(self._name)

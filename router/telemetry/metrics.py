@@ -126,6 +126,24 @@ RECORDS_EXPIRED = Counter(
     ["stream"],
     registry=REGISTRY,
 )
+RECORDS_COMMITTED = Counter(
+    "router_mapping_records_committed_total",
+    "Sum of the distances by which committed offsets moved (CommittedEventCount). Kafka.",
+    ["mapping"],
+    registry=REGISTRY,
+)
+POLL_ERRORS = Counter(
+    "router_mapping_poll_errors_total",
+    "Reads of the source that failed (PollingErrorCount).",
+    ["mapping"],
+    registry=REGISTRY,
+)
+COMMIT_ERRORS = Counter(
+    "router_mapping_commit_errors_total",
+    "Failures to keep how far the mapping has come; it is tried again (CommitErrorCount).",
+    ["mapping"],
+    registry=REGISTRY,
+)
 BATCHES = Counter(
     "router_mapping_batches_total",
     "Invocations by outcome: succeeded, partly_succeeded, failed, invalid_response, not_run.",
@@ -187,7 +205,19 @@ ITERATOR_AGE = Gauge(
 )
 LAG = Gauge(
     "router_mapping_lag_records",
-    "Records in the source that are not finished.",
+    "Records in the source that are not finished (SumOffsetLag, OffsetLag).",
+    ["mapping"],
+    registry=REGISTRY,
+)
+LAG_MAX = Gauge(
+    "router_mapping_partition_lag_records_max",
+    "The same of the partition that is furthest behind (MaxOffsetLag). Kafka.",
+    ["mapping"],
+    registry=REGISTRY,
+)
+POLLERS = Gauge(
+    "router_mapping_pollers",
+    "Readers of the source that are running (ProvisionedPollers).",
     ["mapping"],
     registry=REGISTRY,
 )

@@ -168,7 +168,12 @@ def test_logs_show_a_function_and_follow_it(shop):
 
 def test_every_command_speaks_json(shop):
     assert isinstance(shop.told("mappings", "list"), list)
-    assert shop.told("mappings", "describe", "Feed")["Name"] == "Feed"
+    described = shop.told("mappings", "describe", "Feed")
+    assert described["Name"] == "Feed"
+    assert (described["Held"], described["InFlight"], described["BusyLanes"]) == (0, 0, 0)
+    assert (described["OldestRecordAgeSeconds"], described["LastError"]) == (None, None)
+    assert "Lanes" not in described
+    assert shop.told("mappings", "describe", "Feed", "--lanes")["Lanes"] == []
     assert shop.told("mappings", "disable", "Feed")["UUID"]
     assert shop.told("mappings", "enable", "Feed")["UUID"]
     assert isinstance(shop.told("queues", "peek"), list)

@@ -4,12 +4,13 @@ A kind makes lives. A life is one mapping from its beginning to its end: setting
 it, a drain may be taken back; a mapping that is disabled and enabled again has another one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from router.mapping.trace import Tape
+from router.mapping.view import LaneView, LastError
 from router.model.function import FunctionVersion
 from router.model.mapping_spec import MappingSpec
 from router.model.resources import Mapping
@@ -44,6 +45,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Tells that the life ended by itself, so that another one begins after a rest."""
     last_result: str
     """LastProcessingResult of the life before."""
+    last_error: LastError | None = None
+    """What went wrong last in the life before."""
     trace_salt: bytes | None = None
     """Its engine is to have a tape."""
 
@@ -58,6 +61,10 @@ class Life(Protocol):
     @property
     def last_result(self) -> str:
         """LastProcessingResult."""
+
+    @property
+    def last_error(self) -> LastError | None:
+        """What went wrong last, in this life or the one before."""
 
     @property
     def in_flight(self) -> int:
@@ -78,6 +85,9 @@ class Life(Protocol):
     @property
     def tape(self) -> Tape | None:
         """Of its engine, where it has one."""
+
+    def lanes(self) -> Sequence[LaneView]:
+        """Its lanes that have something unfinished, to look at."""
 
     def can_become(self, spec: MappingSpec) -> bool:
         """Whether it can go on with these settings; else it ends and another one begins."""

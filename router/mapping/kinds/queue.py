@@ -9,6 +9,7 @@ from router.mapping.kinds.kind import Order
 from router.mapping.queue_engine import QueueEngine
 from router.mapping.queue_shell import QueueFormat, QueueShell, QueueSource, TurnTaker
 from router.mapping.trace import Tape
+from router.mapping.view import LaneView, LastError
 from router.model.mapping_spec import MappingSpec
 
 
@@ -50,9 +51,9 @@ class QueueKind:
             budget=self._budget,
             on_broken=order.on_broken,
         )
-        shell.last_result = order.last_result
+        shell.last_result, shell.last_error = order.last_result, order.last_error
         shell.start()
-        return QueueLife(spec, shell, engine)
+        return QueueLife(spec, shell, engine, self._clock)
 
     async def lag(self, spec: MappingSpec, looks: dict[str, Any]) -> int:
         """See `Kind.lag`: the messages that are in the queue."""
@@ -65,7 +66,10 @@ class QueueKind:
 class QueueLife:
     """Implements `Life`."""
 
-    def __init__(self, spec: MappingSpec, shell: QueueShell, engine: QueueEngine) -> None:
+    def __init__(
+        self, spec: MappingSpec, shell: QueueShell, engine: QueueEngine, clock: Clock
+    ) -> None:
+        self._clock = clock
         self.spec = spec
         self.shell = shell
         self.engine = engine
@@ -74,6 +78,11 @@ class QueueLife:
     def last_result(self) -> str:
         """See `Life.last_result`."""
         return self.shell.last_result
+
+    @property
+    def last_error(self) -> LastError | None:
+        """See `Life.last_error`."""
+        return self.shell.last_error
 
     @property
     def in_flight(self) -> int:
@@ -99,6 +108,10 @@ class QueueLife:
     def tape(self) -> Tape | None:
         """See `Life.tape`."""
         return None
+
+    def lanes(self) -> list[LaneView]:
+        """See `Life.lanes`."""
+        return self.engine.lanes(self._clock.now_ms())
 
     def can_become(self, spec: MappingSpec) -> bool:
         """See `Life.can_become`."""

@@ -10,6 +10,7 @@ from router.mapping.kinds.kind import Order
 from router.mapping.shell import Mailbox, Runner, Shell, Source, SourceFormat
 from router.mapping.stream_engine import StreamEngine
 from router.mapping.trace import Tape, TracedEngine
+from router.mapping.view import LaneView, LastError, view_lanes
 from router.model.mapping_spec import MappingSpec
 from router.model.progress import ShardProgress
 from router.model.shard import StreamShard
@@ -74,10 +75,14 @@ class StreamKind:
             budget=self._budget,
             on_broken=order.on_broken,
         )
-        shell.last_result = order.last_result
+        shell.last_result, shell.last_error = order.last_result, order.last_error
         life = self._lives[spec.uuid] = StreamLife(self, order, shell, engine, opened)
         shell.start(opened)
         return life
+
+    def now_ms(self) -> int:
+        """Monotonic milliseconds, as engines count."""
+        return self._clock.now_ms()
 
     def ended(self, life: "StreamLife") -> None:
         """A life is over: what is stored says how far it came."""
@@ -221,6 +226,11 @@ class StreamLife:
         return self.shell.last_result
 
     @property
+    def last_error(self) -> LastError | None:
+        """See `Life.last_error`."""
+        return self.shell.last_error
+
+    @property
     def in_flight(self) -> int:
         """See `Life.in_flight`."""
         return self.shell.in_flight
@@ -244,6 +254,10 @@ class StreamLife:
     def tape(self) -> Tape | None:
         """See `Life.tape`."""
         return self.engine.tape if isinstance(self.engine, TracedEngine) else None
+
+    def lanes(self) -> list[LaneView]:
+        """See `Life.lanes`."""
+        return view_lanes(self.engine.lanes, self._kind.now_ms())
 
     def can_become(self, spec: MappingSpec) -> bool:
         """See `Life.can_become`."""
