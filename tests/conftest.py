@@ -5,6 +5,7 @@ import pytest
 from tests.servers.base import running
 from tests.servers.elasticmq import ElasticMq
 from tests.servers.kafka import KafkaServer, SecureKafka
+from tests.servers.moto import Moto
 
 
 @pytest.fixture(scope="session")
@@ -22,4 +23,10 @@ def kafka(tmp_path_factory):
 @pytest.fixture(scope="session")
 def secure_kafka(tmp_path_factory):
     with running(SecureKafka, tmp_path_factory.mktemp("secure-kafka")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory):
+    with running(Moto, tmp_path_factory.mktemp("moto")) as server:
         yield server
