@@ -60,6 +60,21 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bytes that may wait for a commit. `ROUTER_STORE_WAITING_BYTES_MAX`."""
 
 
+class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Kafka clusters that mappings read."""
+
+    clusters: dict[str, str] = {}
+    """Name or ARN of a cluster of Amazon MSK → its bootstrap servers here, such as
+    `core = "broker-1:9092;broker-2:9092"`. `ROUTER_KAFKA_CLUSTERS`, as
+    `NAME=HOST:PORT;HOST:PORT,NAME=…`."""
+    sasl_without_tls: tuple[str, ...] = ()
+    """`HOST:PORT` of bootstrap servers that get user and password without TLS; all others are
+    signed in to over TLS, as on AWS. `ROUTER_KAFKA_SASL_WITHOUT_TLS`, comma-separated."""
+    look_s: Annotated[float, Meta(ge=1)] = 30.0
+    """How often the partitions of a topic are looked up: new ones are read that soon.
+    `ROUTER_KAFKA_LOOK_S`."""
+
+
 class IngressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of the ingress listener; deadlines are absolute."""
 
@@ -129,11 +144,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `"/mnt/ledger" = "/srv/ledger"`. `ROUTER_FILE_SYSTEMS`, as `PATH=FOLDER,PATH=FOLDER`."""
     isolation: IsolationSettings = IsolationSettings()
     store: StoreSettings = StoreSettings()
+    kafka: KafkaSettings = KafkaSettings()
     listen: IngressSettings = IngressSettings()
     """The ingress listener's limits; `[listen]` in the file, `ROUTER_INGRESS_…`."""
 
 
-SECTION_PREFIX = {"isolation": "ISOLATION", "store": "STORE", "listen": "INGRESS"}
+SECTION_PREFIX = {
+    "isolation": "ISOLATION",
+    "store": "STORE",
+    "kafka": "KAFKA",
+    "listen": "INGRESS",
+}
 """How a section's fields begin in the environment, after `ROUTER_`."""
 
 FILE_ONLY = frozenset({"access_keys"})

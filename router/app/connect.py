@@ -29,7 +29,8 @@ class KindTable:
     def kind_of(self, mapping: Mapping) -> Kind:
         """See `Kinds.kind_of`."""
         try:
-            return self._kinds[parse_arn(mapping.event_source_arn).service]
+            arn = mapping.event_source_arn
+            return self._kinds[parse_arn(arn).service if arn else "kafka"]
         except (ArnError, KeyError):
             raise NotFound(f"nothing here reads {mapping.event_source_arn!r}") from None
 

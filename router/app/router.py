@@ -43,12 +43,15 @@ from router.functions.resolve import FunctionResolver
 from router.ingress.listener import Ingress
 from router.mapping.budget import Budget
 from router.mapping.driver import SystemClock
+from router.mapping.kinds.kafka import KafkaKind
 from router.mapping.kinds.queue import QueueKind
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
 from router.model.errors import ConfigError, RouterError
 from router.model.function import FunctionVersion
 from router.ops.server import IDLE_S_MAX, Health, LoopWatch, make_app
+from router.sources.kafka.access import secrets_in
+from router.sources.kafka.clusters import Clusters
 from router.sources.sqs_format import SqsFormat
 from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog
@@ -216,7 +219,7 @@ class Router:
         )
         self.mappings = MappingManager(
             self.catalog,
-            KindTable({"router": streams, "sqs": self._queue_kind()}),
+            KindTable({"router": streams, "sqs": self._queue_kind(), "kafka": self._kafka_kind()}),
             streams,
             self.dispatcher,
             self.functions,
@@ -258,6 +261,18 @@ class Router:
             self.clock,
             self.budget,
             self._concurrency_max,
+        )
+
+    def _kafka_kind(self) -> KafkaKind:
+        settings = self.settings
+        clusters = Clusters(
+            settings.kafka.clusters,
+            secrets_in(settings.secrets_dir),
+            settings.kafka.sasl_without_tls,
+            settings.kafka.look_s,
+        )
+        return KafkaKind(
+            self.store, clusters, self.dispatcher, self.mailbox, self.clock, self.budget
         )
 
     def _listen(self) -> IngressSettings:

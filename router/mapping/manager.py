@@ -14,7 +14,7 @@ import structlog
 
 from router.mapping.budget import Budget
 from router.mapping.journal import NOTHING_YET
-from router.mapping.kinds.kind import Kinds, Life, Order, Past
+from router.mapping.kinds.kind import Dependent, Kinds, Life, Order, Past
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.trace import Tape
 from router.mapping.view import LastError, MappingView, by_age
@@ -133,7 +133,8 @@ class MappingManager:
                 state = "Creating" if mapping.is_enabled else "Disabled"
             return MappingStatus(state, "", NOTHING_YET)
         result = run.life.last_result if run.life else run.last_result
-        return MappingStatus(run.state, "", result)
+        reason = run.life.transition_reason if isinstance(run.life, Dependent) else ""
+        return MappingStatus(run.state, reason, result)
 
     def load(self, uuid: str) -> tuple[int, int]:
         """Lag as measured last, and invocations in flight."""

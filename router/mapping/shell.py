@@ -20,10 +20,11 @@ from router.model.failure import FailureRecord
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import NotRun, Outcome
+from router.model.progress import ProgressUpdate
 from router.model.record import Fetched
 from router.outcomes.failure_record import Discarded
 from router.sources.sieve import Documents, Sieve
-from router.store.base import EnqueuedMessage, OutboxRow, ProgressStore
+from router.store.base import EnqueuedMessage, OutboxRow
 from router.telemetry.chaos import chaos_point
 from router.telemetry.mapping_metrics import MappingMetrics
 
@@ -90,6 +91,22 @@ class SourceFormat(Documents, Protocol):
         """The on-failure record of a discarded batch, as the mapping's destination wants it."""
 
 
+class Checkpoints(Protocol):
+    """Where it is stored how far a mapping came: a `ProgressStore`, or the source itself."""
+
+    async def save(self, mapping: str, update: ProgressUpdate) -> None:
+        """Make a step durable. Raises `RouterError`."""
+
+    async def discard(
+        self,
+        mapping: str,
+        update: ProgressUpdate,
+        outbox: OutboxRow | None,
+        message: EnqueuedMessage | None,
+    ) -> None:
+        """Make a step durable together with its on-failure record. Raises `RouterError`."""
+
+
 class Mailbox(Protocol):
     """Says how an on-failure record travels to a destination."""
 
@@ -107,7 +124,7 @@ class Shell(Driver[e.Event, e.Command]):
         *,
         source: Source,
         source_format: SourceFormat,
-        progress: ProgressStore,
+        progress: Checkpoints,
         runner: Runner,
         mailbox: Mailbox,
         resolve: Callable[[], FunctionVersion],
@@ -138,10 +155,19 @@ class Shell(Driver[e.Event, e.Command]):
             self._journal.opened(opened)
             self._feed(opened)
 
+    def revoke_shards(self, shards: Collection[str]) -> None:
+        """These shards are somebody else's now; they may come back (`start`)."""
+        for shard in shards:
+            self._feed(e.ShardRevoked(shard))
+        self._leave(shards)
+
     def forget_shards(self, shards: Collection[str]) -> None:
         """The source has forgotten shards that are finished."""
         for shard in shards:
             self._feed(e.ShardForgotten(shard))
+        self._leave(shards)
+
+    def _leave(self, shards: Collection[str]) -> None:
         self._journal.forgotten(shards)
         lanes = [lane for lane in self._last_request if lane[0] in shards]
         for lane in lanes:

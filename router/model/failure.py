@@ -2,6 +2,8 @@
 
 import msgspec
 
+from router.model.resources import SourceAccess
+
 
 class FailureRecord(msgspec.Struct, frozen=True):
     """What became of a discarded batch, as its destination wants it told.
@@ -16,6 +18,15 @@ class FailureRecord(msgspec.Struct, frozen=True):
     origin: bytes = b""
     """What a topic in the source's own cluster needs to be reached; empty elsewhere. References
     to secrets, never secrets."""
+
+
+class KafkaOrigin(msgspec.Struct, frozen=True):
+    """`FailureRecord.origin` of a Kafka mapping, as JSON: how its own cluster is reached."""
+
+    source_arn: str
+    """Of a cluster of MSK; empty for a self-managed one."""
+    bootstrap_servers: tuple[str, ...]
+    source_access: tuple[SourceAccess, ...]
 
 
 class TopicMessage(msgspec.Struct, frozen=True, array_like=True):

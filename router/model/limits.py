@@ -47,6 +47,10 @@ RETRIES_MAX = 10_000
 RECORD_AGE_S_MAX = 604_800
 """Largest MaximumRecordAgeInSeconds (Lambda quota)."""
 
+KAFKA_RETRIES_WITH_DESTINATION = 10
+"""Retries of a Kafka mapping whose MaximumRetryAttempts is -1 and that has an on-failure
+destination (`event-source-mappings.md` 7.4)."""
+
 RUN_AHEAD_RECORDS_MAX = 20_000
 """Records of one shard an engine holds while a lane of it is not finished."""
 

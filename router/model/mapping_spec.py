@@ -5,7 +5,7 @@ import msgspec
 from router.model import limits
 from router.model.arn import function_arn
 from router.model.resources import Mapping, Pollers, SourceAccess
-from router.model.source_kind import SourceKind
+from router.model.source_kind import KAFKAS, SourceKind
 
 
 class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,10 +70,12 @@ def spec_of(mapping: Mapping, region: str, account: str, backoff_ms_max: int) ->
         function_arn=function_arn(region, account, mapping.function, mapping.qualifier),
         source_arn=mapping.event_source_arn,
         kind=mapping.kind,
+        retries_reported_only=mapping.kind in KAFKAS,
+        is_window_from_first=mapping.kind in KAFKAS,
         batch_size=mapping.batch_size,
         window_ms=limits.WINDOW_UNSET_MS if window_s is None else window_s * 1000,
         factor=mapping.factor,
-        retries_max=mapping.retries_max,
+        retries_max=_retries_max(mapping),
         record_age_ms_max=age_s * 1000 if age_s >= 0 else -1,
         is_bisecting=mapping.is_bisecting,
         is_reporting_failures="ReportBatchItemFailures" in mapping.response_types,
@@ -90,3 +92,10 @@ def spec_of(mapping: Mapping, region: str, account: str, backoff_ms_max: int) ->
         consumer_group=mapping.consumer_group or mapping.uuid,
         backoff_ms_max=backoff_ms_max,
     )
+
+
+def _retries_max(mapping: Mapping) -> int:
+    """Kafka's "for ever" ends where somebody else gets what failed (P18)."""
+    if mapping.kind in KAFKAS and mapping.retries_max < 0 and mapping.destination_arn:
+        return limits.KAFKA_RETRIES_WITH_DESTINATION
+    return mapping.retries_max

@@ -27,7 +27,7 @@ QUEUES: Final = frozenset({SourceKind.SQS, SourceKind.FIFO})
 STREAMS: Final = frozenset({SourceKind.KINESIS, SourceKind.DYNAMODB, SourceKind.WEBHOOK})
 KAFKAS: Final = frozenset({SourceKind.MSK, SourceKind.KAFKA})
 
-RUN_HERE: Final = frozenset({SourceKind.WEBHOOK}) | QUEUES
+RUN_HERE: Final = frozenset({SourceKind.WEBHOOK}) | QUEUES | KAFKAS
 """The kinds this version can run. Mappings of the others are checked as AWS would, then refused by
 name (`docs/compatibility.md`)."""
 

@@ -26,6 +26,11 @@ def sequence_number(record: Record) -> str:
     return str(record.position)
 
 
+def as_text(identifier: Any) -> str | None:
+    """An `itemIdentifier` that is text, as of all sources but Kafka."""
+    return identifier if isinstance(identifier, str) else None
+
+
 def interpret(
     reply_payload: bytes,
     error_type: str | None,
@@ -33,6 +38,7 @@ def interpret(
     records: Sequence[Record],
     identifiers: Identifiers = sequence_number,
     *,
+    read: Callable[[Any], str | None] = as_text,
     state_bytes_max: int | None = None,
 ) -> Outcome:
     """What became of a batch whose invocation ran.
@@ -40,6 +46,7 @@ def interpret(
     `error_type` is that of a function error. Without `ReportBatchItemFailures` and without a
     window the reply is not even looked at (P31). `state_bytes_max` is the largest state that the
     event of a window can carry, None without a window; a window's reply must have a state (P30).
+    `read` makes an `itemIdentifier` one of `identifiers`, None where it cannot be one.
     """
     if error_type is not None:
         return Failed(error_type)
@@ -56,7 +63,7 @@ def interpret(
         failures = _reported_failures(reply)
         if not failures:
             return Succeeded(state)
-        return PartlySucceeded(_failed_indexes(failures, records, identifiers), state)
+        return PartlySucceeded(_failed_indexes(failures, records, identifiers, read), state)
     except _InvalidResponseError:
         return INVALID_RESPONSE
 
@@ -92,15 +99,18 @@ def _reported_failures(reply: Any) -> list[Any]:
 
 
 def _failed_indexes(
-    failures: list[Any], records: Sequence[Record], identifiers: Identifiers
+    failures: list[Any],
+    records: Sequence[Record],
+    identifiers: Identifiers,
+    read: Callable[[Any], str | None],
 ) -> tuple[int, ...]:
     """Indexes in the batch, ascending: records come in order of their numbers (P13)."""
     names = map(identifiers, records) if callable(identifiers) else identifiers
     indexes = {name: index for index, name in enumerate(names)}
     failed: set[int] = set()
     for entry in failures:
-        name = entry.get("itemIdentifier") if isinstance(entry, dict) else None
-        index = indexes.get(name) if isinstance(name, str) else None
+        name = read(entry.get("itemIdentifier")) if isinstance(entry, dict) else None
+        index = None if name is None else indexes.get(name)
         if index is None:
             raise _InvalidResponseError
         failed.add(index)

@@ -5,7 +5,7 @@ it, a drain may be taken back; a mapping that is disabled and enabled again has 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -106,6 +106,15 @@ class Life(Protocol):
 
     async def stop(self) -> None:
         """End at once; what was not finished will be repeated."""
+
+
+@runtime_checkable
+class Dependent(Protocol):
+    """A life whose source may refuse it."""
+
+    @property
+    def transition_reason(self) -> str:
+        """StateTransitionReason of a source that cannot be used (1.7); empty otherwise."""
 
 
 class Kind(Protocol):

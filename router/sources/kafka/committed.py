@@ -86,6 +86,24 @@ def decode(offset: int, metadata: str) -> ShardProgress:
     return ShardProgress(base, factor, lanes)
 
 
+def merged(committed: ShardProgress, stored: ShardProgress | None) -> ShardProgress:
+    """What is known of a partition whose last discards were stored here, but maybe not committed.
+
+    On restart positions that a stored discard covers are skipped (`design.md` 7a).
+    """
+    if stored is None:
+        return committed
+    if stored.factor != committed.factor:
+        return stored if stored.position > committed.position else committed
+    lanes = {lane.lane: lane for lane in committed.lanes}
+    for lane in stored.lanes:
+        known = lanes.get(lane.lane)
+        if lane.position > (committed.position if known is None else known.position):
+            lanes[lane.lane] = lane
+    position = max(committed.position, stored.position)
+    return ShardProgress(position, committed.factor, tuple(lanes[it] for it in sorted(lanes)))
+
+
 # Lanes
 
 

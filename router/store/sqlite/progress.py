@@ -129,9 +129,9 @@ class SqliteProgress:
                 shards, lanes = {}, {}
                 db.execute(_DROP_OLD_LANES, shard)
             self._factors[shard] = update.factor
-            shards[shard] = max(update.position, shards.get(shard, 0))
+            shards[shard] = max(update.position, shards.get(shard, update.position))
             head = None if lane.head is None else _encode_head(lane.head)
-            before, _ = lanes.get((*shard, lane.lane), (0, None))
+            before, _ = lanes.get((*shard, lane.lane), (lane.position, None))
             lanes[(*shard, lane.lane)] = (max(lane.position, before), head)
             if (window := lane.window) is not None and self._windows.get(shard) is not window:
                 row = (*shard, lane.position, window.start_ms, window.end_ms, window.state)

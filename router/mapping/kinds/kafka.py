@@ -1,0 +1,442 @@
+"""Kafka: the shell on a stream engine, its shards the partitions its consumer group gives it.
+
+    begin ─► connect ─► fix the start ─► join ─► assigned ─► open shards ─► …
+                 ▲                                  │
+                 └──── trouble, told by status      └─► revoked: finish, commit, let go ─► assigned
+
+How far the mapping came is in the group's commits; the store keeps on-failure records, and what of
+them is not committed yet.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import structlog
+
+from router.mapping import engine as e
+from router.mapping.budget import Budget
+from router.mapping.driver import Clock
+from router.mapping.kinds.kind import Order
+from router.mapping.shell import Mailbox, Runner, Shell
+from router.mapping.stream_engine import StreamEngine
+from router.mapping.trace import Tape, TracedEngine
+from router.mapping.view import LaneView, LastError, view_lanes
+from router.model.backoff import backoff_ms
+from router.model.errors import RouterError
+from router.model.mapping_spec import MappingSpec
+from router.model.progress import ShardProgress
+from router.sources.kafka.clusters import Clusters
+from router.sources.kafka.committed import NotOurs, decode, merged
+from router.sources.kafka.format import KafkaFormat
+from router.sources.kafka.group_progress import GroupProgress
+from router.sources.kafka.problem import AUTHENTICATION, PASSING, SourceProblem
+from router.sources.kafka.source import KafkaSource
+from router.store.base import Store
+
+if TYPE_CHECKING:
+    from router.sources.kafka.member import Member
+
+log = structlog.get_logger()
+
+FINISH_S_MAX: Final = 18.0
+"""How long running invocations may take when partitions are revoked, before what they did may be
+done again by the next owner. The group waits meanwhile (`member.REBALANCE_S`)."""
+
+COMMIT_S_MAX: Final = 5.0
+"""Longest wait for the last commit before partitions are let go."""
+
+LOOK_S: Final = 5.0
+"""How often a running mapping makes sure that it is in touch with its cluster."""
+
+CONNECT_MS_MIN: Final = 1_000
+CONNECT_MS_MAX: Final = 15_000
+"""Waits between attempts to connect."""
+
+
+class KafkaKind:
+    """Implements `Kind`."""
+
+    def __init__(
+        self,
+        store: Store,
+        clusters: Clusters,
+        runner: Runner,
+        mailbox: Mailbox,
+        clock: Clock,
+        budget: Budget,
+    ) -> None:
+        self.store = store
+        self.clusters = clusters
+        self.runner = runner
+        self.mailbox = mailbox
+        self.clock = clock
+        self.budget = budget
+        self._lives: dict[str, KafkaLife] = {}
+
+    async def begin(self, order: Order) -> "KafkaLife | None":
+        """See `Kind.begin`. A cluster that cannot be used is told by the life, not raised."""
+        life = KafkaLife(self, order)
+        await life.begin()
+        if not order.past.may_begin:
+            await life.stop()
+            return None
+        self._lives[order.spec.uuid] = life
+        return life
+
+    def ended(self, life: "KafkaLife") -> None:
+        """A life is over."""
+        if self._lives.get(life.spec.uuid) is life:
+            del self._lives[life.spec.uuid]
+
+    async def lag(self, spec: MappingSpec, looks: dict[str, Any]) -> int:  # noqa: ARG002
+        """See `Kind.lag`. Of the partitions this router has; 0 while the mapping does not run."""
+        life = self._lives.get(spec.uuid)
+        return 0 if life is None else life.lag
+
+
+class KafkaLife:
+    """Implements `Life`, and `member.Rebalances`."""
+
+    def __init__(self, kind: KafkaKind, order: Order) -> None:
+        self._kind = kind
+        self._order = order
+        self.spec = order.spec
+        self._trouble: SourceProblem | None = None
+        self._member: Member | None = None
+        self._partitions: tuple[str, ...] = ()
+        """Opened in the engine."""
+        self._opening: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._is_ending = False
+        """The manager drains it: a rebalance in the middle resumes nothing."""
+        store, spec = kind.store, self.spec
+        self._progress = GroupProgress(
+            spec.uuid,
+            self._commit,
+            store.progress,
+            store.metadata.apply,
+            on_committed=self._committed,
+            on_failed=self._not_committed,
+        )
+        self._source = KafkaSource(self, kind.clock.wall_ms, self._begun_anew)
+        self._format = KafkaFormat(spec.source_arn, ",".join(self._servers()))
+        salt, fitted = order.trace_salt, self._fitted(spec)
+        self.engine = StreamEngine(fitted) if salt is None else TracedEngine(fitted, None, salt)
+        self.shell = Shell(
+            fitted,
+            self.engine,
+            source=self._source,
+            source_format=self._format,
+            progress=self._progress,
+            runner=kind.runner,
+            mailbox=kind.mailbox,
+            resolve=order.resolve,
+            numbers=order.numbers,
+            clock=kind.clock,
+            budget=kind.budget,
+            on_broken=order.on_broken,
+        )
+        self.shell.last_result, self.shell.last_error = order.last_result, order.last_error
+
+    def _servers(self) -> tuple[str, ...]:
+        try:
+            return self._kind.clusters.servers(self.spec)
+        except SourceProblem:
+            return ()  # told when it connects
+
+    def _fitted(self, spec: MappingSpec) -> MappingSpec:
+        """Settings as the engine takes them: an event of Kafka has a longer envelope (D11)."""
+        size_bytes = self._format.event_bytes_max(spec.topics[0])
+        return msgspec.structs.replace(spec, event_bytes_max=size_bytes)
+
+    # Life
+
+    async def begin(self) -> None:
+        """Try to connect once, so that LATEST means now; then go on in the background."""
+        await self._try_to_connect()
+        self._keeper = asyncio.get_running_loop().create_task(self._keep_in_touch())
+
+    @property
+    def last_result(self) -> str:
+        """See `Life.last_result`: what keeps the mapping from its source comes first."""
+        return self.shell.last_result if self._trouble is None else self._trouble.result
+
+    @property
+    def last_error(self) -> LastError | None:
+        """See `Life.last_error`."""
+        return self.shell.last_error
+
+    @property
+    def transition_reason(self) -> str:
+        """StateTransitionReason of a source that cannot be used; empty otherwise."""
+        return "" if self._trouble is None else self._trouble.reason
+
+    @property
+    def lag(self) -> int:
+        """Records of its partitions that are not finished."""
+        member = self._member
+        if member is None:
+            return 0
+        positions = self._progress.positions()
+        ends = {name: member.end_seen(name) for name in positions}
+        lags = [max(0, end - 1 - positions[name]) for name, end in ends.items() if end is not None]
+        self._order.numbers.lag_max.set(max(lags, default=0))
+        return sum(lags)
+
+    @property
+    def in_flight(self) -> int:
+        """See `Life.in_flight`."""
+        return self.shell.in_flight
+
+    @property
+    def held_records(self) -> int:
+        """See `Life.held_records`."""
+        return self.engine.held_records
+
+    @property
+    def is_draining(self) -> bool:
+        """See `Life.is_draining`."""
+        return self._is_ending
+
+    @property
+    def is_broken(self) -> bool:
+        """See `Life.is_broken`."""
+        return self.shell.is_broken
+
+    @property
+    def tape(self) -> Tape | None:
+        """See `Life.tape`."""
+        return self.engine.tape if isinstance(self.engine, TracedEngine) else None
+
+    def lanes(self) -> list[LaneView]:
+        """See `Life.lanes`."""
+        return view_lanes(self.engine.lanes, self._kind.clock.now_ms())
+
+    def can_become(self, spec: MappingSpec) -> bool:
+        """See `Life.can_become`: the same topic of the same cluster, in the same group."""
+        return _place(spec) == _place(self.spec)
+
+    async def follow(self, spec: MappingSpec) -> None:
+        """See `Life.follow`."""
+        if spec != self.spec:
+            self.shell.change_settings(self._fitted(spec))
+            self.spec = spec
+
+    def see_room(self) -> None:
+        """See `Life.see_room`."""
+        self.shell.see_room()
+
+    def resume(self) -> None:
+        """See `Life.resume`."""
+        self._is_ending = False
+        self.shell.resume()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """See `Life.drain`. What was finished is committed when it returns."""
+        self._is_ending = True
+        is_drained = await self.shell.drain(timeout_s)
+        await self._commit_the_rest()
+        return is_drained and self._is_ending
+
+    async def stop(self) -> None:
+        """See `Life.stop`. Leaves the group."""
+        self._is_ending = True
+        for task in (self._keeper, self._opening):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await self.shell.stop()
+        await self._progress.stop()
+        await self._disconnect()
+        self._kind.ended(self)
+
+    # The cluster
+
+    async def _keep_in_touch(self) -> None:
+        """For ever: connect, and tell what keeps the mapping from its source."""
+        failures = 0
+        while True:
+            if self._member is None:
+                failures += 1
+                wait_ms = backoff_ms(failures, CONNECT_MS_MIN, CONNECT_MS_MAX, self.spec.uuid)
+                await asyncio.sleep(wait_ms / 1000)
+                await self._try_to_connect()
+                continue
+            failures = 0
+            await asyncio.sleep(LOOK_S)
+            await self._look(self._member)
+
+    async def _look(self, member: "Member") -> None:
+        """A client that has lost its cluster goes on trying and says nothing."""
+        if member.is_in_touch and self._trouble is None:
+            return
+        try:
+            await member.look()
+        except SourceProblem as problem:
+            self._in_trouble(problem)
+            if problem.reason == AUTHENTICATION:
+                # Perhaps there is another password by now: secrets are read when it connects.
+                await self.revoked()
+                await self._disconnect()
+        else:
+            if member.is_in_touch:
+                self._trouble = None
+
+    async def _try_to_connect(self) -> None:
+        try:
+            await self._connect()
+        except SourceProblem as problem:
+            self._in_trouble(problem)
+            await self._disconnect()
+        except RouterError as error:
+            self._in_trouble(SourceProblem(PASSING, str(error)))
+            await self._disconnect()
+
+    async def _connect(self) -> None:
+        # Only a router that reads Kafka loads its client.
+        from router.sources.kafka.member import Member
+        from router.sources.kafka.starting import fix_start
+
+        spec = self.spec
+        clusters = self._kind.clusters
+        access = clusters.access(spec)
+        self._member = Member(
+            access, spec.topics[0], spec.consumer_group, f"router-{spec.name}", clusters.look_s
+        )
+        await self._member.open()
+        await fix_start(self._member, spec, self._member.partitions)
+        self._trouble = None
+        self._member.join(self)
+
+    async def _disconnect(self) -> None:
+        member, self._member = self._member, None
+        if member is not None:
+            await member.close()
+
+    def _in_trouble(self, problem: SourceProblem) -> None:
+        if self._trouble is None or str(self._trouble) != str(problem):
+            log.warning(
+                "source_unusable", mapping=self.spec.name, reason=problem.reason, error=str(problem)
+            )
+        self._trouble = problem
+
+    # Rebalances
+
+    async def revoked(self) -> None:
+        """All partitions go: finish what runs, commit, let go. A new owner repeats nothing then."""
+        if self._opening is not None:
+            self._opening.cancel()
+        if not self._partitions:
+            return
+        await self.shell.drain(FINISH_S_MAX)
+        await self._commit_the_rest()
+        partitions, self._partitions = self._partitions, ()
+        self._progress.end()
+        self._source.forget()
+        self.shell.revoke_shards(partitions)
+        if not self._is_ending:
+            self.shell.resume()
+        log.info("partitions_revoked", mapping=self.spec.name, partitions=len(partitions))
+
+    def assigned(self, partitions: Sequence[str]) -> None:
+        """These partitions are ours: open them, in the background, for the group waits for us."""
+        self._opening = asyncio.get_running_loop().create_task(self._open(partitions))
+
+    async def _open(self, partitions: Sequence[str]) -> None:
+        failures = 0
+        while self._member is not None:
+            try:
+                opened = await self._openings(self._member, partitions)
+            except SourceProblem as problem:
+                self._in_trouble(problem)
+            except RouterError as error:
+                log.warning("partitions_not_opened", mapping=self.spec.name, error=str(error))
+            else:
+                break
+            failures += 1
+            wait_ms = backoff_ms(failures, CONNECT_MS_MIN, CONNECT_MS_MAX, self.spec.uuid)
+            await asyncio.sleep(wait_ms / 1000)
+        else:
+            return
+        self._partitions = tuple(partitions)
+        for opening in opened:
+            self._progress.begin(opening.shard, opening.progress)
+        self.shell.start(opened)
+        log.info("partitions_assigned", mapping=self.spec.name, partitions=len(partitions))
+
+    async def _openings(self, member: "Member", partitions: Sequence[str]) -> list[e.ShardOpened]:
+        """Where to go on in each. Raises `RouterError`."""
+        found = await member.committed(partitions)
+        stored = await self._kind.store.progress.load(self.spec.uuid)
+        if missing := [name for name in partitions if name not in found]:
+            # They came after the mapping began, so nothing in them was meant to be skipped. What
+            # is trimmed of them already is found out when they are read.
+            starts = dict.fromkeys(missing, (0, ""))
+            await member.commit(starts)
+            found |= starts
+        opened = []
+        for name in partitions:
+            progress = merged(self._decoded(name, *found[name]), stored.get(name))
+            member.go_to(name, progress.position + 1)
+            opened.append(e.ShardOpened(name, progress))
+        return opened
+
+    def _decoded(self, name: str, offset: int, metadata: str) -> ShardProgress:
+        try:
+            return decode(offset, metadata)
+        except NotOurs as error:
+            log.info("foreign_commit", mapping=self.spec.name, partition=name, error=str(error))
+            return ShardProgress(offset - 1)
+
+    def _begun_anew(self, partition: str, first: int) -> None:
+        """A partition that ends before where it was read: the topic was made anew."""
+        log.warning("topic_made_anew", mapping=self.spec.name, partition=partition, first=first)
+        progress = ShardProgress(first - 1)
+        self.shell.revoke_shards((partition,))
+        self._progress.begin(partition, progress)
+        self.shell.start((e.ShardOpened(partition, progress),))
+
+    # For the source and the progress
+
+    async def read(
+        self, partition: str, offset: int, records_max: int, wait_ms: int
+    ) -> tuple[Sequence[Any], int]:
+        """See `source.Reader`; what is refused is told by the status."""
+        if self._member is None:
+            raise SourceProblem(PASSING, "not connected")
+        try:
+            found = await self._member.read(partition, offset, records_max, wait_ms)
+        except SourceProblem as problem:
+            self._in_trouble(problem)
+            raise
+        return found
+
+    async def _commit(self, offsets: Mapping[str, tuple[int, str]]) -> None:
+        if self._member is None:
+            raise SourceProblem(PASSING, "not connected")
+        await self._member.commit(offsets)
+
+    async def _commit_the_rest(self) -> None:
+        try:
+            async with asyncio.timeout(COMMIT_S_MAX):
+                await self._progress.flush()
+        except (RouterError, TimeoutError) as error:
+            log.warning("not_committed", mapping=self.spec.name, error=str(error))
+
+    def _committed(self, moved: int) -> None:
+        self._order.numbers.committed.inc(max(0, moved))
+
+    def _not_committed(self, error: RouterError) -> None:
+        self._order.numbers.commit_errors.inc()
+        log.warning("commit_failed", mapping=self.spec.name, error=str(error))
+        if isinstance(error, SourceProblem):
+            self._in_trouble(error)
+
+
+def _place(spec: MappingSpec) -> tuple[Any, ...]:
+    return (
+        spec.source_arn, spec.bootstrap_servers, spec.topics, spec.source_access,
+        spec.consumer_group,
+    )  # fmt: skip

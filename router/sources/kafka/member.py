@@ -1,0 +1,326 @@
+"""A member of a consumer group: one client, one topic, the partitions it is given.
+
+Holds no policy: it says when partitions come and go, reads when asked and commits what it is told.
+
+The client speaks Kafka's classic group protocol: at each rebalance every member gives up all of its
+partitions before any is given anew. Whoever is told (`Rebalances.revoked`) may take its time up to
+`REBALANCE_S`: heartbeats go on, and the group waits.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+import structlog
+from aiokafka import AIOKafkaConsumer, errors
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from router.model.errors import RouterError
+from router.sources.kafka.access import Access
+from router.sources.kafka.probe import not_authorized, probe
+from router.sources.kafka.problem import PASSING, SourceProblem
+
+log = structlog.get_logger()
+
+
+class _ClientLog(logging.Handler):
+    """What the client says goes where all other lines go, for whoever looks for it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A line at debug: what matters of it is in a mapping's status."""
+        log.debug("kafka_client", said=record.levelname, text=record.getMessage())
+
+
+_client_log = logging.getLogger("aiokafka")
+_client_log.propagate = False
+_client_log.setLevel(logging.INFO)
+_client_log.handlers = [_ClientLog()]
+
+SESSION_MS: Final = 8_000
+"""A member not heard of for so long is dead, and its partitions go to others (K5)."""
+
+HEARTBEAT_MS: Final = 2_500
+
+REBALANCE_S: Final = 25.0
+"""How long the group waits for a member that finishes what it runs."""
+
+REQUEST_MS: Final = 30_000
+"""Longest wait for an answer; joining a group is answered when all have joined."""
+
+PARTITION_BYTES: Final = 1 << 20
+"""What one answer brings of each partition; a larger batch of a producer still comes whole."""
+
+WAIT_BUSY_MS: Final = 500
+WAIT_IDLE_MS: Final = 5_000
+"""How long a broker may hold an answer while there is nothing to read. Whatever else is asked on
+that connection waits for it, so it is short while anything comes, and long where nothing does: an
+idle mapping costs next to nothing."""
+
+LOOP_BUSY_S: Final = 0.2
+LOOP_IDLE_S: Final = 5.0
+"""How often the client looks for partitions that it missed to read, in the same two cases."""
+
+NEVER_MS: Final = 2**31 - 1
+"""The engine reads a partition when it has room, which may be hours from now."""
+
+CALL_S_MAX: Final = 10.0
+"""Longest wait for a commit or a look at offsets: the client itself would try for ever."""
+
+STOP_S_MAX: Final = 5.0
+
+Committed = Mapping[str, tuple[int, str]]
+"""Per partition name the offset and the metadata of a commit."""
+
+
+class Lost(RouterError):
+    """The partition is not this member's, or its broker is away. Asked for again later."""
+
+    code = "partition_lost"
+    retryable = True
+
+
+class OutOfRange(RouterError):
+    """The broker has no such offset: trimmed by retention, or the topic was made anew."""
+
+    code = "out_of_range"
+
+    def __init__(self, first: int, end: int) -> None:
+        super().__init__(f"the partition begins at {first} and ends at {end}")
+        self.first = first
+        self.end = end
+
+
+class Rebalances(Protocol):
+    """Who works on the partitions."""
+
+    async def revoked(self) -> None:
+        """All partitions are about to be somebody else's: finish, commit, let go."""
+
+    def assigned(self, partitions: Sequence[str]) -> None:
+        """These partitions are this member's, until `revoked`."""
+
+
+class Member:
+    """One consumer in a group. `open`, then `join`; `close` in any case."""
+
+    def __init__(self, access: Access, topic: str, group: str, client: str, look_s: float) -> None:
+        """`look_s` is how old the list of the topic's partitions may be."""
+        self._access = access
+        self._topic = topic
+        self._group = group
+        self._client = client
+        self._look_s = look_s
+        self._consumer: Any = None
+        self._places: dict[str, TopicPartition] = {}
+        self._wait_ms = WAIT_BUSY_MS
+
+    # Life
+
+    async def open(self) -> None:
+        """Connect. Raises `SourceProblem`."""
+        partitions = await probe(self._access, self._topic)
+        consumer = self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=list(self._access.servers),
+            client_id=self._client,
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            rebalance_timeout_ms=int(REBALANCE_S * 1000),
+            request_timeout_ms=REQUEST_MS,
+            max_poll_interval_ms=NEVER_MS,
+            metadata_max_age_ms=int(self._look_s * 1000),
+            max_partition_fetch_bytes=PARTITION_BYTES,
+            fetch_max_wait_ms=self._wait_ms,
+            consumer_timeout_ms=int(LOOP_BUSY_S * 1000),
+            **self._access.options(),
+        )
+        self._places = {
+            _name(self._topic, it): TopicPartition(self._topic, it) for it in partitions
+        }
+        try:
+            async with asyncio.timeout(CALL_S_MAX):
+                await consumer.start()
+        except (errors.KafkaError, OSError, TimeoutError) as error:
+            raise SourceProblem(PASSING, f"the cluster cannot be used now: {error}") from None
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """All of the topic, once open."""
+        return tuple(self._places)
+
+    def join(self, rebalances: Rebalances) -> None:
+        """Become a member of the group; partitions come by `rebalances`."""
+        self._consumer.subscribe([self._topic], listener=_Listener(self, rebalances))
+
+    async def close(self) -> None:
+        """Leave the group, so that nobody waits for this member."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return
+        try:
+            async with asyncio.timeout(STOP_S_MAX):
+                await consumer.stop()
+        except (errors.KafkaError, OSError, TimeoutError) as error:
+            log.warning("kafka_not_closed", group=self._group, error=str(error))
+
+    @property
+    def is_in_touch(self) -> bool:
+        """Whether the group's coordinator is known and answers."""
+        consumer = self._consumer
+        return consumer is not None and _coordinator(consumer).coordinator_id is not None
+
+    async def look(self) -> None:
+        """Ask the cluster what is wrong, where something is. Raises `SourceProblem`."""
+        await probe(self._access, self._topic)
+
+    # Offsets
+
+    async def committed(self, partitions: Sequence[str]) -> dict[str, tuple[int, str]]:
+        """What the group has committed, with its metadata. Raises `SourceProblem`, `Lost`."""
+        places = [self._place(name) for name in partitions]
+        coordinator = _coordinator(self._consumer)
+        found = await self._call(coordinator.fetch_committed_offsets(places))
+        return {
+            _name(place.topic, place.partition): (it.offset, it.metadata or "")
+            for place, it in found.items()
+        }
+
+    async def commit(self, offsets: Committed) -> None:
+        """Commit. Raises `Lost` when the group has moved on, `SourceProblem`."""
+        wanted = {self._place(name): OffsetAndMetadata(*it) for name, it in offsets.items()}
+        # As the client's own `commit`, which wants partitions that it reads: before it joins the
+        # group the member has none, and fixes where they begin.
+        await self._call(_coordinator(self._consumer).commit_offsets(None, wanted))
+
+    async def bounds(self, partitions: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """First offset, and the one after the last. Raises `SourceProblem`, `Lost`."""
+        places = [self._place(name) for name in partitions]
+        first = await self._call(self._consumer.beginning_offsets(places))
+        end = await self._call(self._consumer.end_offsets(places))
+        return {_name(it.topic, it.partition): (first[it], end[it]) for it in places}
+
+    async def offsets_at(self, partitions: Sequence[str], wall_ms: int) -> dict[str, int | None]:
+        """The first offset at or after a time; None where there is none."""
+        places = {self._place(name): wall_ms for name in partitions}
+        found = await self._call(self._consumer.offsets_for_times(places))
+        return {
+            _name(it.topic, it.partition): None if at is None else at.offset
+            for it, at in found.items()
+        }
+
+    def end_seen(self, partition: str) -> int | None:
+        """The offset after the last record, as the last answer of the broker said."""
+        place = self._places.get(partition)
+        if place is None or place not in self._consumer.assignment():
+            return None
+        end: int | None = self._consumer.highwater(place)
+        return end
+
+    # Reading
+
+    async def read(
+        self, partition: str, offset: int, records_max: int, wait_ms: int
+    ) -> tuple[Sequence[Any], int]:
+        """Records from an offset on, and the next offset to read; none when the wait ran out.
+
+        Raises `OutOfRange`, `Lost`, `SourceProblem`.
+        """
+        consumer, place = self._consumer, self._place(partition)
+        try:
+            if await consumer.position(place) != offset:
+                consumer.seek(place, offset)
+            found = await consumer.getmany(place, timeout_ms=wait_ms, max_records=records_max)
+            records: Sequence[Any] = found.get(place, ())
+            self._be_patient(WAIT_BUSY_MS if records else WAIT_IDLE_MS)
+            return records, records[-1].offset + 1 if records else await consumer.position(place)
+        except errors.OffsetOutOfRangeError:
+            first, end = (await self.bounds([partition]))[partition]
+            raise OutOfRange(first, end) from None
+        except errors.NoOffsetForPartitionError:
+            consumer.seek(place, offset)
+            return (), offset
+        except (
+            errors.TopicAuthorizationFailedError,
+            errors.GroupAuthorizationFailedError,
+        ) as error:
+            raise self._refused(error) from None
+        except (errors.KafkaError, AssertionError, UnicodeDecodeError) as error:
+            raise Lost(f"{partition}: {error or type(error).__name__}") from None
+
+    def go_to(self, partition: str, offset: int) -> None:
+        """Where an assigned partition is read from. Raises `Lost`."""
+        try:
+            self._consumer.seek(self._place(partition), offset)
+        except errors.KafkaError as error:
+            raise Lost(f"{partition}: {error}") from None
+
+    def _be_patient(self, wait_ms: int) -> None:
+        """Tell the broker how long it may hold the next answers."""
+        if wait_ms != self._wait_ms:
+            self._wait_ms = wait_ms
+            # The client fixes both for its life, and an idle one would ask twice a second.
+            fetcher = self._consumer._fetcher  # noqa: SLF001
+            fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001
+            fetcher._fetcher_timeout = LOOP_BUSY_S if wait_ms == WAIT_BUSY_MS else LOOP_IDLE_S  # noqa: SLF001
+
+    def _place(self, partition: str) -> TopicPartition:
+        place = self._places.get(partition)
+        if place is None or self._consumer is None:
+            raise Lost(f"{partition} is not known here")
+        return place
+
+    def know(self, partitions: Sequence[TopicPartition]) -> list[str]:
+        """Remember partitions, also such as came since `open`; their names."""
+        self._be_patient(WAIT_BUSY_MS)
+        names = [_name(it.topic, it.partition) for it in partitions]
+        self._places.update(zip(names, partitions, strict=True))
+        return names
+
+    async def _call(self, call: Any) -> Any:
+        """A call of the client, with an end and with errors of ours."""
+        try:
+            async with asyncio.timeout(CALL_S_MAX):
+                return await call
+        except (
+            errors.TopicAuthorizationFailedError,
+            errors.GroupAuthorizationFailedError,
+        ) as error:
+            raise self._refused(error) from None
+        except errors.CommitFailedError as error:
+            raise Lost(str(error)) from None
+        except (errors.KafkaError, OSError, TimeoutError) as error:
+            raise Lost(f"the cluster does not answer: {error or type(error).__name__}") from None
+
+    def _refused(self, error: Exception) -> SourceProblem:
+        if isinstance(error, errors.GroupAuthorizationFailedError):
+            return not_authorized(f"group {self._group!r} (Describe, Read)")
+        return not_authorized(f"topic {self._topic!r} (Read)")
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, member: Member, rebalances: Rebalances) -> None:
+        self._member = member
+        self._rebalances = rebalances
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        if revoked:
+            with suppress(RouterError):
+                await self._rebalances.revoked()
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._rebalances.assigned(self._member.know(sorted(assigned)))
+
+
+def _name(topic: str, partition: int) -> str:
+    return f"{topic}-{partition}"
+
+
+def _coordinator(consumer: Any) -> Any:
+    """The client shows commits without their metadata; the one who asks the broker has both."""
+    return consumer._coordinator  # noqa: SLF001

@@ -1,0 +1,193 @@
+"""Topics for tests of Kafka mappings: what is written, read and committed, from outside."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from uuid import uuid4
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.structs import TopicPartition
+
+CLOSE_S = 0.05
+"""The client's transports close in later turns of the loop."""
+
+TELLING = '''"""Tells an ear of every record, in order; `order` in its answer is obeyed."""
+
+import base64
+import json
+import os
+import socket
+
+HOST, PORT = os.environ["EAR"].rsplit(":", 1)
+wire = socket.create_connection((HOST, int(PORT))).makefile("rwb")
+
+
+def tell(**facts):
+    wire.write(json.dumps({"pid": os.getpid(), **facts}).encode() + b"\\n")
+    wire.flush()
+    return wire.readline().decode().strip()
+
+
+def handler(event, context):
+    call = context.aws_request_id
+    failures = []
+    for name, records in event["records"].items():
+        for record in records:
+            body = json.loads(base64.b64decode(record["value"]))
+            order = tell(
+                what="record", call=call, key=body["key"], n=body["n"], partition=name,
+                offset=record["offset"], function=context.function_name,
+            )
+            if order == "fail" or body.get("poison") == "error":
+                raise ValueError("told to fail")
+            if order == "report" or body.get("poison") == "report":
+                identifier = {"partition": name, "offset": record["offset"]}
+                failures.append({"itemIdentifier": identifier})
+    tell(what="end", call=call, size=sum(map(len, event["records"].values())))
+    return {"batchItemFailures": failures}
+'''
+
+MAPPING = """
+  {name}:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties:
+      SelfManagedEventSource: {{Endpoints: {{KafkaBootstrapServers: [{servers}]}}}}
+      Topics: [{topic}]
+      FunctionName: !Ref {function}
+      StartingPosition: {start}
+      SourceAccessConfigurations: {access}
+"""
+
+OPEN = [{"Type": "VPC_SUBNET", "URI": "subnet:subnet-0123456789abcdef0"}]
+"""No sign-in; a self-managed cluster must be given something."""
+
+
+def kafka_mapping(
+    topic: "Topic", name: str = "Feed", function: str = "Worker", start: str = "TRIM_HORIZON",
+    access: Any = None, **more: Any,
+) -> str:  # fmt: skip
+    """A mapping in a template; `more` are its other properties."""
+    servers = json.dumps(topic.servers.split(","))[1:-1]
+    lines = "".join(f"      {key}: {json.dumps(value)}\n" for key, value in more.items())
+    return (
+        MAPPING.format(
+            name=name,
+            servers=servers,
+            topic=topic.name,
+            function=function,
+            start=start,
+            access=json.dumps(access or OPEN),
+        )
+        + lines
+    )
+
+
+class Topic:
+    """A new topic with a name of its own."""
+
+    def __init__(self, servers: str, partitions: int = 1, replicas: int = 1, **config: str) -> None:
+        self.servers = servers
+        self.name = f"t-{uuid4().hex[:12]}"
+        self._admin(
+            lambda admin: admin.create_topics(
+                [NewTopic(self.name, partitions, replicas, topic_configs=config)]
+            )
+        )
+
+    def grow(self, partitions: int) -> None:
+        self._admin(lambda admin: admin.create_partitions({self.name: NewPartitions(partitions)}))
+
+    def trim(self, before: dict[int, int]) -> None:
+        """Delete records below an offset."""
+        from aiokafka.admin import RecordsToDelete
+
+        wanted = {TopicPartition(self.name, it): RecordsToDelete(at) for it, at in before.items()}
+        self._admin(lambda admin: admin.delete_records(wanted))
+
+    def make_anew(self, partitions: int = 1) -> None:
+        self._admin(lambda admin: admin.delete_topics([self.name]))
+        self._admin(
+            lambda admin: admin.create_topics([NewTopic(self.name, partitions, 1)]), tries=50
+        )
+
+    def send(self, keys: Sequence[str], count: int, start: int = 0, **more: Any) -> None:
+        """`count` records of each key, in turn."""
+        self.produce(
+            (key, {"key": key, "n": n, **more}) for n in range(start, start + count) for key in keys
+        )
+
+    def produce(self, records: Iterable[tuple[str | None, Any]], **options: Any) -> None:
+        """Records with their keys; values are JSON, or bytes as they are."""
+
+        async def work() -> None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self.servers, acks="all", enable_idempotence=True, linger_ms=5
+            )
+            await producer.start()
+            try:
+                sent = [
+                    await producer.send(
+                        self.name,
+                        value if isinstance(value, bytes | None) else json.dumps(value).encode(),
+                        None if key is None else key.encode(),
+                        **options,
+                    )
+                    for key, value in records
+                ]
+                await asyncio.gather(*sent)
+            finally:
+                await producer.stop()
+                await asyncio.sleep(CLOSE_S)
+
+        asyncio.run(work())
+
+    def committed(self, group: str) -> dict[int, tuple[int, str]]:
+        """Offset and metadata of every partition, as any tool sees them."""
+        found: dict[Any, Any] = self._admin(lambda admin: admin.list_consumer_group_offsets(group))
+        return {
+            place.partition: (it.offset, it.metadata)
+            for place, it in found.items()
+            if place.topic == self.name and it.offset >= 0
+        }
+
+    def commit(self, group: str, offsets: dict[int, int]) -> None:
+        """As a consumer of before would have left them."""
+
+        async def work() -> None:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self.servers, group_id=group, enable_auto_commit=False
+            )
+            await consumer.start()
+            try:
+                places = {TopicPartition(self.name, it): offset for it, offset in offsets.items()}
+                consumer.assign(list(places))
+                await consumer.commit(places)
+            finally:
+                await consumer.stop()
+                await asyncio.sleep(CLOSE_S)
+
+        asyncio.run(work())
+
+    def _admin(self, call: Callable[[Any], Any], tries: int = 1) -> Any:
+        async def work() -> Any:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self.servers)
+            await admin.start()
+            try:
+                return await call(admin)
+            finally:
+                await admin.close()
+                await asyncio.sleep(CLOSE_S)
+
+        for left in range(tries - 1, -1, -1):
+            answer = asyncio.run(work())
+            codes = [error[1] for error in getattr(answer, "topic_errors", [])]
+            if not any(codes):
+                return answer
+            if not left:
+                raise AssertionError(str(answer))
+            import time
+
+            time.sleep(0.1)
+        raise AssertionError("unreachable")
