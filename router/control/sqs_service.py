@@ -38,11 +38,11 @@ class SqsService:
             if value is None or value == "":
                 raise _api(missing(name))
         for name, value in params.items():
+            if _holds_null(value):
+                raise _api(bad_value(f"Value null in {name} is invalid."))
             inner = model.shapes[shape.members[name].shape]
             if inner.type != "list" or inner.member is None:
                 continue
-            if any(item is None for item in value):
-                raise _api(bad_value(f"Value null in {name} is invalid."))
             entry = model.shapes[inner.member.shape]
             for item in value:
                 for needed in entry.required:
@@ -278,6 +278,15 @@ class _refusals:  # noqa: N801 - reads as a statement
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, QueueProblem):
             raise _api(error) from None
+
+
+def _holds_null(value: Any) -> bool:
+    """An element of a list or map; in a structure a null is no member."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return value is None
+    return any(_holds_null(item) for item in value)
 
 
 def _api(problem: QueueProblem) -> ApiError:
