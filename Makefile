@@ -22,9 +22,10 @@ test: venv clients ## every test
 sim: venv ## 400 seeds of one virtual hour on all cores; SEED=n replays one, SEEDS=50 MINUTES=10 runs fewer
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES))
 
-sim-nightly: venv ## 10,000 seeds of one virtual hour, other ones every night; then 20,000 examples of each model
+sim-nightly: venv ## 10,000 seeds of one virtual hour, other ones every night; then 20,000 examples of each model, and other examples for every test that draws them
 	@$(BIN)/python -m tests.simulation --random --seeds $(if $(SEEDS),$(SEEDS),10000) $(if $(MINUTES),--minutes $(MINUTES))
-	@MODEL_EXAMPLES=20000 $(BIN)/python -m pytest -q --timeout=36000 tests/model
+	@MODEL_EXAMPLES=20000 $(BIN)/python -m pytest -q --timeout=36000 --hypothesis-profile=explore tests/model
+	@$(BIN)/python -m pytest -q --hypothesis-profile=explore tests/unit tests/contract/test_any_request.py
 
 mutants: venv ## every router with one thing wrong must be caught; writes docs/mutants.md
 	@$(BIN)/python -m tests.simulation.trials
