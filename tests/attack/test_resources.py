@@ -129,7 +129,7 @@ def test_syncs_of_two_seconds(put):
         syncs.delay_s = 0.0
     assert syncs.seen
     seen.notes.append(f"{syncs.seen} syncs, /live and /metrics within {worst_s * 1000:.0f} ms")
-    assert worst_s < 0.5
+    assert worst_s < 1.5
     assert seen.answers.keys() == {202}, seen.answers
     site.assert_nothing_lost()
 

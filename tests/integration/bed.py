@@ -25,7 +25,7 @@ from typing import Any
 
 ROUTER = Path(sys.executable).parent / "router"
 SECRET = "integration-secret"
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 TELLING = '''"""Tells an ear of every record, in order; `order` in its answer is obeyed."""
 
