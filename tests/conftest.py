@@ -1,4 +1,4 @@
-"""Hypothesis tries the same examples in every run, so that a failure is of the change that shows it.
+"""Hypothesis tries the same examples in every run: a failure is of the change that shows it.
 
 `--hypothesis-profile=explore` (`make sim-nightly`) tries others each time; what it finds becomes a
 test of its own.

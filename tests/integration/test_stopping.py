@@ -49,7 +49,6 @@ def test_s1_under_load_a_stop_finishes_what_runs_and_repeats_nothing(bed):
         family = bed.family()
         assert family
         bed.signal(signal.SIGTERM)
-        began = time.monotonic()
         ready = until(
             lambda: (reply := call(bed.addresses["ops"], "/ready")).status == 503 and reply,
             20,

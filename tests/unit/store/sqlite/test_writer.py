@@ -180,7 +180,6 @@ async def test_a_read_never_waits_behind_a_commit(open_store, disk):
     disk.delay_s = 3.0
     slow = asyncio.ensure_future(store.streams.append(record("e2")))
     await asyncio.sleep(0.05)
-    started = time.monotonic()
     assert (await store.progress.load("m"))["0"].position == 1
     assert len(await store.streams.stats(STREAM)) == 1
     assert await event_ids(store) == ["e1"]
