@@ -72,7 +72,8 @@ def test_what_the_door_refuses_is_counted_by_reason_and_not_stored(bed):
 )
 def test_a_broken_template_names_resource_property_and_line_and_changes_nothing(bed, broken, named):
     bed.code()
-    good = template(webhook(), function(), mapping(BatchSize=5, **to_queue()), queue())
+    parts = (webhook(), function(is_sam=True), mapping(BatchSize=5, **to_queue()), queue())
+    good = template(*parts)
     bed.write(good)
     bed.start()
     assert bed.stop() == 0

@@ -27,7 +27,7 @@ SLACK_S = 9.0
 
 
 def watching(bed, *parts: str):
-    bed.write(template(*(parts or (webhook(), function(), mapping(BatchSize=5)))))
+    bed.write(template(*(parts or (webhook(), function(is_sam=True), mapping(BatchSize=5)))))
     bed.code()
     bed.start("--watch")
     return bed
