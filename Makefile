@@ -13,7 +13,7 @@ PIP := install --quiet --disable-pip-version-check --no-input
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python examples/webhooks/demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
 
-check: venv ## format, lint, types, architecture, unit tests, a short simulation; a minute or so
+check: venv ## format, lint, types, architecture, unit tests, a short simulation; a minute
 	@$(BIN)/python .ci/stages.py check
 
 test: venv clients servers ## every test
@@ -22,9 +22,10 @@ test: venv clients servers ## every test
 sim: venv ## 400 seeds of one virtual hour on all cores; SEED=n replays one, SEEDS=50 MINUTES=10 runs fewer
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES))
 
-sim-nightly: venv ## 10,000 seeds of one virtual hour, other ones every night; then 20,000 examples of each model
+sim-nightly: venv ## 10,000 seeds of one virtual hour, other ones every night; then 20,000 examples of each model, and other examples for every test that draws them
 	@$(BIN)/python -m tests.simulation --random --seeds $(if $(SEEDS),$(SEEDS),10000) $(if $(MINUTES),--minutes $(MINUTES))
-	@MODEL_EXAMPLES=20000 $(BIN)/python -m pytest -q --timeout=36000 tests/model
+	@MODEL_EXAMPLES=20000 $(BIN)/python -m pytest -q --timeout=36000 --hypothesis-profile=explore tests/model
+	@$(BIN)/python -m pytest -q --hypothesis-profile=explore tests/unit tests/contract/test_any_request.py
 
 mutants: venv ## every router with one thing wrong must be caught; writes docs/mutants.md
 	@$(BIN)/python -m tests.simulation.trials

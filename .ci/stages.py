@@ -3,7 +3,7 @@
     python .ci/stages.py check     format, lint, types, architecture, unit, short simulation
     python .ci/stages.py test      all of it, then real routers, crashes, attacks, fuzzing, demos
 
-Most stages run in two lanes side by side. Ends with status 1 when a stage failed; the others still
+Some stages run side by side. Ends with status 1 when a stage failed; the others still
 run, so that one run tells all.
 """
 
@@ -36,46 +36,47 @@ class Result(NamedTuple):
     seconds: float
 
 
+def processes(number: int) -> list[object]:
+    """Tests of one command run in so many processes."""
+    return ["-n", number, "--dist", "worksteal"]
+
+
 FORMAT = Stage("format", [BIN / "ruff", "format", "--check", "."])
 LINT = Stage("lint", [BIN / "ruff", "check", "."])
 TYPES = Stage("types", [BIN / "mypy"])
-APART = [f"tests/unit/{name}" for name in ("store", "template", "mapping", "control")]
-"""Unit tests of the first lane: together they take as long as all others."""
-
-UNIT_APART = Stage(
-    "unit, first lane", [*PYTEST, *APART, "tests/model", "tests/simulation/test_traces.py"]
-)
-UNIT = Stage(
-    "unit, the others",
-    [*PYTEST, "tests/tidy", "tests/unit", "tests/fuzz", *(f"--ignore={path}" for path in APART)],
-)
 SIMULATION = Stage(
     "simulation, short", [PYTHON, "-m", "tests.simulation", "--seeds", "20", "--minutes", "5"]
 )
-CHECK = [[FORMAT, LINT, TYPES, SIMULATION, UNIT_APART], [UNIT]]
+UNIT = Stage(
+    "unit",
+    [*PYTEST, *processes(3), "tests/tidy", "tests/unit", "tests/fuzz", "tests/model",
+     "tests/simulation/test_traces.py"],
+)  # fmt: skip
+CHECK = [[FORMAT, LINT, TYPES, SIMULATION], [UNIT]]
 """Lanes that run side by side."""
 
+ROUTERS = Stage(
+    "real routers",
+    [*PYTEST, *processes(4), "tests/servers", "tests/integration", "tests/crash", "tests/contract"],
+)
+"""They mostly wait: four at a time leave neither core without work."""
+
 BESIDE = [
+    [Stage("security", [*PYTEST, "tests/security"])],
     [
         Stage("simulation, 50 seeds", [*PYTEST, "tests/simulation"]),
-        Stage("contract", [*PYTEST, "tests/contract"]),
-        Stage("integration", [*PYTEST, "tests/servers", "tests/integration"]),
-    ],
-    [
-        Stage("security", [*PYTEST, "tests/security"]),
-        Stage("crash", [*PYTEST, "tests/crash"]),
+        Stage("models", ["env", "MODEL_EXAMPLES=500", *PYTEST, "--timeout=600", "tests/model"]),
+        Stage("mutants", [PYTHON, "-m", "tests.simulation.trials", "--check"]),
     ],
 ]
-"""Real routers, which mostly wait: two lanes leave neither core without work."""
+"""Functions that do their worst wait for their timeouts; the others only compute."""
 
 DEMO = ["make", "--no-print-directory", "demo"]
 ALONE = [
     Stage("simulation, 400 hours", [PYTHON, "-m", "tests.simulation"]),
-    Stage("models", ["env", "MODEL_EXAMPLES=500", *PYTEST, "--timeout=600", "tests/model"]),
-    Stage("mutants", [PYTHON, "-m", "tests.simulation.trials", "--check"]),
     Stage("attack", [*PYTEST, "tests/attack"]),
     Stage("fuzz", [PYTHON, "-m", "tests.fuzz", "--seconds", "20"]),
-    Stage("bench smoke", [*PYTEST, "tests/bench"]),
+    Stage("bench smoke", [*PYTEST, *processes(3), "tests/bench"]),
     Stage("demo", DEMO),
     Stage("demo with kill -9", [*DEMO, "CHAOS=1"]),
     Stage("demo with windows", [*DEMO, "WINDOWS=1"]),
@@ -122,6 +123,7 @@ def main() -> int:
     started = time.monotonic()
     results = run_side_by_side(CHECK)
     if sys.argv[1] == "test":
+        results.append(run(ROUTERS))
         results += run_side_by_side(BESIDE)
         results += [run(stage) for stage in ALONE]
     print("\nstage                 seconds  result")

@@ -1,11 +1,21 @@
-"""Real servers for whichever test asks for one; each is started once in a session."""
+"""Real servers for whichever test asks for one; each is started once in a session.
+
+And hypothesis tries the same examples in every run: a failure is of the change that shows it.
+`--hypothesis-profile=explore` (`make sim-nightly`) tries others each time; what it finds becomes a
+test of its own.
+"""
 
 import pytest
+from hypothesis import settings
 
 from tests.servers.base import running
 from tests.servers.elasticmq import ElasticMq
 from tests.servers.kafka import KafkaServer, SecureKafka
 from tests.servers.moto import Moto
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

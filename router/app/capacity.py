@@ -35,7 +35,12 @@ FILES_WANTED = 65_536
 """Open files the router asks the kernel for, when its hard limit allows."""
 
 FILES_KEPT = 64
-"""Kept for the store, the listeners, the zygotes and the other two listeners' clients."""
+"""Kept for the store, the listeners, the zygotes and who asks how the router is."""
+
+API_CONNECTIONS_SHARE = 1 / 32
+API_CONNECTIONS_MIN = 16
+API_CONNECTIONS_MAX = 1_024
+"""Connections of the API, and as many of the functions' own listener: a share of open files."""
 
 FILES_PER_ENVIRONMENT = 3
 CONNECTIONS_MIN = 16
@@ -78,13 +83,20 @@ def raise_open_files() -> int:
     return wanted
 
 
+def api_connections_fitting(files: int) -> int:
+    """Open connections of each of the two listeners that speak AWS, as far as files reach."""
+    fitting = int(files * API_CONNECTIONS_SHARE)
+    return min(API_CONNECTIONS_MAX, max(API_CONNECTIONS_MIN, fitting))
+
+
 def ingress_fitting(settings: IngressSettings, files: int, environments: int) -> IngressSettings:
     """The listener's settings, as far as open files and memory reach.
 
     Connections from outside leave files for the store and for environments, so that a flood of
     them cannot stop the work that was accepted. At most half of the files go to environments here.
     """
-    kept = FILES_KEPT + min(environments * FILES_PER_ENVIRONMENT, files // 2)
+    kept = FILES_KEPT + 2 * api_connections_fitting(files)
+    kept += min(environments * FILES_PER_ENVIRONMENT, files // 2)
     buffered = int(memory_bytes() * REQUESTS_SHARE)
     return msgspec.structs.replace(
         settings,

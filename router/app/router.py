@@ -15,6 +15,7 @@ from aiohttp import web
 
 from router.app.admin import Admin
 from router.app.capacity import (
+    api_connections_fitting,
     buffer_bytes_default,
     concurrency_default,
     ingress_fitting,
@@ -300,7 +301,11 @@ class Router:
             account=settings.account,
             hosting=self.hosting,
         )
-        whose = {"region": settings.region, "account": settings.account}
+        whose: dict[str, Any] = {
+            "region": settings.region,
+            "account": settings.account,
+            "connections_max": api_connections_fitting(raise_open_files()),
+        }
         facts = self.isolation
         peers = FunctionPeers(facts.uid_first, facts.uid_count if "uid" in facts.mechanisms else 0)
         api = api_server(

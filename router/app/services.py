@@ -80,10 +80,16 @@ def api_server(
     account: str,
     access_keys: Mapping[str, str],
     token: str,
+    connections_max: int,
 ) -> ControlServer:
     """The listener for operators and SDKs; `token` is what the CLI of this machine shows."""
     server = ControlServer(
-        region=region, account=account, access_keys=access_keys, token=token, peers=peers
+        region=region,
+        account=account,
+        access_keys=access_keys,
+        token=token,
+        peers=peers,
+        connections_max=connections_max,
     )
     _serve_all(server, services)
     server.register("router", services.private)
@@ -92,7 +98,7 @@ def api_server(
 
 
 def functions_server(
-    services: Services, keys: FunctionKeys, *, region: str, account: str
+    services: Services, keys: FunctionKeys, *, region: str, account: str, connections_max: int
 ) -> ControlServer:
     """The listener for environments: a key names its function, an allow-list says the rest."""
 
@@ -100,7 +106,9 @@ def functions_server(
         holder = keys.holder_of(access_key_id)
         return None if holder is None else Principal(holder[0], holder[1], FUNCTION_CALLS)
 
-    server = ControlServer(region=region, account=account, principal_of=principal_of)
+    server = ControlServer(
+        region=region, account=account, principal_of=principal_of, connections_max=connections_max
+    )
     _serve_all(server, services)
     return server
 

@@ -5,7 +5,7 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
 
@@ -20,6 +20,7 @@ from router.control.model import ServiceModel
 from router.control.protocol.wire import Reply, Request
 from router.control.service import ModelledService, PlainHandler, PlainService
 from router.model.limits import EVENT_BYTES_MAX, MIB
+from router.telemetry import metrics
 
 log = structlog.get_logger()
 
@@ -37,6 +38,14 @@ BODY_DEADLINE_S: Final = 60.0
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 """Longest request line and longest header field."""
+
+CONNECTIONS_MAX: Final = 1_024
+"""Open connections of one listener; one more is answered 503 and closed."""
+
+FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\n"
+    b"Retry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+)
 
 IDLE_S_MAX: Final = 30.0
 """From a connection's start, or its last answer, to the complete head of its next request."""
@@ -84,10 +93,12 @@ class ControlServer:
         principal_of: PrincipalOf | None = None,
         token: str = "",
         peers: Peers | None = None,
+        connections_max: int = CONNECTIONS_MAX,
     ) -> None:
         """`peers`: whom to refuse whatever they show."""
         holder = principal_of or (keyring(access_keys) if access_keys else None)
         self._peers = peers
+        self._connections_max = connections_max
         self._refused: WeakKeyDictionary[asyncio.BaseTransport, bool] = WeakKeyDictionary()
         self._dispatcher = Dispatcher(Authenticator(holder, token=token), region, account)
         self._pages: dict[str, Page] = {}
@@ -116,8 +127,9 @@ class ControlServer:
         """Listen; port 0 is a free one, then in `port`. Raises `OSError` when it is taken."""
         quiet = logging.getLogger("router.control.http")
         quiet.setLevel(logging.CRITICAL)  # aiohttp would log the bytes of broken requests
-        server = web.Server(
+        server = _Bounded(
             self._handle,
+            self._connections_max,
             access_log=None,
             logger=quiet,
             keepalive_timeout=IDLE_S_MAX,
@@ -199,6 +211,27 @@ class ControlServer:
         if not _HOST.fullmatch(host):
             host = f"{self.host}:{self.port}"
         return f"http://{host}"
+
+
+class _Bounded(web.Server):
+    """Takes so many connections at a time, whatever they do or leave undone."""
+
+    def __init__(
+        self,
+        handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        connections_max: int,
+        **limits: Any,
+    ) -> None:
+        super().__init__(handle, **limits)
+        self._connections_max = connections_max
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Called for each; who is one too many hears so at once."""
+        super().connection_made(handler, transport)
+        if len(self._connections) > self._connections_max:
+            metrics.API_CONNECTIONS_REFUSED.inc()
+            transport.write(FULL)
+            transport.close()
 
 
 async def _read_body(http: web.BaseRequest, call: Call) -> bytes:

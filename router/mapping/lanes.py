@@ -80,6 +80,7 @@ class Lane:
         "index",
         "is_open",
         "is_sole",
+        "latest_ms",
         "misses",
         "phase",
         "position",
@@ -101,6 +102,8 @@ class Lane:
         """Everything of this lane at or below it is finished."""
         self.queue: deque[Record] = deque()
         self.queue_bytes = 0
+        self.latest_ms = 0
+        """No record in the queue arrived later; the last one may be earlier, as clocks are set."""
         self.batch: tuple[Record, ...] = ()
         self.doomed: Doom | None = None
         """Being given up: unfinished until it is stored."""
@@ -175,6 +178,8 @@ class Lane:
             self.window_start_ms = batching.window_start_ms(self.window_start_ms, now_ms, window_ms)
         self.queue.append(record)
         self.queue_bytes += record.size_bytes
+        if record.arrival_ms > self.latest_ms:  # noqa: PLR1730 - a call costs thrice as much
+            self.latest_ms = record.arrival_ms
 
     def take_part(self, spec: MappingSpec, read_to: int) -> bool:
         """Make the next part of a batch that was split the batch; False when there is none yet.
@@ -210,9 +215,11 @@ class Lane:
         if bounds is None:
             return batching.is_full(len(self.queue), self.queue_bytes, spec)
         frame_bytes = self.frame_bytes(bounds, spec)
-        return self.queue[-1].arrival_ms >= bounds[1] or batching.is_full(
-            len(self.queue), self.queue_bytes, spec, frame_bytes
-        )
+        if self.latest_ms >= bounds[1]:
+            self.latest_ms = max(record.arrival_ms for record in self.queue)
+            if self.latest_ms >= bounds[1]:
+                return True
+        return batching.is_full(len(self.queue), self.queue_bytes, spec, frame_bytes)
 
     def queue_bounds(self, index: int, spec: MappingSpec) -> windows.Bounds | None:
         """The tumbling window of a record in the queue; None without windows or records."""
@@ -298,6 +305,7 @@ class Lane:
     def _put_back(self, records: tuple[Record, ...]) -> None:
         self.queue.extendleft(reversed(records))
         self.queue_bytes += sum(record.size_bytes for record in records)
+        self.latest_ms = max(self.latest_ms, *(record.arrival_ms for record in records))
 
     def _head(self, position: int) -> LaneHead | None:
         failed_wall_ms = self.first_failure_wall_ms

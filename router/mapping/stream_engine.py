@@ -331,7 +331,7 @@ class StreamEngine:
                 child.parents.remove(shard.name)
                 if not child.parents:
                     self._share_out(1)
-                    self._read(child)
+                    self._work(child, child.lanes)
 
     def _share_out(self, change: int) -> None:
         """The number of shards that are read side by side has changed (L2)."""
@@ -374,9 +374,12 @@ class StreamEngine:
     def _gather(self, shard: Shard, lane: Lane) -> int | None:
         """Close the lane's next batch, or say until when it may wait for more records.
 
-        The end of its tumbling window, when it is due, takes the place of a batch.
+        The end of its tumbling window, when it is due, takes the place of a batch. Nothing is due
+        before the shard's parents are finished: after a restart they are found to be (P28).
         """
         spec = self._spec
+        if shard.parents:
+            return None
         if lane.window is not None and (call := window_calls.due(shard, lane, spec)):
             window_calls.begin(lane, call)
             return None

@@ -51,6 +51,11 @@ INGRESS_REFUSED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+API_CONNECTIONS_REFUSED = Counter(
+    "router_api_connections_refused_total",
+    "Connections to the API, or to the functions' own listener, that were one too many.",
+    registry=REGISTRY,
+)
 
 # Mappings
 

@@ -1,15 +1,15 @@
 """Hostile clients at the listener by the thousand, normal traffic beside them (L3, L4)."""
 
 import asyncio
-import os
 import time
 
 import pytest
 
-from tests.attack.attacks import LONG, Attack, Pace, table
+from tests.attack.attacks import LONG, Attack, pace, table
 from tests.attack.site import GROWTH_BYTES_MAX, TABLE, Site
 
-PACE = LONG if os.environ.get("ATTACK_PACE") == "long" else Pace()
+PACE = pace()
+MEASURED_MAX = 3
 SLACK_S = 4.0
 """Beyond a deadline: the sweep (0.5 s), the linger (2 s), and two thousand ends to be closed."""
 
@@ -54,14 +54,14 @@ def attacked(site: Site, attack: Attack) -> tuple[list[str], bool]:
 def test_attack(site, attack):
     """L3: closed by its deadline. L4: nobody else is held up.
 
-    Measured again when the first time says so: what other processes do to a machine does not last.
+    Measured again when it says that: what other processes do to a machine does not last.
     """
-    wrong, is_held_up = attacked(site, attack)
-    assert not wrong
-    if is_held_up:
+    for _ in range(MEASURED_MAX):
         wrong, is_held_up = attacked(site, attack)
         assert not wrong
-        assert not is_held_up, TABLE[-1].row
+        if not is_held_up:
+            return
+    pytest.fail(TABLE[-1].row)
 
 
 def test_nothing_was_lost(site):

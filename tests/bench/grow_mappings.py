@@ -18,8 +18,6 @@ GOAL = "GROW-MAPPINGS"
 ROUNDS = 3
 ENDS = {"small": 1, "middle": 50, "large": 500}
 REQUESTS = {"small": 40_000, "middle": 4_000, "large": 400}
-CONCURRENCY = 512
-"""So that every function keeps its environment."""
 
 
 def feeds(stream: str, count: int) -> growth.Resources:
@@ -41,17 +39,13 @@ def run(*, is_quick: bool = False) -> dict:
     if is_quick:
         ends, rounds = {"small": 1, "middle": 3, "large": 10}, 1
         requests = {"small": 400, "middle": 120, "large": 40}
-    own = {"ROUTER_CONCURRENCY_MAX": str(CONCURRENCY)}
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        folder = Path(name)
-        hook = growth.template(folder / "bench", {"Hook": growth.webhook("/in")})
-        servers, pairs = [], []
-        for end, count in ends.items():
-            server = stack.enter_context(bed.router(folder / end, end, template=hook, **own))
-            growth.apply(server, feeds(growth.stream_arn(server, "Hook"), count))
-            servers.append(server)
-            size = requests[end], 32 if is_quick else 256
-            pairs.append((server, bed.Load(*size, deliveries=count)))
+        servers = growth.on_one_stream(stack, Path(name), ends, feeds)
+        width = 32 if is_quick else 256
+        pairs = [
+            (server, bed.Load(requests[end], width, deliveries=count))
+            for server, (end, count) in zip(servers, ends.items(), strict=True)
+        ]
         idle_mb = growth.memory_mb(*servers)
         found = bed.compare_loads(pairs, rounds)
         busy_mb = growth.memory_mb(*servers)

@@ -113,7 +113,7 @@ class Harness:
             account=ACCOUNT,
             hosting=Hosting(file_systems={"/mnt/ledger": "/srv/ledger"}),
         )
-        where = {"region": REGION, "account": ACCOUNT}
+        where = {"region": REGION, "account": ACCOUNT, "connections_max": 64}
         function = Principal("fn", "fn-secret", FUNCTION_CALLS)
         functions = ControlServer(**where, principal_of={"ASIAFUNCTION": function}.get)
         functions.serve("lambda", self.services.models["lambda"], *self.services.lambda_parts)

@@ -13,10 +13,10 @@ from tests.integration.bed import (
     webhook,
 )
 
-ONE = template(webhook(), function(), mapping(BatchSize=5))
+ONE = template(webhook(), function(is_sam=True), mapping(BatchSize=5))
 TWO = template(
     webhook(),
-    function(),
+    function(is_sam=True),
     mapping(BatchSize=9, **to_queue()),
     queue(),
     webhook("Other", "/other"),

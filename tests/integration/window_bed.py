@@ -70,9 +70,7 @@ def counted(bed) -> list[tuple[str, str, int]]:
 
 def wait_for_all(bed, accepted, unanswered: int = 0) -> None:
     """Each record in one window, once. A post that a kill left unanswered may be a record too."""
-    until(
-        lambda: {seen[1:] for seen in counted(bed)} >= set(accepted), 30, what="every window's end"
-    )
+    until(lambda: {seen[1:] for seen in counted(bed)} >= set(accepted), what="every window's end")
     time.sleep(0.5)
     found = counted(bed)
     assert len(found) == len(set(found)), "counted twice"

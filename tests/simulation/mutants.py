@@ -22,6 +22,7 @@ from router.mapping.shard import RunAhead
 from router.mapping.stream_engine import StreamEngine
 from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Failed, Outcome, PartlySucceeded, Succeeded
+from tests.simulation.around import AroundEngine
 from tests.simulation.edits import EDITS, Edit
 from tests.simulation.parts import Parts
 
@@ -116,14 +117,14 @@ Bend = Callable[["Bent", e.Command], Sequence[e.Command] | None]
 """What to say instead of one command; None while there is nothing to spoil."""
 
 
-class Bent:
+class Bent(AroundEngine):
     """The real engine, except for one command."""
 
     HONEST_COMMANDS = 60
     """How many commands pass before the first is spoiled."""
 
     def __init__(self, spec: MappingSpec, run_ahead: RunAhead, bend: Bend) -> None:
-        self._engine = StreamEngine(spec, run_ahead)
+        super().__init__(StreamEngine(spec, run_ahead))
         self._bend = bend
         self._left = self.HONEST_COMMANDS
         self.last_invoke: e.Invoke | None = None
@@ -144,20 +145,6 @@ class Bent:
         while self.answers:
             said.extend(self._engine.handle(self.answers.pop(), now_ms, wall_ms))
         return said
-
-    def next_wakeup_ms(self) -> int | None:
-        """As the engine."""
-        return self._engine.next_wakeup_ms()
-
-    @property
-    def held_bytes(self) -> int:
-        """As the engine."""
-        return self._engine.held_bytes
-
-    @property
-    def is_drained(self) -> bool:
-        """As the engine."""
-        return self._engine.is_drained
 
 
 def _twice(_: Bent, command: e.Command) -> Sequence[e.Command] | None:
@@ -250,11 +237,11 @@ BENDS: dict[str, Bend] = {
 }
 
 
-class Misheard:
+class Misheard(AroundEngine):
     """The real engine, told something else than what the function answered (D2, D9)."""
 
     def __init__(self, spec: MappingSpec, run_ahead: RunAhead, mishear: Mishear) -> None:
-        self._engine = StreamEngine(spec, run_ahead)
+        super().__init__(StreamEngine(spec, run_ahead))
         self._mishear = mishear
 
     def handle(self, event: e.Event, now_ms: int, wall_ms: int) -> list[e.Command]:
@@ -262,20 +249,6 @@ class Misheard:
         if isinstance(event, e.InvocationFinished):
             event = e.InvocationFinished(event.command_id, self._mishear(event.outcome))
         return self._engine.handle(event, now_ms, wall_ms)
-
-    def next_wakeup_ms(self) -> int | None:
-        """As the engine."""
-        return self._engine.next_wakeup_ms()
-
-    @property
-    def held_bytes(self) -> int:
-        """As the engine."""
-        return self._engine.held_bytes
-
-    @property
-    def is_drained(self) -> bool:
-        """As the engine."""
-        return self._engine.is_drained
 
 
 def _highest_failure(outcome: Outcome) -> Outcome:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from router.mapping import engine as e
+from tests.simulation.around import AroundEngine
 from tests.simulation.checker import Checker
 from tests.simulation.shard_state import Violation
 
@@ -28,11 +29,11 @@ class WorldAround(msgspec.Struct, frozen=True, kw_only=True):
     """End the run with this: the shell would take it for a reason to start again."""
 
 
-class Watched:
+class Watched(AroundEngine):
     """Implements `engine.Engine` around an engine."""
 
     def __init__(self, engine: e.Engine, around: WorldAround) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._around = around
         self._busy_ticks = 0
         self._busy_ms = -1
@@ -69,17 +70,3 @@ class Watched:
         self._busy_ticks += 1
         if self._busy_ticks > BUSY_TICKS_MAX:
             raise Violation("L3", "the engine asks for ticks and does nothing")
-
-    def next_wakeup_ms(self) -> int | None:
-        """As the engine."""
-        return self._engine.next_wakeup_ms()
-
-    @property
-    def held_bytes(self) -> int:
-        """As the engine."""
-        return self._engine.held_bytes
-
-    @property
-    def is_drained(self) -> bool:
-        """As the engine."""
-        return self._engine.is_drained

@@ -28,15 +28,11 @@ class SqsPart:
             if value is None or value == "":
                 raise api_error(missing(name))
         for name, value in params.items():
+            if _holds_null(value):
+                raise api_error(bad_value(f"Value null in {name} is invalid."))
             inner = model.shapes[shape.members[name].shape]
-            if inner.type == "map":
-                if any(item is None for item in value.values()):
-                    raise api_error(bad_value(f"Value null in {name} is invalid."))
-                continue
             if inner.type != "list" or inner.member is None:
                 continue
-            if any(item is None for item in value):
-                raise api_error(bad_value(f"Value null in {name} is invalid."))
             entry = model.shapes[inner.member.shape]
             for item in value:
                 for needed in entry.required:
@@ -79,3 +75,12 @@ def api_error(problem: QueueProblem) -> ApiError:
     return ApiError(
         problem.shape, problem.message, status=problem.status, query_code=problem.query_code
     )
+
+
+def _holds_null(value: Any) -> bool:
+    """An element of a list or map; in a structure a null is no member."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return value is None
+    return any(_holds_null(item) for item in value)

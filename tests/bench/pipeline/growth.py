@@ -5,10 +5,12 @@ turn with the same load. Its ratio is the CPU of the router process per event at
 that at the small end: 1 is flat. Memory is the resident set of the router process.
 """
 
+import contextlib
 import itertools
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.bench.pipeline import bed
@@ -18,6 +20,9 @@ FLAT = 1.5
 
 STACK_RESOURCES_MAX = 500
 """Most resources of one template, here as in CloudFormation."""
+
+CONCURRENCY = 512
+"""So that every function of five hundred keeps its environment."""
 
 Resources = dict[str, dict[str, object]]
 
@@ -115,3 +120,20 @@ def unavailable(goal: str) -> dict[str, dict[str, object]] | None:
     except bed.Unavailable as error:
         return {goal: {"error": str(error)}}
     return None
+
+
+def on_one_stream(
+    stack: contextlib.ExitStack,
+    folder: Path,
+    ends: Mapping[str, int],
+    feeds: Callable[[str, int], Resources],
+) -> list[bed.Server]:
+    """A router for each end, in order, with so many mappings on the one webhook it has."""
+    hook = template(folder / "bench", {"Hook": webhook("/in")})
+    servers = []
+    for end, count in ends.items():
+        own = {"ROUTER_CONCURRENCY_MAX": str(CONCURRENCY)}
+        server = stack.enter_context(bed.router(folder / end, end, template=hook, **own))
+        apply(server, feeds(stream_arn(server, "Hook"), count))
+        servers.append(server)
+    return servers

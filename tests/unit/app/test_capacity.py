@@ -36,12 +36,17 @@ def test_a_control_groups_limit_counts(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("files", "environments", "connections"),
-    [(64, 100, 16), (1_024, 100, 660), (1_024, 1_000, 448), (65_536, 1_000, 4_096)],
+    [(64, 100, 16), (1_024, 100, 596), (1_024, 1_000, 384), (65_536, 1_000, 4_096)],
 )
 def test_connections_leave_files_for_the_work(files, environments, connections):
     """L5: a flood of connections cannot stop what was accepted."""
     settings = capacity.ingress_fitting(IngressSettings(), files, environments)
     assert settings.connections_max == connections
+
+
+@pytest.mark.parametrize(("files", "connections"), [(64, 16), (1_024, 32), (65_536, 1_024)])
+def test_callers_of_the_api_leave_files_for_the_work_too(files, connections):
+    assert capacity.api_connections_fitting(files) == connections
 
 
 @pytest.mark.parametrize(("memory", "buffered"), [(GIB // 8, 16), (GIB, 64), (8 * GIB, 128)])

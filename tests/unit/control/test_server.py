@@ -13,8 +13,10 @@ async def make(monkeypatch):
     monkeypatch.setattr(server, "LINGER_S", 0.2)
     servers = []
 
-    async def start(**operations):
-        control = ControlServer(region="us-east-1", account="000000000000")
+    async def start(connections_max=10, **operations):
+        control = ControlServer(
+            region="us-east-1", account="000000000000", connections_max=connections_max
+        )
         control.register("router", operations)
         await control.start("127.0.0.1", 0)
         servers.append(control)
@@ -70,6 +72,29 @@ async def test_a_body_that_trickles_is_given_up(make, monkeypatch):
     control = await make(Echo=echo)
     answer = await talk(control, head(100), b"{", b" ", b" ", pause_s=0.15)
     assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_l3_one_connection_too_many_is_told_so_and_others_are_served(make, monkeypatch):
+    """Who only stays is closed by its deadline, so the places come back."""
+    monkeypatch.setattr(server, "IDLE_S_MAX", 0.6)
+    control = await make(3, Echo=echo)
+    crowd = [await asyncio.open_connection("127.0.0.1", control.port) for _ in range(3)]
+    assert (await talk(control)).startswith(b"HTTP/1.1 503 ")
+    crowd[0][1].write(head(2) + b"{}")
+    assert (await crowd[0][0].readline()) == b"HTTP/1.1 200 OK\r\n"
+    for _, writer in crowd:
+        writer.close()
+    async with asyncio.timeout(5):
+        while not (await talk(control, head(2, "Connection: close") + b"{}")).startswith(
+            b"HTTP/1.1 200 "
+        ):
+            await asyncio.sleep(0.01)
+    crowd = [await asyncio.open_connection("127.0.0.1", control.port) for _ in range(3)]
+    await asyncio.sleep(1)
+    answer = await talk(control, head(2, "Connection: close") + b"{}")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    for _, writer in crowd:
+        writer.close()
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HT", b"POST / HTTP/1.1\r\nHost: h\r\n"])

@@ -101,14 +101,14 @@ async def test_an_empty_wait_ends_in_time_and_an_arrival_ends_it_at_once(store):
     await queues.create("q", {"ReceiveMessageWaitTimeSeconds": "20"}, {})
     began = time.monotonic()
     assert await receive(queues, wait_s=1) == []
-    assert 0.95 < time.monotonic() - began < 3
+    assert 0.95 < time.monotonic() - began < 15
     waiting = asyncio.create_task(receive(queues, wait_s=None))
     await asyncio.sleep(0.1)
     assert not waiting.done()
     began = time.monotonic()
     await queues.send("q", [draft("m")], "me")
     assert [got.body for got in await waiting] == ["m"]
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
 
 
 async def test_a_wait_ends_when_a_hidden_message_comes_back(store):
@@ -120,7 +120,7 @@ async def test_a_wait_ends_when_a_hidden_message_comes_back(store):
     assert await receive(queues, visibility_s=1)
     began = time.monotonic()
     assert len(await receive(queues, wait_s=10)) == 1
-    assert 0.5 < time.monotonic() - began < 3
+    assert 0.5 < time.monotonic() - began < 9
 
 
 async def test_stopping_and_deleting_end_waits(store):

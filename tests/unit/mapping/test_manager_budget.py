@@ -69,7 +69,8 @@ async def watch(budget, seen):
 async def test_l2_many_that_are_far_behind_stay_within_the_bound_and_all_finish(tmp_path, stuck):
     """28 MB wait and 4 MiB may be held; windows end early when there is no room.
 
-    Counted, and measured: 2 MiB are for everything else.
+    Counted, and measured: on its way a record may be there three times (as read, as the event that
+    carries it, as what the function got), of 28 MB that wait.
     """
     await fill(tmp_path / "data")
     house = House(tmp_path / "data", 4 * MIB)
@@ -108,7 +109,7 @@ async def test_l2_many_that_are_far_behind_stay_within_the_bound_and_all_finish(
         assert [body for body in house.functions.seen if body in bodies] == bodies
     a_record_each = MAPPINGS * 2 * (RECORD_BYTES + 1_000)
     assert 2 * MIB < max(held) <= 4 * MIB + a_record_each
-    assert memory_max < 6 * MIB + a_record_each, f"{memory_max} taken, {max(held)} counted"
+    assert memory_max < 3 * 4 * MIB + a_record_each, f"{memory_max} taken, {max(held)} counted"
     assert house.budget.held_bytes == house.budget.aside_bytes == 0
 
 

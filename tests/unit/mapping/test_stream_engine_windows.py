@@ -6,7 +6,7 @@ from router.mapping import engine as e
 from router.model import limits
 from router.model.errors import EngineError
 from router.model.outcome import Failed, NotRun
-from router.model.progress import LaneHead
+from router.model.progress import LaneHead, LaneProgress
 from router.model.window import Window
 from tests.unit.mapping.play import (
     WALL_MS,
@@ -76,6 +76,13 @@ def test_a_window_that_is_followed_does_not_wait_for_the_batching_window():
     play >> fetched(1) << fetch(1)
     play >> fetched(2) << fetch(2)
     play.at(10) >> fetched(at_wall(3, END)) << fetch(3) << windowed(1, 2)
+
+
+def test_nor_when_the_clock_was_set_back_after_the_record_that_follows_it():
+    play = Play(tumbling_window_ms=W, batch_size=10, window_ms=30_000)
+    play >> opened() << fetch(0)
+    play >> fetched(1) << fetch(1)
+    play.at(10) >> fetched(at_wall(2, END), at_wall(3, WALL_MS)) << fetch(3) << windowed(1)
 
 
 def test_a_window_that_is_over_does_not_wait_for_the_batching_window():
@@ -191,6 +198,16 @@ def test_a_closed_shard_ends_its_window_before_its_children_start():
     play >> stored() << fetch(0, shard="1")
     play >> fetched(1, shard="1") << fetch(1, shard="1")
     play << Stated("fresh state", lambda c: c.shard == "1" and c.window.state == b"{}")
+
+
+def test_p28_after_a_restart_a_child_says_nothing_of_its_window_before_its_parent_is_finished():
+    """That its parent was finished before, the engine learns from the parent's next fetch."""
+    play = Play(tumbling_window_ms=W, state_bytes_max=3)
+    play >> opened(7) << fetch(7)
+    large = LaneProgress(0, 1, window=Window(START, END, b'{"n":1}'))
+    play >> opened(1, shard="1", parents=("0",), lanes=(large,)) << nothing
+    play >> fetched(is_end=True) << fetch(1, shard="1")
+    play << Stated("its early end", lambda c: c.shard == "1" and c.window.is_terminated_early)
 
 
 def test_a_window_that_handled_nothing_has_no_final_call():

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.model.outcome import Failed, PartlySucceeded, Succeeded
@@ -86,11 +86,13 @@ def test_a_state_that_no_event_could_carry_is_a_function_error():
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=20,
 )  # fmt: skip
 
 
-@given(st.dictionaries(st.text(), json_values), st.booleans(), json_values)
+@settings(max_examples=60)
+@given(st.dictionaries(st.text(), json_values, max_size=5), st.booleans(), json_values)
 def test_any_state_comes_back_as_it_was(state, is_ascii, other):
     reply = json.dumps({"a": other, "state": state}, ensure_ascii=is_ascii)
     found = state_of(reply.encode("utf-8", "surrogatepass"))

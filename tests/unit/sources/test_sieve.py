@@ -1,8 +1,9 @@
 """What a sieve lets through, counts and says; and that nothing is lost in it."""
 
 import asyncio
+import itertools
 import json
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,22 +128,22 @@ async def test_a_body_that_tangles_arrays_goes_to_the_function_soon(numbers):
 
 
 async def test_others_have_their_turn_in_between(numbers, monkeypatch):
-    monkeypatch.setattr(module, "SLICE_NS", 1_000_000)
-    many = [record(n, b'{"kind":"push","x":"' + b"x" * 2_000 + b'"}') for n in range(1, 2_001)]
-    late_ms = 0.0
+    """A clock on which each record takes a tenth of a slice."""
+    ticks = itertools.count(step=module.SLICE_NS // 10)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic_ns=lambda: next(ticks)))
+    turns = 0
 
     async def bystander():
-        nonlocal late_ms
+        nonlocal turns
         while True:
-            began = time.thread_time()
+            turns += 1
             await asyncio.sleep(0)
-            late_ms = max(late_ms, (time.thread_time() - began) * 1000)
 
     task = asyncio.create_task(bystander())
-    await asyncio.sleep(0)
+    many = [record(n, b'{"kind":"push"}') for n in range(1, 2_001)]
     assert len(await Sieve(spec(WANTED), WebhookFormat(), numbers).sift(SHARD, many)) == 2_000
     task.cancel()
-    assert 0 < late_ms < 15
+    assert 150 <= turns <= 200
 
 
 async def test_a_body_is_parsed_once_for_all_mappings(numbers, monkeypatch):
@@ -160,26 +161,23 @@ async def test_a_body_is_parsed_once_for_all_mappings(numbers, monkeypatch):
 
 
 async def test_a_large_body_holds_up_nobody_and_keeps_its_place(numbers):
-    """5 MiB take a quarter of a second to read."""
+    """5 MiB take a quarter of a second to read: others go on meanwhile."""
     items = ",".join(f'{{"a":{n},"b":"{"x" * 40}"}}' for n in range(60_000))
     large = b'{"items":[' + items.encode() + b'],"kind":"push"}'
     records = [record(1, b'{"kind":"push"}'), record(2, large), record(3, b'{"kind":"push"}')]
-    worst_ms = 0.0
+    turns = 0
 
     async def bystander():
-        nonlocal worst_ms
+        nonlocal turns
         while True:
-            began = time.perf_counter()
+            turns += 1
             await asyncio.sleep(0.001)
-            worst_ms = max(worst_ms, (time.perf_counter() - began) * 1000)
 
     shared = WebhookFormat()
     task = asyncio.create_task(bystander())
-    began = time.perf_counter()
     sifted = await asyncio.gather(
         *(Sieve(spec(WANTED), shared, numbers).sift(SHARD, records) for _mapping in range(5))
     )
-    took_ms = (time.perf_counter() - began) * 1000
     task.cancel()
     assert [[one.position for one in passed] for passed in sifted] == [[1, 2, 3]] * 5
-    assert worst_ms < took_ms / 2, "read in a thread"
+    assert turns > 8, "read in a thread"

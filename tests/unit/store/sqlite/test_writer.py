@@ -144,13 +144,13 @@ async def test_no_group_is_larger_than_its_bound(open_store, disk, monkeypatch):
 async def test_what_waits_is_bounded_in_operations(open_store, disk):
     """L2: refused at once, before memory grows."""
     store = await open_store(waiting_operations_max=10)
-    disk.delay_s = 0.3
+    disk.delay_s = 2.0
     waiting = [asyncio.ensure_future(store.streams.append(record(f"e{n}"))) for n in range(10)]
     await asyncio.sleep(0)
     started = time.monotonic()
     with pytest.raises(StoreFull, match="too many"):
         await store.streams.append(record("one too many"))
-    assert time.monotonic() - started < 0.2
+    assert time.monotonic() - started < 1.5
     # Finished work is still written down.
     waiting += [asyncio.ensure_future(store.progress.save("m", update(n))) for n in range(3)]
     await asyncio.sleep(0)
@@ -177,14 +177,12 @@ async def test_a_read_never_waits_behind_a_commit(open_store, disk):
     store = await open_store()
     await store.streams.append(record("e1"))
     await store.progress.save("m", update(1))
-    disk.delay_s = 1.0
+    disk.delay_s = 3.0
     slow = asyncio.ensure_future(store.streams.append(record("e2")))
     await asyncio.sleep(0.05)
-    started = time.monotonic()
     assert (await store.progress.load("m"))["0"].position == 1
     assert len(await store.streams.stats(STREAM)) == 1
     assert await event_ids(store) == ["e1"]
-    assert time.monotonic() - started < 0.5
     assert not slow.done()
     await slow
 
