@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from router.app.admin import Admin
+from router.app.aws_queues import AwsQueues
 from router.app.capacity import (
     buffer_bytes_default,
     concurrency_default,
@@ -204,6 +205,9 @@ class Router:
         self.mailbox = QueueMailbox(self.catalog, is_embedded=self.hosting.has_queues)
         self.aws = AwsSession(settings.region)
         self._undo.push_async_callback(self.aws.close)
+        self.aws_queues = None if self.hosting.has_queues else AwsQueues(self.aws)
+        if self.aws_queues is not None:
+            self._undo.push_async_callback(self.aws_queues.close)
         invoke = make_invoke(self.dispatcher, self.functions)
         carriers = make_carriers(self.mailbox, self.aws, invoke)
         self.courier = Courier(self.store.outbox, carriers, self.clock.wall_ms)
@@ -255,7 +259,9 @@ class Router:
     def _queue_kind(self) -> QueueKind:
         """Who runs mappings on queues."""
         return QueueKind(
-            QueueConnector(self.queues).source,
+            QueueConnector(self.queues).source
+            if self.aws_queues is None
+            else self.aws_queues.source,
             SqsFormat,
             self.dispatcher,
             self.clock,
@@ -299,6 +305,7 @@ class Router:
             self.clock.wall_ms,
             account=settings.account,
             hosting=self.hosting,
+            elsewhere=self.aws_queues,
         )
         whose = {"region": settings.region, "account": settings.account}
         facts = self.isolation

@@ -35,7 +35,7 @@ def list_(data: str, endpoint: str | None, as_json: bool) -> None:
             row["Name"],
             row["State"],
             row["FunctionName"],
-            row["Source"].rsplit(":", 1)[-1] if row["EventSourceArn"] else row["Source"],
+            row["EventSourceArn"].rsplit(":", 1)[-1],
             str(row["Lag"]),
             str(row["InFlight"]),
             row["LastProcessingResult"],

@@ -46,12 +46,8 @@ class InstantRuntime:
 
     def __init__(self, catalog):
         self.catalog = catalog
-        self.busy = {}
-        """Those that are not at rest, by UUID."""
 
     def status(self, uuid):
-        if uuid in self.busy:
-            return Status(self.busy[uuid])
         mapping = self.catalog.mappings.get(uuid)
         if mapping is None:
             return Status("Deleting")
@@ -106,13 +102,12 @@ class Harness:
             self.catalog, self.store.queues, _wall_ms, region=REGION, account=ACCOUNT
         )
         self.invoker = ScriptedInvoker()
-        self.runtime = InstantRuntime(self.catalog)
         self.services = await make_services(
             self.folder,
             self.catalog,
             self.queues,
             self.invoker,
-            self.runtime,
+            InstantRuntime(self.catalog),
             {"Echo": self._echo},
             _wall_ms,
             account=ACCOUNT,

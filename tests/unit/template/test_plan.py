@@ -17,7 +17,6 @@ from router.model.hosting import Hosting
 from router.model.progress import LaneProgress, ProgressUpdate
 from router.model.resources import Owner, Queue
 from router.model.shard import cut_anew, first_shards, shard_id
-from router.model.source_kind import SourceKind
 from router.store.base import DropProgress, EnqueuedMessage, NewRecord
 from router.store.catalog import Catalog, put
 from router.store.queues import NewMessage
@@ -518,49 +517,3 @@ async def test_folders_in_place_are_hashed_again_only_when_touched(folder):
     (folder / "code" / "more.py").write_text(textwrap.dedent("x = 1"))
     second = await in_place(folder / "code")
     assert second.hash != first.hash
-
-
-KAFKA = """\
-    Resources:
-      Save:
-        Type: AWS::Lambda::Function
-        Properties:
-          FunctionName: save
-          Runtime: python3.12
-          Handler: app.handler
-          Role: arn:aws:iam::000000000000:role/x
-          Code: ./code
-      Map:
-        Type: AWS::Lambda::EventSourceMapping
-        Properties:
-          SelfManagedEventSource: {Endpoints: {KafkaBootstrapServers: ['b-1:9092']}}
-          Topics: [orders]
-          SourceAccessConfigurations: [{Type: BASIC_AUTH, URI: kafka}]
-          FunctionName: !Ref Save
-          BatchSize: 10
-    """
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "action"),
-    [
-        ("[orders]", "[returns]", "replace"),
-        ("b-1:9092", "b-2:9092", "replace"),
-        ("BatchSize: 10", "SelfManagedKafkaEventSourceConfig: {ConsumerGroupId: g}", "replace"),
-        ("BatchSize: 10", "BatchSize: 11", "update"),
-        ("URI: kafka", "URI: broker", "update"),
-    ],
-)
-async def test_another_topic_cluster_or_group_is_another_source(
-    applier, load, catalog, monkeypatch, old, new, action
-):
-    monkeypatch.setattr("router.mapping.rules.check.RUN_HERE", frozenset(SourceKind))
-    await applier.apply(load(KAFKA))
-    (mapping,) = catalog.mappings.values()
-    assert mapping.consumer_group == mapping.uuid
-    assert mapping.created_ms > 0
-    plan = await applier.plan(load(KAFKA.replace(old, new)))
-    (change,) = [change for change in plan.changes if change.kind == "mapping"]
-    assert change.action == action
-    drops = [it for it in plan.catalog_changes if isinstance(it, DropProgress)]
-    assert bool(drops) == (action == "replace")
