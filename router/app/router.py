@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from router.app.admin import Admin
+from router.app.aws_queues import AwsQueues
 from router.app.capacity import (
     api_connections_fitting,
     buffer_bytes_default,
@@ -205,6 +206,9 @@ class Router:
         self.mailbox = QueueMailbox(self.catalog, is_embedded=self.hosting.has_queues)
         self.aws = AwsSession(settings.region)
         self._undo.push_async_callback(self.aws.close)
+        self.aws_queues = None if self.hosting.has_queues else AwsQueues(self.aws)
+        if self.aws_queues is not None:
+            self._undo.push_async_callback(self.aws_queues.close)
         invoke = make_invoke(self.dispatcher, self.functions)
         carriers = make_carriers(self.mailbox, self.aws, invoke)
         self.courier = Courier(self.store.outbox, carriers, self.clock.wall_ms)
@@ -256,7 +260,9 @@ class Router:
     def _queue_kind(self) -> QueueKind:
         """Who runs mappings on queues."""
         return QueueKind(
-            QueueConnector(self.queues).source,
+            QueueConnector(self.queues).source
+            if self.aws_queues is None
+            else self.aws_queues.source,
             SqsFormat,
             self.dispatcher,
             self.clock,
@@ -300,6 +306,7 @@ class Router:
             self.clock.wall_ms,
             account=settings.account,
             hosting=self.hosting,
+            elsewhere=self.aws_queues,
         )
         whose: dict[str, Any] = {
             "region": settings.region,

@@ -11,7 +11,7 @@ from router.control.code_links import PREFIX, CodeLinks
 from router.control.context import FUNCTION_CALLS, Principal
 from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations, Invoker
-from router.control.lambda_service.mappings import MappingRuntime, Mappings
+from router.control.lambda_service.mappings import MappingRuntime, Mappings, QueuesElsewhere
 from router.control.lambda_service.states import Transitions
 from router.control.lambda_service.tags import Tags
 from router.control.model import ServiceModel, load
@@ -51,6 +51,7 @@ async def make_services(
     *,
     account: str,
     hosting: Hosting,
+    elsewhere: QueuesElsewhere | None = None,
 ) -> Services:
     """Build every service. Raises `ModelError`."""
     models = await load(data / "cache", MODELS)
@@ -62,7 +63,7 @@ async def make_services(
         (
             Functions(catalog, codes, links, transitions, models["lambda"], wall_ms, hosting),
             Invocations(catalog, invoker, transitions),
-            Mappings(catalog, runtime, wall_ms, hosting),
+            Mappings(catalog, runtime, wall_ms, hosting, elsewhere),
             Tags(catalog),
         ),
         sqs_parts(queues, account),

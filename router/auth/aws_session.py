@@ -9,12 +9,30 @@ import asyncio
 import contextlib
 from typing import Any, Final
 
+import msgspec
+
+from router.model.errors import RouterError
+
 CONNECT_S_MAX: Final = 5.0
 READ_S_MAX: Final = 20.0
 """Longest wait for a connection, and for a part of an answer."""
 
 CONNECTIONS_MAX: Final = 20
 """Of one client."""
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """An access key as it holds now."""
+
+    access_key_id: str
+    secret: str
+    token: str | None = None
+
+
+class NoCredentials(RouterError):
+    """The SDK found nothing to sign with."""
+
+    code = "no_aws_credentials"
 
 
 class AwsSession:
@@ -24,6 +42,7 @@ class AwsSession:
         """`region` is that of services and resources whose names tell none."""
         self._region = region
         self._sdk: Any = None
+        self._credentials: Any = None
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = asyncio.Lock()
         self._open = contextlib.AsyncExitStack()
@@ -41,17 +60,38 @@ class AwsSession:
                     self._clients[name] = await self._make(*name)
         return self._clients[name]
 
+    async def endpoint(self, service: str, region: str = "") -> str:
+        """The URL of a service, as the SDK finds it. Raises as `client`."""
+        client = await self.client(service, region)
+        return str(client.meta.endpoint_url)
+
+    async def credentials(self) -> Credentials:
+        """Who signs, as the SDK finds it; refreshed where they end. Raises `NoCredentials`."""
+        if self._credentials is None:
+            self._credentials = await (await self._loaded()).get_credentials()
+        if self._credentials is None:
+            raise NoCredentials(
+                "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "AWS_PROFILE, or give the machine a role"
+            )
+        frozen = await self._credentials.get_frozen_credentials()
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
     async def close(self) -> None:
         """Close every client."""
         await self._open.aclose()
         self._clients.clear()
 
-    async def _make(self, service: str, region: str) -> Any:
+    async def _loaded(self) -> Any:
         if self._sdk is None:
             self._sdk = await asyncio.to_thread(_load)
-        await asyncio.to_thread(_read_model, self._sdk, service)
+        return self._sdk
+
+    async def _make(self, service: str, region: str) -> Any:
+        sdk = await self._loaded()
+        await asyncio.to_thread(_read_model, sdk, service)
         return await self._open.enter_async_context(
-            self._sdk.client(service, region_name=region, config=_config())
+            sdk.client(service, region_name=region, config=_config())
         )
 
 

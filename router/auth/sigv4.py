@@ -116,6 +116,28 @@ def verify(
     stated = headers.get("X-Amz-Content-SHA256")
     if claim.expires_s is None and stated is not None and stated != payload_hash:
         raise SignatureRefused("x-amz-content-sha256 is not the SHA-256 of the body")
+    expected = signature(
+        claim, secret, method=method, path=path, query=query, headers=headers, digest=payload_hash
+    )
+    if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
+        raise SignatureRefused("the signature does not match the request and the secret key")
+    _check_time(claim, now)
+
+
+def signature(
+    claim: Claim,
+    secret: str,
+    *,
+    method: str,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    digest: str,
+) -> str:
+    """What `secret` makes of a request; `digest` is the SHA-256 of its body, in hexadecimal.
+
+    The signature that the claim itself states does not matter.
+    """
     request = "\n".join(
         (
             method,
@@ -124,17 +146,14 @@ def verify(
             *(f"{name}:{_header_value(headers, name)}" for name in claim.signed_headers),
             "",
             ";".join(claim.signed_headers),
-            payload_hash,
+            digest,
         )
     )
     scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
-    digest = hashlib.sha256(_bytes(request)).hexdigest()
-    text = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{digest}"
+    hashed = hashlib.sha256(_bytes(request)).hexdigest()
+    text = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{hashed}"
     key = _signing_key(secret, claim.date, claim.region, claim.service)
-    expected = hmac.new(key, _bytes(text), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
-        raise SignatureRefused("the signature does not match the request and the secret key")
-    _check_time(claim, now)
+    return hmac.new(key, _bytes(text), hashlib.sha256).hexdigest()
 
 
 def _check_time(claim: Claim, now: datetime) -> None:

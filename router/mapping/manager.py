@@ -18,7 +18,7 @@ from router.mapping.kinds.kind import Dependent, Kinds, Life, Order, Past
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.trace import Tape
 from router.mapping.view import LastError, MappingView, by_age
-from router.model.errors import Conflict, RouterError
+from router.model.errors import Conflict, RouterError, StoreError
 from router.model.function import FunctionVersion
 from router.model.mapping_spec import MappingSpec, spec_of
 from router.model.resources import Mapping
@@ -220,7 +220,10 @@ class MappingManager:
         return any(run and (run.past.is_forgotten or run.lock.locked()) for run in runs)
 
     async def measure(self) -> None:
-        """Refresh lag and buffer gauges."""
+        """Refresh lag and buffer gauges. Raises `StoreError`.
+
+        Of a source that cannot be asked the lag stays what it was: the others are told of.
+        """
         metrics.BUFFER_BYTES.set(self._budget.held_bytes)
         metrics.BUFFER_BYTES_LIMIT.set(self._budget.bytes_max)
         looks: dict[str, Any] = {}
@@ -228,7 +231,12 @@ class MappingManager:
             mapping, numbers = self._catalog.mappings.get(uuid), run.numbers
             if mapping is None or numbers is None:
                 continue
-            run.lag = await self._kinds.kind_of(mapping).lag(self._spec(mapping), looks)
+            try:
+                run.lag = await self._kinds.kind_of(mapping).lag(self._spec(mapping), looks)
+            except StoreError:
+                raise
+            except RouterError as error:
+                log.debug("lag_not_known", mapping=mapping.name, error=str(error))
             numbers.lag.set(run.lag)
             numbers.buffered.set(run.life.held_records if run.life is not None else 0)
 

@@ -27,6 +27,7 @@ from router.mapping.rules.refusal import Conflict, Refusal
 from router.mapping.rules.settings import merged, with_settings
 from router.mapping.rules.source import source_kind
 from router.model.arn import function_arn, parse_arn
+from router.model.errors import RouterError
 from router.model.hosting import BARE, Hosting
 from router.model.limits import KAFKA_FACTOR_MAX
 from router.model.resources import Mapping
@@ -53,6 +54,13 @@ class MappingRuntime(Protocol):
         """Whether a deleted mapping still runs."""
 
 
+class QueuesElsewhere(Protocol):
+    """Queues that are not of this router: `app.aws_queues.AwsQueues`."""
+
+    async def visibility_s(self, arn: str) -> int | None:
+        """The queue's visibility timeout; None: there is no such queue. Raises `RouterError`."""
+
+
 class Mappings:
     """One method per operation of the model."""
 
@@ -62,7 +70,10 @@ class Mappings:
         runtime: MappingRuntime,
         wall_ms: Callable[[], int],
         hosting: Hosting = BARE,
+        elsewhere: QueuesElsewhere | None = None,
     ) -> None:
+        """`elsewhere` knows the queues where queue ARNs do not mean this router's own."""
+        self._elsewhere = elsewhere
         self._catalog = catalog
         self._runtime = runtime
         self._wall_ms = wall_ms
@@ -110,9 +121,10 @@ class Mappings:
             kind,
             params,
         )
+        found_s = await self._look_elsewhere(kind, mapping.event_source_arn)
         async with self._catalog.changing() as catalog:
             self._function(context, params["FunctionName"])
-            self._check_around(context, kind, mapping)
+            self._check_around(context, kind, mapping, found_s)
             _raise_first(check.later(kind, params))
             self._check_destination(context, mapping)
             await catalog.commit_locked([put("mapping", mapping.uuid, mapping)])
@@ -149,6 +161,8 @@ class Mappings:
     async def update_event_source_mapping(self, context: Context, params: Params) -> Params:
         """UpdateEventSourceMapping: checked as it will be; what is left out stays (P4)."""
         name = params["UUID"]
+        known = self._find(name)
+        found_s = await self._look_elsewhere(known.kind, known.event_source_arn)
         async with self._catalog.changing() as catalog:
             mapping = self._find(name)
             self._check_free(mapping, "update", {"Creating", "Updating"})
@@ -165,7 +179,7 @@ class Mappings:
                 is_enabled=params.get("Enabled", mapping.is_enabled),
                 last_modified_ms=self._wall_ms(),
             )
-            self._check_around(context, kind, changed)
+            self._check_around(context, kind, changed, found_s)
             _raise_first(check.later(kind, params))
             self._check_destination(context, changed)
             await catalog.commit_locked([put("mapping", name, changed)])
@@ -214,7 +228,26 @@ class Mappings:
             raise invalid(neighbours.NO_FUNCTION)
         return ref
 
-    def _check_around(self, context: Context, kind: SourceKind, mapping: Mapping) -> None:
+    async def _look_elsewhere(self, kind: SourceKind, arn: str) -> int | None:
+        """The visibility timeout of a queue that is not here; None where nobody can say now.
+
+        A queue that cannot be reached is taken: the mapping reads it when it can.
+        """
+        if kind not in QUEUES or self._elsewhere is None:
+            return None
+        try:
+            found_s = await self._elsewhere.visibility_s(arn)
+        except RouterError as error:
+            if error.code == "access_denied":
+                raise invalid(neighbours.NO_PERMISSION) from None
+            return None
+        if found_s is None:
+            raise _as_error(neighbours.no_queue())
+        return found_s
+
+    def _check_around(
+        self, context: Context, kind: SourceKind, mapping: Mapping, found_s: int | None
+    ) -> None:
         """Whether the source is there and fits, and no other mapping stands in the way."""
         arn = mapping.event_source_arn
         if kind is SourceKind.WEBHOOK and not any(
@@ -222,7 +255,7 @@ class Mappings:
         ):
             raise _as_error(neighbours.no_stream(arn))
         if kind in QUEUES:
-            self._check_queue(mapping)
+            self._check_queue(mapping, found_s)
         others = self._catalog.mappings.values()
         function = function_arn(
             context.region, context.account, mapping.function, mapping.qualifier
@@ -231,15 +264,17 @@ class Mappings:
             raise _as_error(standing)
         _raise_first(scaling.check_group(mapping, others))
 
-    def _check_queue(self, mapping: Mapping) -> None:
-        queue = self._catalog.queues.get(parse_arn(mapping.event_source_arn).resource)
-        if queue is None or queue.arn != mapping.event_source_arn:
-            raise _as_error(neighbours.no_queue())
+    def _check_queue(self, mapping: Mapping, found_s: int | None) -> None:
+        if self._elsewhere is None:
+            queue = self._catalog.queues.get(parse_arn(mapping.event_source_arn).resource)
+            if queue is None or queue.arn != mapping.event_source_arn:
+                raise _as_error(neighbours.no_queue())
+            found_s = neighbours.visibility_s(queue)
         # A function may be gone while its mappings stay (P7).
-        if (function := self._catalog.functions.get(mapping.function)) is None:
+        function = self._catalog.functions.get(mapping.function)
+        if function is None or found_s is None:
             return
-        visibility_s = neighbours.visibility_s(queue)
-        if problem := neighbours.check_visibility(visibility_s, function.timeout_s):
+        if problem := neighbours.check_visibility(found_s, function.timeout_s):
             raise _as_error(problem)
 
     def _check_destination(self, context: Context, mapping: Mapping) -> None:

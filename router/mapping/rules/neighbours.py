@@ -13,6 +13,9 @@ NO_QUEUE: Final = (
     "AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The specified queue does not "
     "exist."
 )
+NO_PERMISSION: Final = (
+    "The provided execution role does not have permissions to call ReceiveMessage on SQS"
+)
 VISIBILITY_DEFAULT_S: Final = 30
 """VisibilityTimeout of a queue that sets none (SQS)."""
 

@@ -202,6 +202,7 @@ async def test_a_queue_that_goes_away_and_comes_back_is_read_again(house):
     await house.until(lambda: house.life is not None)
     await house.queues.delete("jobs")
     await asyncio.sleep(0.1)
+    await house.manager.measure()
     await house.queues.create("jobs", {}, {})
     await house.send("a")
     await house.until(lambda: house.functions.seen == ["a"])

@@ -1,0 +1,193 @@
+"""A queue of AWS, or of whoever speaks SQS, as a source of mappings."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from router.model.arn import parse_arn
+from router.model.queue_message import QueueMessage
+from router.sources.sqs_client import LOST, SqsProblem
+
+BATCH: Final = 10
+"""Messages of one receive, entries of one deletion (SQS limit)."""
+
+WAIT_S_MAX: Final = 20
+"""Longest long poll (SQS limit)."""
+
+DELETIONS_MAX: Final = 8
+"""Calls that one large deletion makes at a time."""
+
+SETTINGS_S: Final = 60.0
+"""How long what is known of the queue's settings holds."""
+
+BACKLOG_S: Final = 15.0
+"""How long a count of its messages holds; AWS itself counts about once a minute."""
+
+STOP_S: Final = 0.5
+"""How long a receive may still be answered when there shall be no more."""
+
+MISSING: Final = frozenset({"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"})
+
+
+class Calls(Protocol):
+    """Makes calls: `sqs_client.SqsClient`."""
+
+    async def call(
+        self, operation: str, members: Mapping[str, Any], wait_s: float = 0
+    ) -> dict[str, Any]:
+        """One call. Raises `SqsProblem`."""
+
+
+class AwsQueueSource:
+    """One queue. Every method raises `SqsProblem`, or what the credentials' finder raises."""
+
+    def __init__(
+        self, client: Calls, arn: str, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._arn = parse_arn(arn)
+        self._is_fifo = arn.endswith(".fifo")
+        self._now_s = now_s
+        self._url = ""
+        self._visibility_s = 0
+        self._known_s: float | None = None
+        self._backlog = 0
+        self._counted_s: float | None = None
+        self._counting: asyncio.Task[None] | None = None
+        self._lost: list[str] = []
+        """Attempts of a FIFO queue whose answer never came: asked again they bring the same."""
+
+    async def visibility_s(self) -> int:
+        """The queue's own visibility timeout, as of a minute ago at most."""
+        now_s = self._now_s()
+        if self._known_s is None or now_s - self._known_s > SETTINGS_S:
+            found = await self._attributes("VisibilityTimeout")
+            self._visibility_s, self._known_s = int(found["VisibilityTimeout"]), now_s
+        return self._visibility_s
+
+    async def receive(
+        self, messages_max: int, wait_ms: int, visibility_s: int | None, stop: asyncio.Event
+    ) -> Sequence[QueueMessage]:
+        """Messages; waits for the first one.
+
+        When `stop` is set the wait is cut off after a moment. What SQS should hand out in that very
+        moment comes again after its visibility timeout.
+        """
+        wait_s = min(WAIT_S_MAX, wait_ms // 1000) if not stop.is_set() else 0
+        members: dict[str, Any] = {
+            "QueueUrl": self._url or await self._find(),
+            "MaxNumberOfMessages": min(messages_max, BATCH),
+            "WaitTimeSeconds": wait_s,
+            "MessageSystemAttributeNames": ["All"],
+            "MessageAttributeNames": ["All"],
+        }
+        if visibility_s is not None:
+            members["VisibilityTimeout"] = visibility_s
+        attempt = ""
+        if self._is_fifo:
+            attempt = self._lost.pop() if self._lost else str(uuid.uuid4())
+            members["ReceiveRequestAttemptId"] = attempt
+        try:
+            reply = await _unless(stop, self._client.call("ReceiveMessage", members, wait_s))
+        except SqsProblem as problem:
+            if attempt and problem.kind == LOST:
+                self._lost.append(attempt)
+            self._forget_if_missing(problem)
+            raise
+        if reply is None:
+            return ()
+        return [_message(one) for one in reply.get("Messages") or ()]
+
+    async def delete(self, receipts: Sequence[str]) -> Sequence[int]:
+        """Remove messages; the indexes of those that are still there."""
+        if len(receipts) <= BATCH:
+            return await self._delete(receipts, 0)
+        free = asyncio.Semaphore(DELETIONS_MAX)
+
+        async def some(start: int) -> Sequence[int]:
+            part = receipts[start : start + BATCH]
+            async with free:
+                try:
+                    return await self._delete(part, start)
+                except SqsProblem:
+                    return range(start, start + len(part))
+
+        starts = range(0, len(receipts), BATCH)
+        return [index for part in await asyncio.gather(*map(some, starts)) for index in part]
+
+    async def _delete(self, receipts: Sequence[str], start: int) -> Sequence[int]:
+        entries = [
+            {"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(receipts)
+        ]
+        url = self._url or await self._find()
+        reply = await self._client.call("DeleteMessageBatch", {"QueueUrl": url, "Entries": entries})
+        return [start + int(entry["Id"]) for entry in reply.get("Failed") or ()]
+
+    async def backlog(self) -> int:
+        """Messages that are there, as of a moment ago; who asks does not wait for SQS."""
+        is_old = self._counted_s is None or self._now_s() - self._counted_s > BACKLOG_S
+        if is_old and (self._counting is None or self._counting.done()):
+            self._counting = asyncio.get_running_loop().create_task(self._count())
+        return self._backlog
+
+    async def _count(self) -> None:
+        names = [f"ApproximateNumberOfMessages{more}" for more in ("", "NotVisible", "Delayed")]
+        with contextlib.suppress(SqsProblem):
+            found = await self._attributes(*names)
+            self._backlog = sum(int(found.get(name, 0)) for name in names)
+        self._counted_s = self._now_s()
+
+    async def _attributes(self, *names: str) -> dict[str, str]:
+        url = self._url or await self._find()
+        try:
+            reply = await self._client.call(
+                "GetQueueAttributes", {"QueueUrl": url, "AttributeNames": list(names)}
+            )
+        except SqsProblem as problem:
+            self._forget_if_missing(problem)
+            raise
+        found: dict[str, str] = reply.get("Attributes") or {}
+        return found
+
+    async def _find(self) -> str:
+        """The queue's URL."""
+        members = {"QueueName": self._arn.resource, "QueueOwnerAWSAccountId": self._arn.account}
+        reply = await self._client.call("GetQueueUrl", members)
+        self._url = str(reply["QueueUrl"])
+        return self._url
+
+    def _forget_if_missing(self, problem: SqsProblem) -> None:
+        """A queue that is made again may have other settings."""
+        if problem.kind in MISSING:
+            self._url, self._known_s = "", None
+
+
+async def _unless(
+    stop: asyncio.Event, call: Coroutine[Any, Any, dict[str, Any]]
+) -> dict[str, Any] | None:
+    """The answer of a call; None when it is cut off, a moment after `stop` was set."""
+    loop = asyncio.get_running_loop()
+    calling, stopping = loop.create_task(call), loop.create_task(stop.wait())
+    try:
+        await asyncio.wait((calling, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not calling.done():
+            await asyncio.wait((calling,), timeout=STOP_S)
+        return calling.result() if calling.done() else None
+    finally:
+        for task in (calling, stopping):
+            task.cancel()
+
+
+def _message(found: Mapping[str, Any]) -> QueueMessage:
+    return QueueMessage(
+        message_id=found["MessageId"],
+        receipt=found["ReceiptHandle"],
+        body=found["Body"],
+        md5_of_body=found["MD5OfBody"],
+        md5_of_attributes=found.get("MD5OfMessageAttributes"),
+        system=found.get("Attributes") or {},
+        attributes=found.get("MessageAttributes") or {},
+    )

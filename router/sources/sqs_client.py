@@ -1,0 +1,144 @@
+"""The calls of SQS that every message needs, over AWS JSON 1.0 and nothing else.
+
+The SDK's client takes several times the CPU of the calls themselves (`performance.md` 2), so these
+few are made here, with credentials, region and endpoint as the SDK finds them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from router.auth.aws_session import Credentials
+from router.auth.sigv4_signer import signed_headers
+from router.model.errors import RouterError
+
+CONNECT_S_MAX: Final = 5.0
+ANSWER_S_MAX: Final = 10.0
+"""Longest wait for an answer, on top of a long poll's own wait."""
+
+REPLY_BYTES_MAX: Final = 32 << 20
+"""Ten messages of 1 MiB, escaped, and more."""
+
+LOST: Final = "RequestLost"
+"""The code of a call nobody knows the end of."""
+
+
+DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "InvalidClientTokenId"})
+"""Errors that say who asks may not."""
+
+
+class SqsProblem(RouterError):
+    """SQS refused a call, or could not be reached. `kind` is its error's name, or `LOST`."""
+
+    code = "sqs_failed"
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(f"{kind}: {text}" if text else kind)
+        self.kind = kind
+        if kind in DENIED:
+            self.code = "access_denied"
+
+
+class Aws(Protocol):
+    """What the SDK knows: `auth.aws_session.AwsSession`."""
+
+    async def endpoint(self, service: str, region: str = "") -> str:
+        """The URL of a service."""
+
+    async def credentials(self) -> Credentials:
+        """Who signs."""
+
+
+class SqsClient:
+    """SQS of one region. One set of connections for all its queues."""
+
+    def __init__(
+        self, aws: Aws, region: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._aws = aws
+        self._region = region
+        self._now = now
+        self._session: aiohttp.ClientSession | None = None
+        self._url = ""
+        self._path = "/"
+        self._host = ""
+        self._lock = asyncio.Lock()
+
+    async def call(
+        self, operation: str, members: Mapping[str, Any], wait_s: float = 0
+    ) -> dict[str, Any]:
+        """One call. Raises `SqsProblem`, `NoCredentials`."""
+        session = self._session or await self._open()
+        body = orjson.dumps(members)
+        credentials = await _found(self._aws.credentials())
+        headers = signed_headers(
+            credentials,
+            region=self._region,
+            service="sqs",
+            path=self._path,
+            headers={
+                "content-type": "application/x-amz-json-1.0",
+                "host": self._host,
+                "x-amz-target": f"AmazonSQS.{operation}",
+            },
+            body=body,
+            now=self._now(),
+        )
+        try:
+            async with (
+                asyncio.timeout(wait_s + ANSWER_S_MAX),
+                session.post(self._url, data=body, headers=headers) as answer,
+            ):
+                content = await answer.read()
+                return _read(answer.status, content)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise SqsProblem(LOST, str(error) or type(error).__name__) from error
+
+    async def _open(self) -> aiohttp.ClientSession:
+        async with self._lock:
+            if self._session is None:
+                self._url = await _found(self._aws.endpoint("sqs", self._region))
+                parts = urlsplit(self._url)
+                self._host, self._path = parts.netloc, parts.path or "/"
+                self._session = aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=0),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S_MAX),
+                    skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+                    read_bufsize=1 << 18,
+                )
+            return self._session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+async def _found(asked: Awaitable[Any]) -> Any:
+    """What the SDK finds out; whatever it raises is a problem with a name."""
+    try:
+        return await asked
+    except RouterError:
+        raise
+    except Exception as error:
+        raise SqsProblem(type(error).__name__, str(error)) from error
+
+
+def _read(status: int, content: bytes) -> dict[str, Any]:
+    try:
+        reply = orjson.loads(content) if content else {}
+    except orjson.JSONDecodeError:
+        reply = None
+    if not isinstance(reply, dict):
+        raise SqsProblem(LOST, f"HTTP {status} with an answer that is no JSON")
+    if status == 200:
+        return reply
+    kind = str(reply.get("__type") or f"HTTP {status}").rpartition("#")[2]
+    raise SqsProblem(kind, str(reply.get("message") or reply.get("Message") or ""))

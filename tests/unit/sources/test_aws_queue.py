@@ -1,0 +1,170 @@
+"""A queue of AWS as a source; its client is played."""
+
+import asyncio
+
+import pytest
+
+from router.sources.aws_queue import AwsQueueSource
+from router.sources.sqs_client import LOST, SqsProblem
+
+ARN = "arn:aws:sqs:eu-central-1:210987654321:jobs"
+URL = "https://sqs.eu-central-1.amazonaws.com/210987654321/jobs"
+
+
+class Client:
+    def __init__(self):
+        self.calls = []
+        self.replies = {
+            "GetQueueUrl": {"QueueUrl": URL},
+            "GetQueueAttributes": {"Attributes": {"VisibilityTimeout": "45"}},
+            "ReceiveMessage": {},
+            "DeleteMessageBatch": {},
+        }
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def call(self, operation, members, wait_s=0):
+        self.calls.append((operation, members))
+        await self.gate.wait()
+        reply = self.replies[operation]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply(members) if callable(reply) else reply
+
+    def members(self, operation):
+        return [members for name, members in self.calls if name == operation]
+
+
+@pytest.fixture
+def client():
+    return Client()
+
+
+@pytest.fixture
+def source(client):
+    return AwsQueueSource(client, ARN)
+
+
+MESSAGE = {
+    "MessageId": "m1", "ReceiptHandle": "r1", "Body": "b", "MD5OfBody": "d",
+    "Attributes": {"SentTimestamp": "1"},
+    "MD5OfMessageAttributes": "da",
+    "MessageAttributes": {"a": {"DataType": "Binary", "BinaryValue": "AP8="}},
+}  # fmt: skip
+
+
+async def test_a_receive_asks_for_everything_and_no_more_than_ten(client, source):
+    client.replies["ReceiveMessage"] = {"Messages": [MESSAGE]}
+    (found,) = await source.receive(1_000, 60_000, None, asyncio.Event())
+    (asked,) = client.members("ReceiveMessage")
+    assert asked == {
+        "QueueUrl": URL, "MaxNumberOfMessages": 10, "WaitTimeSeconds": 20,
+        "MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"],
+    }  # fmt: skip
+    assert (found.message_id, found.receipt, found.body) == ("m1", "r1", "b")
+    assert (found.md5_of_body, found.md5_of_attributes) == ("d", "da")
+    assert found.system == {"SentTimestamp": "1"}
+    assert found.attributes == MESSAGE["MessageAttributes"]
+
+
+async def test_a_longer_visibility_timeout_is_asked_for(client, source):
+    await source.receive(3, 0, 330, asyncio.Event())
+    (asked,) = client.members("ReceiveMessage")
+    assert (asked["VisibilityTimeout"], asked["MaxNumberOfMessages"]) == (330, 3)
+
+
+async def test_the_queue_is_looked_up_once_with_its_owner(client, source):
+    for _ in range(3):
+        await source.receive(1, 0, None, asyncio.Event())
+    assert client.members("GetQueueUrl") == [
+        {"QueueName": "jobs", "QueueOwnerAWSAccountId": "210987654321"}
+    ]
+
+
+async def test_a_queue_that_is_gone_is_looked_up_again(client, source):
+    await source.visibility_s()
+    client.replies["ReceiveMessage"] = SqsProblem("QueueDoesNotExist", "")
+    with pytest.raises(SqsProblem):
+        await source.receive(1, 0, None, asyncio.Event())
+    client.replies["ReceiveMessage"] = {}
+    await source.receive(1, 0, None, asyncio.Event())
+    await source.visibility_s()
+    assert len(client.members("GetQueueUrl")) == 2
+    assert len(client.members("GetQueueAttributes")) == 2
+
+
+async def test_settings_hold_for_a_minute(client):
+    now_s = [0.0]
+    source = AwsQueueSource(client, ARN, lambda: now_s[0])
+    assert await source.visibility_s() == 45
+    client.replies["GetQueueAttributes"] = {"Attributes": {"VisibilityTimeout": "50"}}
+    now_s[0] = 59
+    assert await source.visibility_s() == 45
+    now_s[0] = 61
+    assert await source.visibility_s() == 50
+
+
+async def test_a_stop_cuts_off_the_wait_but_not_an_answer_on_its_way(client, source, monkeypatch):
+    monkeypatch.setattr("router.sources.aws_queue.STOP_S", 0.05)
+    await source.visibility_s()
+    client.replies["ReceiveMessage"] = {"Messages": [MESSAGE]}
+    client.gate.clear()
+    stop = asyncio.Event()
+    waiting = asyncio.create_task(source.receive(1, 20_000, None, stop))
+    await asyncio.sleep(0.01)
+    stop.set()
+    await asyncio.sleep(0.01)
+    client.gate.set()
+    assert len(await waiting) == 1, "it was just being answered"
+    client.gate.clear()
+    stop = asyncio.Event()
+    waiting = asyncio.create_task(source.receive(1, 20_000, None, stop))
+    await asyncio.sleep(0.01)
+    stop.set()
+    assert len(await waiting) == 0
+
+
+async def test_fifo_a_lost_answer_is_asked_for_again_under_its_attempt(client):
+    source = AwsQueueSource(client, ARN + ".fifo")
+    client.replies["ReceiveMessage"] = SqsProblem(LOST, "")
+    with pytest.raises(SqsProblem):
+        await source.receive(10, 0, None, asyncio.Event())
+    client.replies["ReceiveMessage"] = SqsProblem("InternalError", "")
+    with pytest.raises(SqsProblem):
+        await source.receive(10, 0, None, asyncio.Event())
+    client.replies["ReceiveMessage"] = {}
+    await source.receive(10, 0, None, asyncio.Event())
+    lost, again, fresh = (
+        members["ReceiveRequestAttemptId"] for members in client.members("ReceiveMessage")
+    )
+    assert lost == again != fresh
+
+
+async def test_deletions_go_by_tens_and_tell_what_stays(client, source):
+    def reply(members):
+        receipts = {entry["Id"]: entry["ReceiptHandle"] for entry in members["Entries"]}
+        failed = [{"Id": name} for name, receipt in receipts.items() if receipt in {"r3", "r17"}]
+        if "r25" in receipts.values():
+            raise SqsProblem(LOST, "")
+        return {"Failed": failed}
+
+    client.replies["DeleteMessageBatch"] = reply
+    failed = await source.delete([f"r{number}" for number in range(27)])
+    assert sorted(failed) == [3, 17, *range(20, 27)]
+    assert all(len(it["Entries"]) <= 10 for it in client.members("DeleteMessageBatch"))
+
+
+async def test_the_count_of_messages_keeps_nobody_waiting(client):
+    now_s = [0.0]
+    source = AwsQueueSource(client, ARN, lambda: now_s[0])
+    names = [f"ApproximateNumberOfMessages{more}" for more in ("", "NotVisible", "Delayed")]
+    client.replies["GetQueueAttributes"] = {"Attributes": dict.fromkeys(names, "2")}
+    assert await source.backlog() == 0
+    await asyncio.sleep(0.01)
+    assert await source.backlog() == 6
+    assert len(client.members("GetQueueAttributes")) == 1
+    client.replies["GetQueueAttributes"] = SqsProblem(LOST, "")
+    now_s[0] = 16
+    assert await source.backlog() == 6
+    await asyncio.sleep(0.01)
+    assert await source.backlog() == 6, "as known last"
