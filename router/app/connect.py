@@ -66,9 +66,7 @@ class QueueConnector:
         self._queues = queues
 
     def source(self, arn: str) -> QueueSource:
-        """The queue behind an ARN. Raises `NotFound`."""
-        if not self._queues.is_queue(arn):
-            raise NotFound(f"the queue {arn} does not exist")
+        """The queue behind an ARN, there or not: a mapping reads it when it is."""
         return EmbeddedQueueSource(self._queues, arn.rpartition(":")[2])
 
 

@@ -16,6 +16,8 @@ RECEIVE_MAX: Final = 100
 class EmbeddedQueueSource:
     """One queue. Every method raises `QueueProblem`, also when the queue is gone."""
 
+    receive_max: Final = RECEIVE_MAX
+
     def __init__(self, queues: EmbeddedQueues, name: str) -> None:
         self._queues = queues
         self._name = name

@@ -46,9 +46,13 @@ MESSAGE_BYTES = 64 * limits.KIB
 class QueueEngine:
     """One mapping on one queue."""
 
-    def __init__(self, spec: MappingSpec, slots_max: int) -> None:
-        """`slots_max`: invocations the router runs at a time, whoever asks."""
+    def __init__(self, spec: MappingSpec, slots_max: int, receive_max: int = RECEIVE_FULL) -> None:
+        """`slots_max`: invocations the router runs at a time, whoever asks.
+
+        `receive_max`: messages that one receive of this source may bring.
+        """
         self._spec = spec
+        self._receive_max = receive_max
         self._pace = Pace(spec, slots_max)
         self.held_bytes = 0
         """Of messages that were received and are not finished."""
@@ -389,7 +393,7 @@ class QueueEngine:
         if self._now_ms < self._receive_from_ms or self._deletes.is_crowded:
             return
         while len(self._receives) < self._pace.receives_max:
-            messages_max = min(self._room(), self._spec.batch_size)
+            messages_max = min(self._room(), self._spec.batch_size, self._receive_max)
             if messages_max < 1:
                 return
             command_id = self._next_id()

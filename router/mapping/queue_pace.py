@@ -74,8 +74,8 @@ class Pace:
 
     @property
     def receives_max(self) -> int:
-        """Receives that may be open."""
-        return min(self._receives, self.batches_max)
+        """Receives that may be open, as far as what they bring can be run."""
+        return self._receives
 
     def received(self, *, is_plenty: bool, now_ms: int) -> None:
         """Messages came; `is_plenty`: as many as to expect more."""

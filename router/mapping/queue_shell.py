@@ -35,6 +35,10 @@ TOO_LARGE = "RequestEntityTooLargeException"
 class QueueSource(Protocol):
     """One queue, whoever keeps it. Raises `RouterError`."""
 
+    @property
+    def receive_max(self) -> int:
+        """Most messages of one receive."""
+
     async def visibility_s(self) -> int:
         """The queue's own visibility timeout."""
 
@@ -162,6 +166,8 @@ class QueueShell(Driver[q.Event, q.Command]):
 
     async def _receive(self, command: q.Receive) -> q.Event:
         spec = self._spec
+        if self._no_more.is_set():
+            return q.MessagesReceived(command.command_id)
         try:
             queue_s = await self._source.visibility_s()
             longer_s = receive_visibility_s(spec.window_ms, self._timeout_ms(), queue_s)

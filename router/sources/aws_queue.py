@@ -44,6 +44,8 @@ class Calls(Protocol):
 class AwsQueueSource:
     """One queue. Every method raises `SqsProblem`, or what the credentials' finder raises."""
 
+    receive_max: Final = BATCH
+
     def __init__(
         self, client: Calls, arn: str, now_s: Callable[[], float] = time.monotonic
     ) -> None:

@@ -1,6 +1,7 @@
 """The same mappings on embedded queues and on those of a real server (ElasticMQ)."""
 
 import json
+import os
 import signal
 import time
 
@@ -11,6 +12,9 @@ from tests.integration.queue_bed import ESM, Side, reports_poison, send_all
 
 # With a router that is killed, a visibility timeout and a real server, on a busy machine.
 pytestmark = pytest.mark.timeout(180)
+
+MESSAGES = int(os.environ.get("QUEUE_MESSAGES", "2000"))
+"""Of the tests with a kill; 20,000 now and then."""
 
 REPORTS = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
 
@@ -70,34 +74,34 @@ def test_a_missing_queue_is_refused_in_aws_words(side):
     assert "AWS.SimpleQueueService.NonExistentQueue" in reply.json["message"]
 
 
-def test_2000_messages_with_poison_and_a_kill_in_the_middle(side, name):
+def test_messages_with_poison_and_a_kill_in_the_middle(side, name):
     """D1, D2, D9, D12, K1: all handled, exactly the poison in the dead-letter queue."""
     queue, letters = with_letters(side, name, 4, VisibilityTimeout=3)
     side.bed.ear.answer = reports_poison
-    messages = standard_messages(2_000)
+    messages = standard_messages(MESSAGES)
     send_all(queue, [messages[start::4] for start in range(4)])
     side.map(queue, **REPORTS)
     until(lambda: len(side.seen()) >= 300)
     side.bed.signal(signal.SIGKILL)
     side.bed.wait()
-    assert len(side.seen()) < 2_000, "it was killed at work"
+    assert len(side.seen()) < MESSAGES, "it was killed at work"
     side.bed.start()
-    queue.empties()
+    queue.empties(wait_s=150)
     seen = side.seen()
-    assert set(seen) == {(None, n) for n in range(2_000)}
-    assert sorted(it["n"] for it in letters.take_all()) == list(range(0, 2_000, 100))
+    assert set(seen) == {(None, n) for n in range(MESSAGES)}
+    assert sorted(it["n"] for it in letters.take_all()) == list(range(0, MESSAGES, 100))
     good = sum(times - 1 for (_, n), times in seen.items() if n % 100)
     assert good <= 500, "what repeats was in flight"
 
 
-def test_fifo_2000_messages_of_20_groups_with_poison_and_a_kill(side, name):
+def test_fifo_messages_of_20_groups_with_poison_and_a_kill(side, name):
     """D5, P24, K1: every group in order, through failures and a kill."""
     queue, letters = with_letters(side, f"{name}.fifo", 2, VisibilityTimeout=3)
     side.bed.ear.answer = reports_poison
     groups = [
         [
             {"g": f"g{group}", "n": n, **({"poison": 1} if group % 5 == 0 and n == 50 else {})}
-            for n in range(100)
+            for n in range(MESSAGES // 20)
         ]
         for group in range(20)
     ]
@@ -106,9 +110,9 @@ def test_fifo_2000_messages_of_20_groups_with_poison_and_a_kill(side, name):
     until(lambda: len(side.seen()) >= 300)
     side.bed.signal(signal.SIGKILL)
     side.bed.wait()
-    assert len(side.seen()) < 2_000, "it was killed at work"
+    assert len(side.seen()) < MESSAGES, "it was killed at work"
     side.bed.start()
-    queue.empties()
+    queue.empties(wait_s=150)
     for group, numbers in side.first_sights().items():
         assert numbers == sorted(numbers), group
     assert set(side.seen()) == {(body["g"], body["n"]) for group in groups for body in group}

@@ -38,11 +38,12 @@ class QueueKind:
         spec = order.spec
         if not order.past.may_begin:
             return None
-        engine = QueueEngine(spec, self._slots_max)
+        source = self._connect(spec.source_arn)
+        engine = QueueEngine(spec, self._slots_max, source.receive_max)
         shell = QueueShell(
             spec,
             engine,
-            source=self._connect(spec.source_arn),
+            source=source,
             source_format=self._make_format(spec.source_arn),
             runner=self._runner,
             resolve=order.resolve,

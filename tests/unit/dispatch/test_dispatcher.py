@@ -200,3 +200,21 @@ def test_cancelled_waits_lose_no_slot(limit: int, plan: list[tuple[str, int]]) -
 def test_a_limit_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Dispatcher(Gate(), 0)
+
+
+async def test_a_mapping_may_say_how_long_it_waits_and_hears_of_its_turn() -> None:
+    gate = Gate()
+    dispatcher = Dispatcher(gate, 1)
+    turns: list[str] = []
+    held = asyncio.create_task(
+        dispatcher.invoke_for("a", REQUEST, on_turn=lambda: turns.append("a"))
+    )
+    await settle()
+    assert turns == ["a"]
+    with pytest.raises(NotInvoked):
+        await dispatcher.invoke_for(
+            "b", REQUEST, wait_s_max=0.05, on_turn=lambda: turns.append("b")
+        )
+    assert turns == ["a"], "it never had its turn"
+    gate.open.set()
+    await held

@@ -88,6 +88,15 @@ def test_a_batch_is_gathered_from_several_receives_until_it_is_full():
     play.receives(*names(2, 11)).invokes(*names(12))
 
 
+def test_receives_of_a_large_batch_are_as_large_as_the_source_takes_and_side_by_side():
+    play = QueuePlay(batch_size=100, window_ms=5_000, concurrency_max=2)
+    play.receives(*names(10))
+    assert [command.messages_max for command in play.open[q.Receive]] == [10, 10]
+    play.receives(*names(10, 11)).receives(*names(10, 21))
+    assert play.receives_open == 8
+    assert sum(command.messages_max for command in play.open[q.Receive]) <= 200 - 30
+
+
 def test_p26_d11_a_window_closes_a_short_batch():
     play = QueuePlay(batch_size=100, window_ms=5_000)
     play.at(1_000).receives("1").does_nothing()
