@@ -1,11 +1,15 @@
 """The private `router` service: what the CLI asks that AWS has no operation for."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from collections.abc import Mapping as Table
 from typing import Any
 
 from router.mapping.manager import MappingManager
+from router.mapping.view import MappingView
 from router.model.errors import NotFound, RouterError
+from router.model.resources import Mapping
+from router.model.source_kind import QUEUES, SourceKind
 from router.store.base import Store
 from router.store.catalog import Catalog
 
@@ -17,7 +21,7 @@ TRACE_S_MAX = 300
 LANES_MAX = 1_000
 """Lanes of one mapping that are told of: those with the oldest records."""
 
-Facts = Callable[[], Mapping[str, Any]]
+Facts = Callable[[], Table[str, Any]]
 Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -91,7 +95,7 @@ class Admin:
             "Lag": view.lag,
             "InFlight": view.in_flight,
             "Held": view.held_records,
-            "OldestRecordAgeSeconds": _age_s(view.oldest_arrival_ms, wall_ms),
+            "OldestRecordAgeSeconds": _age_s(await self._oldest_ms(mapping, view), wall_ms),
             "LastError": None
             if error is None
             else {"Text": error.text, "AgoSeconds": _age_s(error.wall_ms, wall_ms)},
@@ -110,6 +114,25 @@ class Admin:
                 for lane in view.lanes[:LANES_MAX]
             ],
         }
+
+    async def _oldest_ms(self, mapping: Mapping, view: MappingView) -> int | None:
+        """When the oldest record came that is not finished; None for none, and if nobody knows.
+
+        Of queues and streams kept here also what was not read yet. Wall clock.
+        """
+        arn, known = mapping.event_source_arn, [view.oldest_arrival_ms]
+        if mapping.kind in QUEUES:
+            queue = self._catalog.queues.get(arn.rpartition(":")[2])
+            if queue is not None and queue.arn == arn:
+                messages = await self._store.queues.peek(queue.name, 1)
+                known += [message.sent_ms for message in messages]
+        elif mapping.kind is SourceKind.WEBHOOK:
+            shards = self._mappings.streams.shard_names(arn)
+            positions = await self._mappings.streams.positions(mapping.uuid, shards)
+            for shard, position in positions.items():
+                found = await self._store.streams.read(arn, shard, position, 1, 1)
+                known += [record.arrival_ms for record in found.records]
+        return min((it for it in known if it is not None), default=None)
 
     async def describe_shards(self, request: dict[str, Any]) -> dict[str, Any]:
         """How far a mapping has come in each shard of its stream, and what a shard waits for."""

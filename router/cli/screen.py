@@ -7,6 +7,8 @@ PLAIN_WIDTH = 200
 
 
 def screen() -> Console:
-    """Standard output, as wide as the terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH, highlight=False)
+    """Standard output, as wide as the terminal. An ARN's `:secret:` is no picture."""
+    console = Console(highlight=False, emoji=False)
+    if console.is_terminal:
+        return console
+    return Console(width=PLAIN_WIDTH, highlight=False, emoji=False)

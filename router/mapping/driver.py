@@ -128,6 +128,10 @@ class Driver(ABC, Generic[Event, Command]):
 
     # Life
 
+    def went_wrong(self, text: str) -> None:
+        """Something failed that people may ask about."""
+        self.last_error = LastError(text, self._clock.wall_ms())
+
     def resume(self) -> None:
         """Take up work again; a `drain` that waits ends."""
         self._is_draining = False
@@ -220,13 +224,10 @@ class Driver(ABC, Generic[Event, Command]):
         self._is_over = True
         self._is_idle.set()  # nobody else ends a drain that waits
         self.last_result = BROKEN
-        self._went_wrong(f"internal error: {error}")
+        self.went_wrong(f"internal error: {error}")
         # First: it starts again even where its log line cannot be written.
         self._on_broken()
         self._log.error("mapping_broken", error=str(error), exc_info=error)
-
-    def _went_wrong(self, text: str) -> None:
-        self.last_error = LastError(text, self._clock.wall_ms())
 
     def _arm(self) -> None:
         wakeup_ms = self._engine.next_wakeup_ms()

@@ -176,7 +176,7 @@ class QueueShell(Driver[q.Event, q.Command]):
             )
         except RouterError as error:
             self._numbers.poll_errors.inc()
-            self._went_wrong(f"cannot receive: {error}")
+            self.went_wrong(f"cannot receive: {error}")
             self._log.warning("receive_failed", error=str(error))
             return q.ReceiveFailed(command.command_id, error.code)
         if not found:
@@ -228,7 +228,7 @@ class QueueShell(Driver[q.Event, q.Command]):
             self._numbers.in_flight.dec()
         chaos_point("after_invoke")
         if problem := problem_of(outcome, error_text):
-            self._went_wrong(problem)
+            self.went_wrong(problem)
         self._journal.invoked(
             command,
             outcome,
@@ -266,7 +266,7 @@ class QueueShell(Driver[q.Event, q.Command]):
         try:
             failed = tuple(await self._source.delete(receipts))
         except RouterError as error:
-            self._went_wrong(f"cannot delete: {error}")
+            self.went_wrong(f"cannot delete: {error}")
             self._log.warning("delete_failed", records=len(receipts), error=str(error))
             return q.DeleteFailed(command.command_id, error.code)
         self._journal.deleted(len(receipts), len(failed))

@@ -233,7 +233,7 @@ class Shell(Driver[e.Event, e.Command]):
             )
         except RouterError as error:
             self._numbers.poll_errors.inc()
-            self._went_wrong(f"cannot read: {error}")
+            self.went_wrong(f"cannot read: {error}")
             self._log.warning("fetch_failed", shard=command.shard, error=str(error))
             return e.FetchFailed(command.command_id, error.code)
         records = found.records
@@ -270,7 +270,7 @@ class Shell(Driver[e.Event, e.Command]):
             self._numbers.in_flight.dec()
         chaos_point("after_invoke")
         if problem := problem_of(outcome, error_text):
-            self._went_wrong(problem)
+            self.went_wrong(problem)
         self._journal.invoked(
             command,
             outcome,
@@ -305,7 +305,7 @@ class Shell(Driver[e.Event, e.Command]):
             await self._progress.save(self._spec.uuid, command.update)
         except RouterError as error:
             self._numbers.commit_errors.inc()
-            self._went_wrong(f"cannot store: {error}")
+            self.went_wrong(f"cannot store: {error}")
             self._log.warning("progress_not_stored", error=str(error))
             return e.ProgressFailed(command.command_id, error.code)
         self._journal.stored(command.update)

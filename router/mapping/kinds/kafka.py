@@ -320,6 +320,7 @@ class KafkaLife:
             log.warning(
                 "source_unusable", mapping=self.spec.name, reason=problem.reason, error=str(problem)
             )
+        self.shell.went_wrong(str(problem))
         self._trouble = problem
 
     # Rebalances

@@ -109,7 +109,7 @@ async def test_the_last_error_outlives_the_life_it_came_in(house):
     await house.catalog.commit([mapping("a")])
     await asyncio.sleep(0.05)
     run = house.manager._runs[UUID]
-    run.life.shell._went_wrong("cannot read: the disk is gone")
+    run.life.shell.went_wrong("cannot read: the disk is gone")
     await house.catalog.commit([mapping("a", is_enabled=False)])
 
     async def is_disabled():
