@@ -104,9 +104,7 @@ def explain(error: Exception, server: str, access: Access) -> SourceProblem:
         case ssl.SSLError() if _is_about_us(error):
             return _not_accepted(server, error.reason or str(error))
         case ssl.SSLError():
-            text = f"{NOT_TRUSTED}: {server} speaks no TLS: {error.reason or error}"
-            hint = ". A user and password without TLS need ROUTER_KAFKA_SASL_WITHOUT_TLS"
-            return SourceProblem(AUTHENTICATION, text + (hint if access.mechanism else ""))
+            return _no_tls(server, access, error.reason or str(error))
         case socket.gaierror():
             return SourceProblem(PASSING, f"{server}: the name cannot be resolved")
         case ConnectionRefusedError():
@@ -117,9 +115,17 @@ def explain(error: Exception, server: str, access: Access) -> SourceProblem:
             return _closed(server, "it may want TLS, or a user and password")
         case errors.KafkaConnectionError() | ConnectionError() if access.tls is None:
             return _closed(server, "it may want TLS, or no user and password")
-        case errors.KafkaConnectionError() | ConnectionError():
-            return _not_accepted(server, "the connection was closed in the handshake")
+        case errors.KafkaConnectionError():
+            return _not_accepted(server, "it closes the connection after the handshake")
+        case ConnectionError():
+            return _no_tls(server, access, "it closes the connection in the handshake")
     return SourceProblem(PASSING, f"{server}: {error}")
+
+
+def _no_tls(server: str, access: Access, why: str) -> SourceProblem:
+    text = f"{NOT_TRUSTED}: {server} seems to speak no TLS: {why}"
+    hint = ". A user and password without TLS need ROUTER_KAFKA_SASL_WITHOUT_TLS"
+    return SourceProblem(AUTHENTICATION, text + (hint if access.mechanism else ""))
 
 
 def _not_accepted(server: str, why: str) -> SourceProblem:
