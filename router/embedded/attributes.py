@@ -115,7 +115,7 @@ def check_attributes(
             "perMessageGroupId needs DeduplicationScope messageGroup.",
         )
     if stored.get("RedrivePolicy"):
-        _check_target(stored["RedrivePolicy"], name, find)
+        check_target(stored["RedrivePolicy"], name, find)
     if stored.get("KmsMasterKeyId"):
         if stored.get("SqsManagedSseEnabled") == "true":
             raise QueueProblem(
@@ -187,8 +187,11 @@ def _json(text: str) -> Any:
         return None
 
 
-def _check_target(policy: str, name: str, find: Find) -> None:
-    """A dead-letter queue must be there, be another one of the same type, and agree."""
+def check_target(policy: str, name: str, find: Find) -> None:
+    """A queue's dead-letter queue must be there, be of the same type, and agree.
+
+    `policy` is the RedrivePolicy of the queue called `name`. Raises `QueueProblem`.
+    """
     start = f"Value {policy} for parameter RedrivePolicy is invalid. Reason: "
     arn, _count = redrive_policy(policy)
     target = find(arn)

@@ -1,18 +1,22 @@
 """Which embedded queues there are, and their attributes, tags and permissions."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from router.embedded import attributes as rules
 from router.embedded.problems import QueueProblem, bad_value, no_queue, unknown_attribute
 from router.model.arn import queue_arn
 from router.model.resources import Queue
-from router.store.base import Delete, DropQueue
+from router.store.base import Change, Delete, DropQueue, Put
 from router.store.catalog import Catalog, put
 from router.store.queues import QueueStore
+
+log = structlog.get_logger()
 
 WALL_MS = Callable[[], int]
 """A clock: epoch milliseconds."""
@@ -41,6 +45,40 @@ class QueueRegistry:
         self._wall_ms = wall_ms
         self._region = region
         self._account = account
+        self._times = {queue.name: _times(queue) for queue in catalog.queues.values()}
+        self._retiming: dict[str, asyncio.Task[None]] = {}
+        catalog.listen(self._heard)
+
+    def _heard(self, changes: Sequence[Change]) -> None:
+        """A queue's times changed, through the API or a template: so do its messages'."""
+        for change in changes:
+            if isinstance(change, Delete) and change.kind == "queue":
+                self._times.pop(change.name, None)
+            elif isinstance(change, Put) and change.resource.kind == "queue":
+                name = change.resource.name
+                queue = self._catalog.queues[name]
+                before, now = self._times.get(name), _times(queue)
+                self._times[name] = now
+                if before is not None and before != now:
+                    self._retime(queue)
+
+    def _retime(self, queue: Queue) -> asyncio.Task[None]:
+        """Give messages that are there the queue's times.
+
+        A new retention holds for all of them, a new delay in FIFO queues only, as on AWS.
+        """
+        retention_ms, delay_ms = _times(queue)
+        work = self._store.retime(queue.name, retention_ms=retention_ms, delay_ms=delay_ms)
+        task = asyncio.get_running_loop().create_task(work)
+        self._retiming[queue.name] = task
+        task.add_done_callback(lambda _: self._retimed(queue.name, task))
+        return task
+
+    def _retimed(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._retiming.get(name) is task:
+            del self._retiming[name]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("queue_times_not_applied", queue=name, error=str(error))
 
     def get(self, name: str) -> Queue:
         """A queue by name."""
@@ -100,8 +138,7 @@ class QueueRegistry:
     async def set_attributes(self, name: str, given: Mapping[str, Any]) -> None:
         """Change attributes; an empty text takes one away.
 
-        A new retention holds for messages that are there already, a new delay in FIFO queues only,
-        as on AWS; when this returns it does.
+        What new times mean for messages that are there is done when this returns.
         """
         stored = rules.check_attributes(given, name, self.get(name).attributes, self.find)
         changed = await self._change(
@@ -113,13 +150,9 @@ class QueueRegistry:
                 "modified_s": self._wall_ms() // 1000,
             },
         )
-        retention_ms = delay_ms = None
-        if "MessageRetentionPeriod" in stored:
-            retention_ms = 1000 * rules.number(changed, "MessageRetentionPeriod")
-        if "DelaySeconds" in stored and rules.is_fifo(changed):
-            delay_ms = 1000 * rules.number(changed, "DelaySeconds")
-        if retention_ms is not None or delay_ms is not None:
-            await self._store.retime(name, retention_ms=retention_ms, delay_ms=delay_ms)
+        if name in self._retiming or {"MessageRetentionPeriod", "DelaySeconds"} & stored.keys():
+            # Also when nothing changed: whoever asks again may have been cut short before.
+            await (self._retiming.get(name) or self._retime(changed))
 
     async def tag(self, name: str, tags: Mapping[str, str]) -> None:
         """Add or replace tags."""
@@ -203,6 +236,12 @@ class QueueRegistry:
             known["ApproximateNumberOfMessagesNotVisible"] = str(counts.in_flight)
             known["ApproximateNumberOfMessagesDelayed"] = str(counts.delayed)
         return known if "All" in names else {k: v for k, v in known.items() if k in names}
+
+
+def _times(queue: Queue) -> tuple[int, int | None]:
+    """Retention and, of a FIFO queue, delay of the messages that are there, in milliseconds."""
+    delay_ms = 1000 * rules.number(queue, "DelaySeconds") if rules.is_fifo(queue) else None
+    return 1000 * rules.number(queue, "MessageRetentionPeriod"), delay_ms
 
 
 def _same(existing: Queue, given: Mapping[str, str]) -> Queue:

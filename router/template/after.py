@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from router.embedded.attributes import check_target
+from router.embedded.problems import QueueProblem
 from router.mapping.rules import destination, neighbours, scaling
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Webhook
@@ -93,7 +95,13 @@ class After:
         if not policy:
             return None
         target = json.loads(policy)["deadLetterTargetArn"]
-        return None if target in self._queues else f"dead-letter queue {target} does not exist"
+        if target not in self._queues:
+            return f"dead-letter queue {target} does not exist"
+        try:
+            check_target(policy, wish.name, self._queues.get)
+        except QueueProblem as problem:
+            return f"dead-letter queue {target}: {problem.message.rpartition('Reason: ')[2]}"
+        return None
 
     def reader_of(self, kind: str, name: str) -> str | None:
         """Why something that goes is still needed."""

@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import functools
 import json
 import sys
 
@@ -28,14 +29,19 @@ def decode(value):
     return value
 
 
-def call(request):
-    service, operation = request["service"], request["operation"]
+@functools.cache
+def make_client(service, validates):
     # Each case sees the first answer; nothing is retried behind its back. What the client
     # would refuse by itself goes out as well: the server is under test.
     config = botocore.config.Config(
-        retries={"total_max_attempts": 1}, parameter_validation=request["validates"]
+        retries={"total_max_attempts": 1}, parameter_validation=validates
     )
-    client = boto3.client(service, config=config)
+    return boto3.client(service, config=config)
+
+
+def call(request):
+    service, operation = request["service"], request["operation"]
+    client = make_client(service, request["validates"])
     try:
         if operation.startswith("wait:"):
             waiter = client.get_waiter(operation[5:])

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from tests.contract.sqs_sides import Side
 from tests.contract.support import CLIENTS, Agent, Harness, client_environment
 
 
@@ -40,3 +41,21 @@ def cli(harness):
         return json.loads(done.stdout) if done.stdout.strip() else done.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def router_side(harness, aws):
+    return Side("router", aws, harness.url())
+
+
+@pytest.fixture(scope="session")
+def elasticmq_side(elasticmq):
+    agent = Agent(elasticmq.url)
+    yield Side("elasticmq", agent, elasticmq.url)
+    agent.close()
+
+
+@pytest.fixture(params=["router", "elasticmq"])
+def side(request):
+    """SQS on the router, then on ElasticMQ."""
+    return request.getfixturevalue(f"{request.param}_side")

@@ -82,6 +82,8 @@ ACCEPTED = (
         arns={"PolicyArn": _iam("policy")},
         ref_attribute="PolicyArn",
     ),
+    Accepted("AWS::SQS::QueuePolicy", "who may use a queue is not enforced"),
+    Accepted("AWS::SQS::QueueInlinePolicy", "who may use a queue is not enforced"),
     Accepted("AWS::Lambda::Permission", "who may invoke a function is not enforced"),
     Accepted(
         "AWS::Logs::LogGroup",

@@ -1,10 +1,18 @@
-"""`AWS::SQS::Queue`: an embedded standard queue."""
+"""`AWS::SQS::Queue`: an embedded queue."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
-from router.embedded.attributes import RANGES, RECEIVE_COUNT_MAX
+from router.embedded.attributes import (
+    FIFO_CHOICES,
+    FIFO_ENDING,
+    KMS_PERIOD_S,
+    RANGES,
+    RECEIVE_COUNT_MAX,
+    redrive_allowed,
+)
+from router.embedded.problems import QueueProblem
 from router.model.arn import queue_arn
 from router.model.resources import Queue
 from router.template.parameters import as_text
@@ -16,7 +24,7 @@ NAME_CHARACTERS_MAX = 80
 
 _RANGES = {
     **{name: (least, most) for name, (least, most, _) in RANGES.items()},
-    "KmsDataKeyReusePeriodSeconds": (60, 86_400),
+    "KmsDataKeyReusePeriodSeconds": KMS_PERIOD_S[:2],
 }
 """Whole numbers and their bounds (`bus-http-and-schedules.md` 6.2)."""
 
@@ -28,17 +36,14 @@ _PROPERTIES = (
     "KmsMasterKeyId",
     "SqsManagedSseEnabled",
     "Tags",
+    "FifoQueue",
+    "ContentBasedDeduplication",
+    *FIFO_CHOICES,
 )
-_FIFO = "FIFO queues are not supported yet"
-_REFUSED = {
-    "ContentBasedDeduplication": _FIFO,
-    "DeduplicationScope": _FIFO,
-    "FifoThroughputLimit": _FIFO,
-}
 
 
 class SqsQueue:
-    """A standard queue."""
+    """A standard or FIFO queue."""
 
     name = "AWS::SQS::Queue"
     effect = ""
@@ -58,11 +63,14 @@ class SqsQueue:
 
     def build(self, at: At, properties: Properties, draft: Draft) -> None:
         """Add the queue."""
-        properties.check_known((*_PROPERTIES, "FifoQueue"), self.name, _REFUSED)
-        given_name = properties.text("QueueName")
-        if properties.boolean("FifoQueue") or given_name.endswith(".fifo"):
-            at_fault = "FifoQueue" if "FifoQueue" in properties else "QueueName"
-            properties.problem(at_fault, f"is not supported: {_FIFO}", "use a standard queue")
+        properties.check_known(_PROPERTIES, self.name)
+        is_fifo = properties.boolean("FifoQueue")
+        if is_fifo:
+            properties.text("QueueName", pattern=r"[A-Za-z0-9_-]{1,75}\.fifo")
+        elif properties.text("QueueName").endswith(FIFO_ENDING):
+            properties.problem(
+                "QueueName", "ends with .fifo, as FIFO queues do", "add FifoQueue: true"
+            )
         else:
             properties.text("QueueName", pattern=r"[A-Za-z0-9_-]{1,80}")
         name = self._queue_name(at)
@@ -72,7 +80,7 @@ class SqsQueue:
         draft.queues[name] = Queue(
             name=name,
             arn=queue_arn(around.region, around.account, name),
-            attributes=_attributes(properties),
+            attributes=_attributes(properties, is_fifo=is_fifo),
             tags=properties.tags(),
             created_s=0,
             modified_s=0,
@@ -81,10 +89,13 @@ class SqsQueue:
 
     @staticmethod
     def _queue_name(at: At) -> str:
-        return at.physical_name("QueueName", NAME_CHARACTERS_MAX)
+        if at.given_text("FifoQueue").lower() != "true" or at.given_text("QueueName"):
+            return at.physical_name("QueueName", NAME_CHARACTERS_MAX)
+        made = at.physical_name("QueueName", NAME_CHARACTERS_MAX - len(FIFO_ENDING))
+        return made + FIFO_ENDING
 
 
-def _attributes(properties: Properties) -> dict[str, str]:
+def _attributes(properties: Properties, *, is_fifo: bool) -> dict[str, str]:
     """Attributes as the API stores them: all text."""
     attributes = {
         name: str(properties.integer(name, least, most, least))
@@ -96,6 +107,10 @@ def _attributes(properties: Properties) -> dict[str, str]:
     if "SqsManagedSseEnabled" in properties:
         is_enabled = properties.boolean("SqsManagedSseEnabled")
         attributes["SqsManagedSseEnabled"] = as_text(is_enabled)
+    if attributes.get("KmsMasterKeyId"):
+        if attributes.get("SqsManagedSseEnabled") == "true":
+            properties.problem("SqsManagedSseEnabled", "cannot be true beside KmsMasterKeyId")
+        attributes["SqsManagedSseEnabled"] = "false"
     redrive = properties.section("RedrivePolicy")
     if redrive is not None:
         redrive.check_known(("deadLetterTargetArn", "maxReceiveCount"), "RedrivePolicy")
@@ -114,5 +129,36 @@ def _attributes(properties: Properties) -> dict[str, str]:
         }
         if "sourceQueueArns" in allow:
             rule["sourceQueueArns"] = list(allow.texts("sourceQueueArns"))
-        attributes["RedriveAllowPolicy"] = json.dumps(rule, separators=(",", ":"))
+        text = json.dumps(rule, separators=(",", ":"))
+        try:
+            redrive_allowed(text)
+        except QueueProblem as problem:
+            properties.problem("RedriveAllowPolicy", problem.message.rpartition("Reason: ")[2])
+        attributes["RedriveAllowPolicy"] = text
+    return attributes | _order(properties, is_fifo=is_fifo)
+
+
+def _order(properties: Properties, *, is_fifo: bool) -> dict[str, str]:
+    """What only FIFO queues have."""
+    names = ("ContentBasedDeduplication", *FIFO_CHOICES)
+    if not is_fifo:
+        for name in names:
+            if name in properties:
+                properties.problem(name, "is for FIFO queues", "add FifoQueue: true")
+        return {}
+    attributes = {"FifoQueue": "true"}
+    if "ContentBasedDeduplication" in properties:
+        attributes["ContentBasedDeduplication"] = as_text(
+            properties.boolean("ContentBasedDeduplication")
+        )
+    for name, choices in FIFO_CHOICES.items():
+        if name in properties:
+            attributes[name] = properties.text(name, choices[0], choices=choices)
+    scope = attributes.get("DeduplicationScope")
+    if attributes.get("FifoThroughputLimit") == "perMessageGroupId" and scope != "messageGroup":
+        properties.problem(
+            "FifoThroughputLimit",
+            "perMessageGroupId needs another scope of deduplication",
+            "add DeduplicationScope: messageGroup",
+        )
     return attributes

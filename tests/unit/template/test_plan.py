@@ -517,3 +517,106 @@ async def test_folders_in_place_are_hashed_again_only_when_touched(folder):
     (folder / "code" / "more.py").write_text(textwrap.dedent("x = 1"))
     second = await in_place(folder / "code")
     assert second.hash != first.hash
+
+
+KAFKA = """\
+    Resources:
+      Save:
+        Type: AWS::Lambda::Function
+        Properties:
+          FunctionName: save
+          Runtime: python3.12
+          Handler: app.handler
+          Role: arn:aws:iam::000000000000:role/x
+          Code: ./code
+      Map:
+        Type: AWS::Lambda::EventSourceMapping
+        Properties:
+          SelfManagedEventSource: {Endpoints: {KafkaBootstrapServers: ['b-1:9092']}}
+          Topics: [orders]
+          SourceAccessConfigurations: [{Type: BASIC_AUTH, URI: kafka}]
+          FunctionName: !Ref Save
+          BatchSize: 10
+    """
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "action"),
+    [
+        ("[orders]", "[returns]", "replace"),
+        ("b-1:9092", "b-2:9092", "replace"),
+        ("BatchSize: 10", "SelfManagedKafkaEventSourceConfig: {ConsumerGroupId: g}", "replace"),
+        ("BatchSize: 10", "BatchSize: 11", "update"),
+        ("URI: kafka", "URI: broker", "update"),
+    ],
+)
+async def test_another_topic_cluster_or_group_is_another_source(
+    applier, load, catalog, monkeypatch, old, new, action
+):
+    monkeypatch.setattr("router.mapping.rules.check.RUN_HERE", frozenset(SourceKind))
+    await applier.apply(load(KAFKA))
+    (mapping,) = catalog.mappings.values()
+    assert mapping.consumer_group == mapping.uuid
+    assert mapping.created_ms > 0
+    plan = await applier.plan(load(KAFKA.replace(old, new)))
+    (change,) = [change for change in plan.changes if change.kind == "mapping"]
+    assert change.action == action
+    drops = [it for it in plan.catalog_changes if isinstance(it, DropProgress)]
+    assert bool(drops) == (action == "replace")
+
+
+FIFO = """
+Resources:
+  Orders:
+    Type: AWS::SQS::Queue
+    Properties:
+      FifoQueue: true
+      ContentBasedDeduplication: "true"
+      DeduplicationScope: messageGroup
+      FifoThroughputLimit: perMessageGroupId
+      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3}
+      Tags: [{Key: team, Value: shop}]
+  Dead:
+    Type: AWS::SQS::Queue
+    Properties:
+      QueueName: dead.fifo
+      FifoQueue: true
+      RedriveAllowPolicy: {redrivePermission: allowAll}
+  Policy:
+    Type: AWS::SQS::QueuePolicy
+    Properties: {Queues: [!Ref Orders], PolicyDocument: {Statement: []}}
+"""
+
+
+async def test_fifo_queues_with_a_dead_letter_queue(applier, load, catalog):
+    await applier.apply(load(FIFO))
+    orders = next(it for it in catalog.queues.values() if it.name != "dead.fifo")
+    assert re.fullmatch(r"shop-Orders-[A-Z0-9]{12}\.fifo", orders.name)
+    assert orders.arn.endswith(f":{orders.name}")
+    assert orders.tags == {"team": "shop"}
+    assert {
+        name: orders.attributes[name] for name in orders.attributes if "Redrive" not in name
+    } == {
+        "FifoQueue": "true",
+        "ContentBasedDeduplication": "true",
+        "DeduplicationScope": "messageGroup",
+        "FifoThroughputLimit": "perMessageGroupId",
+    }
+    assert catalog.queues["dead.fifo"].attributes["FifoQueue"] == "true"
+    assert set(changed(await applier.apply(load(FIFO))).values()) <= {"keep"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("allowAll", "denyAll", "RedriveAllowPolicy does not permit"),
+        (
+            "      QueueName: dead.fifo\n      FifoQueue: true\n",
+            "      QueueName: dead\n",
+            "must be of the same type",
+        ),
+    ],
+)
+async def test_a_dead_letter_queue_must_fit(applier, load, old, new, match):
+    with pytest.raises(PlanRefused, match=match):
+        await applier.apply(load(FIFO.replace(old, new)))
