@@ -64,11 +64,11 @@ def problems(courier: Courier, wall_ms: int) -> dict[str, str]:
     """What `router doctor` says of destinations that on-failure records wait for."""
     found = {}
     for depth in courier.depths:
-        trouble = courier.trouble(depth.destination)
+        trouble = courier.trouble(depth.address)
         if trouble is None:
             continue
         minutes = max(0, wall_ms - trouble.since_ms) // 60_000
-        found[depth.destination] = (
+        found[depth.address.destination] = (
             f"{trouble.reason}: {trouble.text}; {depth.rows} on-failure records wait, "
             f"no delivery for {minutes} min"
         )

@@ -16,7 +16,7 @@ from router.destinations.delivery import Carrier, DeliveryFailed
 from router.model.backoff import backoff_ms
 from router.model.errors import RouterError
 from router.model.limits import KIB, OUTBOX_ATTEMPTS_MAX, OUTBOX_WAIT_MS_MAX
-from router.store.base import OutboxRow, OutboxStore, Postponed
+from router.store.base import Address, OutboxRow, OutboxStore, Postponed
 from router.telemetry import metrics
 from router.telemetry.chaos import chaos_point
 
@@ -49,20 +49,22 @@ class Lane:
 
     def __init__(
         self,
-        destination: str,
+        address: Address,
         outbox: OutboxStore,
         carrier: Carrier,
         wall_ms: Callable[[], int],
         large: asyncio.Semaphore,
     ) -> None:
         """`large` is shared with all lanes: large bodies that may be in memory."""
-        self._destination = destination
+        self._address = address
+        self._destination = address.destination
         self._outbox = outbox
         self._carrier = carrier
         self._wall_ms = wall_ms
         self._large = large
-        # Where a destination keeps an order, one goes after the other.
-        self._at_once = 1 if destination.endswith(".fifo") else AT_ONCE_MAX
+        is_one_by_one = address.destination.endswith(".fifo") or bool(address.origin)
+        # In a FIFO queue order counts; for a topic one row is many messages already.
+        self._at_once = 1 if is_one_by_one else AT_ONCE_MAX
         self._sent: set[int] = set()
         """Rows that were delivered while the store could not take note of it; a few at most."""
         self._out_of_reach: DeliveryFailed | None = None
@@ -78,7 +80,7 @@ class Lane:
         self._out_of_reach = self._store_error = None
         try:
             while not self._is_over:
-                rows = await self._outbox.due(self._destination, self._wall_ms(), ROWS_MAX)
+                rows = await self._outbox.due(self._address, self._wall_ms(), ROWS_MAX)
                 if not rows:
                     break
                 await self._deliver_all(rows)

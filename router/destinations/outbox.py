@@ -17,7 +17,7 @@ from router.destinations.delivery import Carrier, DeliveryFailed
 from router.destinations.lane import Lane, Trouble
 from router.model.destination import kind_of
 from router.model.errors import RouterError
-from router.store.base import EnqueuedMessage, OutboxDepth, OutboxRow, OutboxStore
+from router.store.base import Address, EnqueuedMessage, OutboxDepth, OutboxRow, OutboxStore
 from router.telemetry import metrics
 
 log = structlog.get_logger()
@@ -49,9 +49,9 @@ class Courier:
         self._carriers = carriers
         self._wall_ms = wall_ms
         self._large = asyncio.Semaphore(LARGE_AT_ONCE_MAX)
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[Address, Lane] = {}
         """By destination, as long as something waits for it."""
-        self._runs: dict[str, asyncio.Task[int]] = {}
+        self._runs: dict[Address, asyncio.Task[int]] = {}
         self._kinds: set[str] = set()
         """Whose gauges are not at rest."""
         self._is_stopping = False
@@ -91,39 +91,40 @@ class Courier:
         """Set lanes about what is due. Raises `StoreError`."""
         self.depths = await self._outbox.depths(self._wall_ms())
         self._measure()
-        waiting = {depth.destination for depth in self.depths}
+        waiting = {depth.address for depth in self.depths}
         for name in [name for name in self._lanes if name not in waiting | self._runs.keys()]:
             del self._lanes[name]
         for depth in self.depths:
-            if depth.has_due and depth.destination not in self._runs and not self._is_stopping:
-                self._begin(depth.destination)
+            if depth.has_due and depth.address not in self._runs and not self._is_stopping:
+                self._begin(depth.address)
 
-    def trouble(self, destination: str) -> Trouble | None:
+    def trouble(self, address: Address) -> Trouble | None:
         """What the last attempt for a destination said; None when it went well."""
-        lane = self._lanes.get(destination)
+        lane = self._lanes.get(address)
         return None if lane is None else lane.trouble
 
-    def _begin(self, name: str) -> None:
-        lane = self._lanes.get(name)
+    def _begin(self, address: Address) -> None:
+        lane = self._lanes.get(address)
         if lane is None:
-            carrier = self._carriers.get(kind_of(name) or UNKNOWN, _NoCarrier())
-            lane = Lane(name, self._outbox, carrier, self._wall_ms, self._large)
-            self._lanes[name] = lane
+            kind = kind_of(address.destination) or UNKNOWN
+            carrier = self._carriers.get(kind, _NoCarrier())
+            lane = Lane(address, self._outbox, carrier, self._wall_ms, self._large)
+            self._lanes[address] = lane
         run = asyncio.get_running_loop().create_task(lane.run())
-        self._runs[name] = run
-        run.add_done_callback(functools.partial(self._ended, name))
+        self._runs[address] = run
+        run.add_done_callback(functools.partial(self._ended, address))
 
-    def _ended(self, name: str, run: "asyncio.Task[int]") -> None:
+    def _ended(self, address: Address, run: "asyncio.Task[int]") -> None:
         """A lane that broke begins anew with the next look."""
-        self._runs.pop(name, None)
+        self._runs.pop(address, None)
         if not run.cancelled() and (error := run.exception()) is not None:
-            log.error("delivery_broke", destination=name, exc_info=error)
+            log.error("delivery_broke", destination=address.destination, exc_info=error)
 
     def _measure(self) -> None:
         rows = dict.fromkeys(self._kinds, 0)
         ages_ms = dict.fromkeys(self._kinds, 0)
         for depth in self.depths:
-            kind = kind_of(depth.destination) or UNKNOWN
+            kind = kind_of(depth.address.destination) or UNKNOWN
             rows[kind] = rows.get(kind, 0) + depth.rows
             age_ms = max(0, self._wall_ms() - depth.oldest_ms)
             ages_ms[kind] = max(ages_ms.get(kind, 0), age_ms)

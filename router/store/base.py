@@ -251,10 +251,17 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """Wall clock."""
 
 
+class Address(msgspec.Struct, frozen=True):
+    """A destination; `origin` tells topics of the same name in several clusters apart."""
+
+    destination: str
+    origin: bytes = b""
+
+
 class OutboxDepth(msgspec.Struct, frozen=True):
     """What waits for one destination."""
 
-    destination: str
+    address: Address
     rows: int
     oldest_ms: int
     """When the oldest of them was made (wall clock)."""
@@ -314,7 +321,7 @@ class OutboxStore(Protocol):
     async def depths(self, now_wall_ms: int) -> Sequence[OutboxDepth]:
         """What waits, and whether something is due, for each destination that something is for."""
 
-    async def due(self, destination: str, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
+    async def due(self, address: Address, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
         """A destination's rows whose next attempt is due, without their bodies, longest due first.
 
         One that is due later than any wait lasts is due now: the wall clock was set back (T1).

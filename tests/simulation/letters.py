@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from router.destinations.delivery import DeliveryFailed
 from router.mapping.engine import Discard
 from router.model.limits import OUTBOX_ATTEMPTS_MAX, OUTBOX_WAIT_MS_MAX
-from router.store.base import EnqueuedMessage, OutboxDepth, OutboxRow, Postponed
+from router.store.base import Address, EnqueuedMessage, OutboxDepth, OutboxRow, Postponed
 from tests.simulation.durable import Letter, Store, StoreFaults, finish
 from tests.simulation.options import FAILURES_ARN, FAILURES_QUEUE
 from tests.simulation.shard_state import Violation
@@ -118,12 +118,10 @@ class SlowOutbox:
         depths: Sequence[OutboxDepth] = finish(self._store.outbox.depths(now_wall_ms))
         return depths
 
-    async def due(self, destination: str, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
+    async def due(self, address: Address, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
         """See `OutboxStore.due`."""
         await self._write()
-        rows: Sequence[OutboxRow] = finish(
-            self._store.outbox.due(destination, now_wall_ms, rows_max)
-        )
+        rows: Sequence[OutboxRow] = finish(self._store.outbox.due(address, now_wall_ms, rows_max))
         return rows
 
     async def body(self, row_id: int) -> bytes | None:

@@ -24,4 +24,4 @@ SELECT id, destination, next_attempt_ms, made_ms, attempts, mapping, '', '',
 DROP TABLE outbox;
 ALTER TABLE outbox_by_destination RENAME TO outbox;
 
-CREATE INDEX outbox_lanes ON outbox (destination, next_attempt_ms, made_ms);
+CREATE INDEX outbox_lanes ON outbox (destination, origin, next_attempt_ms, made_ms);

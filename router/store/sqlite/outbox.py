@@ -7,15 +7,16 @@ from typing import Any
 import msgspec
 
 from router.model.limits import OUTBOX_WAIT_MS_MAX
-from router.store.base import EnqueuedMessage, OutboxDepth, OutboxRow, Postponed
+from router.store.base import Address, EnqueuedMessage, OutboxDepth, OutboxRow, Postponed
 from router.store.sqlite import queues
 from router.store.sqlite.queues import SqliteQueues
 from router.store.sqlite.reader import Reader
 from router.store.sqlite.writer import Kind, Writer, each
 
 _HEADS = """
-SELECT id, mapping, mapping_uuid, lane, letter_id, object_key, origin, length(body), records,
-attempts, next_attempt_ms FROM outbox WHERE destination = ? AND next_attempt_ms {} ?
+SELECT id, mapping, mapping_uuid, lane, letter_id, object_key, length(body), records,
+attempts, next_attempt_ms FROM outbox
+WHERE destination = ? AND origin = ? AND next_attempt_ms {} ?
 ORDER BY next_attempt_ms, made_ms, id LIMIT ?
 """
 _DUE = _HEADS.format("<=")
@@ -48,16 +49,18 @@ class SqliteOutbox:
         def count(db: sqlite3.Connection) -> list[OutboxDepth]:
             times = (now_wall_ms, now_wall_ms + OUTBOX_WAIT_MS_MAX)
             rows = db.execute(
-                "SELECT destination, count(*), min(made_ms),"
+                "SELECT destination, origin, count(*), min(made_ms),"
                 " max(next_attempt_ms <= ? OR next_attempt_ms > ?)"
-                " FROM outbox GROUP BY destination",
+                " FROM outbox GROUP BY destination, origin",
                 times,
             )
-            return [OutboxDepth(row[0], row[1], row[2], bool(row[3])) for row in rows]
+            return [
+                OutboxDepth(Address(row[0], row[1]), row[2], row[3], bool(row[4])) for row in rows
+            ]
 
         return await self._reader.submit(count)
 
-    async def due(self, destination: str, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
+    async def due(self, address: Address, now_wall_ms: int, rows_max: int) -> Sequence[OutboxRow]:
         """See `OutboxStore.due`."""
 
         def select(db: sqlite3.Connection) -> list[OutboxRow]:
@@ -66,8 +69,9 @@ class SqliteOutbox:
                 (_DUE, now_wall_ms),
                 (_DUE_TOO_LATE, now_wall_ms + OUTBOX_WAIT_MS_MAX),
             ):
-                rows = db.execute(which, (destination, limit_ms, rows_max - len(found)))
-                found += [_row(destination, row) for row in rows]
+                where = (address.destination, address.origin)
+                rows = db.execute(which, (*where, limit_ms, rows_max - len(found)))
+                found += [_row(address, row) for row in rows]
             return found
 
         return await self._reader.submit(select)
@@ -98,21 +102,21 @@ class SqliteOutbox:
                 self._queues.wake(request.message.queue)
 
 
-def _row(destination: str, row: tuple[Any, ...]) -> OutboxRow:
+def _row(address: Address, row: tuple[Any, ...]) -> OutboxRow:
     return OutboxRow(
         id=row[0],
         mapping=row[1],
         mapping_uuid=row[2],
-        destination=destination,
+        destination=address.destination,
         lane=row[3],
         letter_id=row[4],
         object_key=row[5],
-        origin=row[6],
+        origin=address.origin,
         body=b"",
-        size_bytes=row[7],
-        records=row[8],
-        attempts=row[9],
-        next_attempt_ms=row[10],
+        size_bytes=row[6],
+        records=row[7],
+        attempts=row[8],
+        next_attempt_ms=row[9],
     )
 
 

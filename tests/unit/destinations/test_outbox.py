@@ -13,7 +13,7 @@ from router.destinations.outbox import Courier
 from router.model.errors import StoreError
 from router.model.limits import OUTBOX_ATTEMPTS_MAX
 from router.model.progress import LaneProgress, ProgressUpdate
-from router.store.base import EnqueuedMessage, OutboxRow
+from router.store.base import Address, EnqueuedMessage, OutboxRow
 from router.store.sqlite import SqliteStore
 from router.telemetry import metrics
 
@@ -77,7 +77,7 @@ class World:
 
     async def attempts(self, to: str) -> dict[bytes | None, int]:
         later_ms = self.wall_ms + 10**9
-        rows = await self.store.outbox.due(to, later_ms, 1_000)
+        rows = await self.store.outbox.due(Address(to), later_ms, 1_000)
         return {await self.store.outbox.body(row.id): row.attempts for row in rows}
 
 
@@ -109,14 +109,14 @@ async def test_d7_delivery_waits_for_the_destination(world):
     await world.keep("{}")
     assert await world.courier.deliver_due() == 0
     assert await world.courier.deliver_due() == 0, "not due again at once"
-    trouble = world.courier.trouble(QUEUE)
+    trouble = world.courier.trouble(Address(QUEUE))
     assert (trouble.reason, trouble.text, trouble.since_ms) == (
         "missing", "nobody there", 1_000_000,
     )  # fmt: skip
     world.failures.clear()
     world.wall_ms += 60_000
     assert await world.courier.deliver_due() == 1
-    assert world.courier.trouble(QUEUE) is None
+    assert world.courier.trouble(Address(QUEUE)) is None
 
 
 async def test_d7_after_the_last_attempt_it_is_counted(world):
@@ -235,7 +235,7 @@ async def test_a_surprise_counts_as_an_attempt(world):
     await world.keep("odd", "even", to=BUCKET)
     assert await world.courier.deliver_due() == 1
     assert await world.attempts(BUCKET) == {b"odd": 1}
-    assert world.courier.trouble(BUCKET) is None, "the last attempt went well"
+    assert world.courier.trouble(Address(BUCKET)) is None, "the last attempt went well"
 
 
 async def test_what_is_no_destination_is_refused_and_counted(world):

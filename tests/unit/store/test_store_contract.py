@@ -9,6 +9,7 @@ from router.model.progress import LaneHead, LaneProgress, ShardProgress
 from router.model.record import Fetched
 from router.model.window import Window
 from router.store.base import (
+    Address,
     Delete,
     DropProgress,
     DropQueue,
@@ -314,10 +315,10 @@ async def test_d7_a_discard_is_progress_and_outbox_row_at_once(store, backend):
     backend.now_ms = 5_000
     await store.progress.discard("m", update(3), row(body=b"gone", records=3), None)
     assert (await store.progress.load("m"))["0"].position == 3
-    (stored,) = await store.outbox.due(QUEUE, 0, 9)
+    (stored,) = await store.outbox.due(Address(QUEUE), 0, 9)
     assert (stored.mapping, stored.size_bytes, stored.records, stored.attempts) == ("m", 4, 3, 0)
     assert await store.outbox.body(stored.id) == b"gone"
-    assert await store.outbox.depths(0) == [OutboxDepth(QUEUE, 1, 5_000, has_due=True)]
+    assert await store.outbox.depths(0) == [OutboxDepth(Address(QUEUE), 1, 5_000, has_due=True)]
 
 
 async def test_d7_a_discard_that_fails_keeps_nothing(store):
