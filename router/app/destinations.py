@@ -2,21 +2,40 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from router.app.connect import QueueMailbox
 from router.auth.aws_session import AwsSession
 from router.destinations.aws import AwsBucket, AwsQueue, AwsTopic
 from router.destinations.delivery import Carrier, DeliveryFailed
 from router.destinations.function import FunctionDestination, Invoke
+from router.destinations.kafka_topic import Access, KafkaTopic, Reach
 from router.destinations.outbox import Courier
 from router.dispatch.dispatcher import Dispatcher
 from router.functions.resolve import FunctionResolver
 from router.model.arn import function_arn
 from router.model.destination import Destination
+from router.model.failure import KafkaOrigin
 from router.model.function import InvokeReply, InvokeRequest
+from router.sources.kafka.clusters import Clusters
+from router.sources.kafka.problem import (
+    AUTHENTICATION,
+    AUTHORIZATION,
+    NOT_VALID,
+    PASSING,
+    SourceProblem,
+)
 from router.store.base import EnqueuedMessage, OutboxRow
 
 CLAIMANT = "destinations"
 """Whose turn it is when a function gets on-failure records (`Dispatcher.invoke_for`)."""
+
+_REASONS = {
+    PASSING: "unreachable",
+    AUTHENTICATION: "denied",
+    AUTHORIZATION: "denied",
+    NOT_VALID: "missing",
+}
 
 
 class EmbeddedQueue:
@@ -33,14 +52,34 @@ class EmbeddedQueue:
         return message
 
 
-def make_carriers(mailbox: QueueMailbox, aws: AwsSession, invoke: Invoke) -> Mapping[str, Carrier]:
+def make_carriers(
+    mailbox: QueueMailbox, aws: AwsSession, topics: KafkaTopic, invoke: Invoke
+) -> Mapping[str, Carrier]:
     """One for each kind of destination."""
     return {
         "sqs": EmbeddedQueue(mailbox) if mailbox.is_embedded else AwsQueue(aws),
         "sns": AwsTopic(aws),
         "s3": AwsBucket(aws),
+        "kafka": topics,
         "function": FunctionDestination(invoke),
     }
+
+
+def make_reach(clusters: Clusters) -> Reach:
+    """Reads how a topic's cluster is reached, as its mapping left it with the record."""
+    decode = msgspec.json.Decoder(KafkaOrigin).decode
+
+    async def reach(origin: bytes, topic: str) -> Access:
+        from router.sources.kafka.probe import probe
+
+        try:
+            access = clusters.access(decode(origin))
+            await probe(access, topic)
+        except SourceProblem as problem:
+            raise DeliveryFailed(_REASONS[problem.reason], str(problem)) from problem
+        return access
+
+    return reach
 
 
 def make_invoke(dispatcher: Dispatcher, functions: FunctionResolver) -> Invoke:

@@ -23,7 +23,7 @@ from router.app.capacity import (
     raise_open_files,
 )
 from router.app.connect import EmbeddedConnector, KindTable, QueueConnector, QueueMailbox
-from router.app.destinations import make_carriers, make_invoke, problems
+from router.app.destinations import make_carriers, make_invoke, make_reach, problems
 from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.identity import ADDRESS_FILE, claim, write_private
 from router.app.maintenance import Maintenance
@@ -37,6 +37,7 @@ from router.auth.aws_session import AwsSession
 from router.auth.peer import FunctionPeers
 from router.auth.webhooks import scheme_for
 from router.config import IngressSettings, Settings, resolve_secret
+from router.destinations.kafka_topic import KafkaTopic
 from router.destinations.outbox import Courier
 from router.dispatch.dispatcher import Dispatcher
 from router.embedded.queues import EmbeddedQueues
@@ -210,7 +211,15 @@ class Router:
         if self.aws_queues is not None:
             self._undo.push_async_callback(self.aws_queues.close)
         invoke = make_invoke(self.dispatcher, self.functions)
-        carriers = make_carriers(self.mailbox, self.aws, invoke)
+        self.clusters = Clusters(
+            settings.kafka.clusters,
+            secrets_in(settings.secrets_dir),
+            settings.kafka.sasl_without_tls,
+            settings.kafka.look_s,
+        )
+        topics = KafkaTopic(make_reach(self.clusters))
+        self._undo.push_async_callback(topics.close)
+        carriers = make_carriers(self.mailbox, self.aws, topics, invoke)
         self.courier = Courier(self.store.outbox, carriers, self.clock.wall_ms)
         self.budget = Budget(settings.buffer_bytes_max or buffer_bytes_default())
         streams = StreamKind(
@@ -271,15 +280,8 @@ class Router:
         )
 
     def _kafka_kind(self) -> KafkaKind:
-        settings = self.settings
-        clusters = Clusters(
-            settings.kafka.clusters,
-            secrets_in(settings.secrets_dir),
-            settings.kafka.sasl_without_tls,
-            settings.kafka.look_s,
-        )
         return KafkaKind(
-            self.store, clusters, self.dispatcher, self.mailbox, self.clock, self.budget
+            self.store, self.clusters, self.dispatcher, self.mailbox, self.clock, self.budget
         )
 
     def _listen(self) -> IngressSettings:

@@ -6,7 +6,7 @@ others of the same batch failed. The client is loaded when the first message is 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from router.destinations.delivery import DeliveryFailed
@@ -58,15 +58,16 @@ class Access(Protocol):
         """Security, as the client's constructors take it."""
 
 
-Find = Callable[[bytes], Access]
-"""Reads `OutboxRow.origin`, secrets anew each time. Raises `RouterError`."""
+Reach = Callable[[bytes, str], Awaitable[Access]]
+"""Finds a topic in the cluster that `OutboxRow.origin` tells of, secrets read anew each time: the
+client itself hides why it cannot. Raises `DeliveryFailed`, `RouterError`."""
 
 
 class KafkaTopic:
     """Produces to topics of any cluster a mapping reads."""
 
-    def __init__(self, find: Find) -> None:
-        self._find = find
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
         self._producers: dict[Address, Any] = {}
         """One at a time uses each: the lane of its topic."""
 
@@ -102,32 +103,41 @@ class KafkaTopic:
             await self._drop(address)
 
     async def _send(self, address: Address, topic: str, left: list[TopicMessage]) -> None:
-        """Send what is left; what a broker took is taken from the list, also when others fail."""
+        """Send what is left; what a broker took is taken from the list, however this ends.
+
+        A broker refuses messages together that the client put together: those go again, each
+        alone, so that one that is too large takes no other with it.
+        """
         producer = await self._producer(address)
-        sent: dict[int, asyncio.Future[Any]] = {}
-        failure: DeliveryFailed | None = None
-        try:
-            for number, message in enumerate(left):
-                try:
-                    sent[number] = await producer.send(topic, message.value, message.key)
-                except Exception as error:  # noqa: BLE001  the others may still go
-                    failure = _failure(error)
-                    if failure.is_of_destination:
-                        break
-            if sent:
-                await asyncio.wait(sent.values())
-        finally:
-            taken = {number for number, future in sent.items() if _is_taken(future)}
-            left[:] = [message for number, message in enumerate(left) if number not in taken]
+        failure = await _send_together(producer, topic, left)
+        if failure is not None and not failure.is_of_destination and len(left) > 1:
+            failure = await self._send_each(address, topic, left)
         if failure is not None:
             raise failure
-        for future in sent.values():
-            future.result()
+
+    async def _send_each(
+        self, address: Address, topic: str, left: list[TopicMessage]
+    ) -> DeliveryFailed | None:
+        """Send one after the other; what the last failure said."""
+        failure: DeliveryFailed | None = None
+        is_spoiled = True
+        for message in list(left):
+            if is_spoiled:  # after a refusal the client numbers its messages wrong
+                await self._drop(address)
+            producer, alone = await self._producer(address), [message]
+            refusal = await _send_together(producer, topic, alone)
+            if not alone:
+                left.remove(message)
+            is_spoiled, failure = refusal is not None, refusal or failure
+            if refusal is not None and refusal.is_of_destination:
+                break
+        return failure
 
     async def _producer(self, address: Address) -> Any:
         producer = self._producers.pop(address, None)
         if producer is None:
-            producer = await self._open(self._find(address.origin))
+            topic = parse_destination(address.destination).name
+            producer = await self._open(await self._reach(address.origin, topic))
         self._producers[address] = producer
         return producer
 
@@ -159,6 +169,31 @@ class KafkaTopic:
                     await producer.stop()
 
 
+async def _send_together(
+    producer: Any, topic: str, left: list[TopicMessage]
+) -> DeliveryFailed | None:
+    """Send all at once and keep in the list what was not taken; what the last failure said."""
+    sent: dict[int, asyncio.Future[Any]] = {}
+    failure: DeliveryFailed | None = None
+    try:
+        for number, message in enumerate(left):
+            try:
+                sent[number] = await producer.send(topic, message.value, message.key)
+            except Exception as error:  # noqa: BLE001  the others may still go
+                failure = _failure(error)
+                if failure.is_of_destination:
+                    break
+        if sent:
+            await asyncio.wait(sent.values())
+    finally:
+        taken = {number for number, future in sent.items() if _is_taken(future)}
+        left[:] = [message for number, message in enumerate(left) if number not in taken]
+    for future in sent.values():
+        if (refusal := future.exception()) is not None:
+            failure = _failure(refusal)
+    return failure
+
+
 def _is_taken(future: "asyncio.Future[Any]") -> bool:
     """Whether a broker has taken it for certain; what happens later is no news to anybody."""
     if not future.done():
@@ -167,7 +202,7 @@ def _is_taken(future: "asyncio.Future[Any]") -> bool:
     return not future.cancelled() and future.exception() is None
 
 
-def _failure(error: Exception) -> DeliveryFailed:
+def _failure(error: BaseException) -> DeliveryFailed:
     name = type(error).__name__
     from aiokafka.errors import KafkaError
 

@@ -75,7 +75,6 @@ def later(kind: SourceKind, settings: Settings) -> Iterator[Refusal]:
     if kind not in RUN_HERE:
         name = "SelfManagedEventSource" if kind is SourceKind.KAFKA else "EventSourceArn"
         yield not_here(f"{PEOPLE_SAY[kind]} event source mappings are", name)
-    yield from destination.refuse_later(settings)
     yield from kafka.refuse_later(kind, settings)
     if settings.get("KMSKeyArn"):
         yield not_here("Filter criteria encrypted with a KMS key are", "KMSKeyArn")

@@ -4,14 +4,13 @@ from collections.abc import Container, Iterator
 from collections.abc import Mapping as Known
 from typing import Any, Final
 
-from router.mapping.rules.refusal import Refusal, Settings, not_here
+from router.mapping.rules.refusal import Refusal, Settings
 from router.mapping.rules.takes import UNSUPPORTED_DESTINATION, is_provisioned, takes
 from router.model.destination import DestinationError, kind_of, parse_destination
 from router.model.resources import Function
 from router.model.source_kind import KAFKAS, SourceKind
 
 PATH: Final = ("DestinationConfig", "OnFailure", "Destination")
-TOPIC: Final = "kafka://"
 
 NO_DESTINATION: Final = (
     "The on-failure destination {} is none: give the ARN of an SQS queue, an SNS topic, an S3 "
@@ -49,12 +48,6 @@ def check_destination(kind: SourceKind, settings: Settings) -> Iterator[Refusal]
         yield Refusal(UNSUPPORTED_DESTINATION, *PATH)
     elif destination.name in (settings.get("Topics") or ()):
         yield Refusal(SAME_TOPIC, *PATH)
-
-
-def refuse_later(settings: Settings) -> Iterator[Refusal]:
-    """Destinations AWS delivers to and this version does not."""
-    if destination_of(settings).startswith(TOPIC):
-        yield not_here("Kafka topics as on-failure destinations are", *PATH)
 
 
 def check_there(

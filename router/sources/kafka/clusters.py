@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
+from router.model.failure import KafkaOrigin
 from router.model.mapping_spec import MappingSpec
 from router.sources.kafka.access import Access, Secrets, access_of
 from router.sources.kafka.problem import NOT_VALID, SourceProblem
@@ -24,7 +25,7 @@ class Clusters:
         self._secrets = secrets
         self._sasl_without_tls = sasl_without_tls
 
-    def servers(self, spec: MappingSpec) -> tuple[str, ...]:
+    def servers(self, spec: MappingSpec | KafkaOrigin) -> tuple[str, ...]:
         """Bootstrap servers. Raises `SourceProblem` for a cluster of MSK that nobody named."""
         if not spec.source_arn:
             return spec.bootstrap_servers
@@ -38,7 +39,7 @@ class Clusters:
             )
         return tuple(server.strip() for server in found.split(";") if server.strip())
 
-    def access(self, spec: MappingSpec) -> Access:
+    def access(self, spec: MappingSpec | KafkaOrigin) -> Access:
         """How to reach it; secrets are read anew each time. Raises `SourceProblem`."""
         return access_of(
             self.servers(spec), spec.source_access, self._secrets, self._sasl_without_tls
