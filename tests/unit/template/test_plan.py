@@ -17,6 +17,7 @@ from router.model.hosting import Hosting
 from router.model.progress import LaneProgress, ProgressUpdate
 from router.model.resources import Owner, Queue
 from router.model.shard import cut_anew, first_shards, shard_id
+from router.model.source_kind import SourceKind
 from router.store.base import DropProgress, EnqueuedMessage, NewRecord
 from router.store.catalog import Catalog, put
 from router.store.queues import NewMessage
