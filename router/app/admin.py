@@ -74,6 +74,7 @@ class Admin:
                     "FunctionName": mapping.function
                     + (f":{mapping.qualifier}" if mapping.qualifier else ""),
                     "EventSourceArn": mapping.event_source_arn,
+                    "Source": mapping.source_name,
                     "State": status.state,
                     "LastProcessingResult": status.last_processing_result,
                     "Lag": lag,

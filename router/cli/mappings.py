@@ -35,7 +35,7 @@ def list_(data: str, endpoint: str | None, as_json: bool) -> None:
             row["Name"],
             row["State"],
             row["FunctionName"],
-            row["EventSourceArn"].rsplit(":", 1)[-1],
+            row["Source"].rsplit(":", 1)[-1] if row["EventSourceArn"] else row["Source"],
             str(row["Lag"]),
             str(row["InFlight"]),
             row["LastProcessingResult"],

@@ -358,8 +358,8 @@ class MappingManager:
     def _numbers_of(self, run: _Run, spec: MappingSpec) -> MappingMetrics:
         function = _name_of(spec.function_arn)
         if run.numbers is None:
-            return MappingMetrics(spec.name, spec.uuid, function, spec.source_arn)
-        run.numbers.describe(function, spec.source_arn)
+            return MappingMetrics(spec.name, spec.uuid, function, spec.source_name)
+        run.numbers.describe(function, spec.source_name)
         return run.numbers
 
     async def _bring_to(self, run: _Run, mapping: Mapping, spec: MappingSpec) -> None:

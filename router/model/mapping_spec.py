@@ -5,7 +5,7 @@ import msgspec
 from router.model import limits
 from router.model.arn import function_arn
 from router.model.resources import Mapping, Pollers, SourceAccess
-from router.model.source_kind import KAFKAS, SourceKind
+from router.model.source_kind import KAFKAS, SourceKind, source_name
 
 
 class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +59,11 @@ class MappingSpec(msgspec.Struct, frozen=True, kw_only=True):
     state_bytes_max: int = limits.WINDOW_STATE_BYTES_MAX
     backoff_ms_max: int = limits.BACKOFF_MS_MAX
     """Ceiling of the wait between attempts."""
+
+    @property
+    def source_name(self) -> str:
+        """Its source, for people."""
+        return source_name(self.source_arn, self.bootstrap_servers, self.topics)
 
 
 def spec_of(mapping: Mapping, region: str, account: str, backoff_ms_max: int) -> MappingSpec:

@@ -5,7 +5,7 @@ Each is one JSON document in the store's metadata. Times are epoch milliseconds.
 
 import msgspec
 
-from router.model.source_kind import SourceKind, kind_of_arn
+from router.model.source_kind import SourceKind, kind_of_arn, source_name
 from router.model.webhook import WebhookSpec
 
 
@@ -120,6 +120,11 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
             return SourceKind.KAFKA
         # What was stored was checked; a stream is what every mapping was before there were kinds.
         return kind_of_arn(self.event_source_arn) or SourceKind.WEBHOOK
+
+    @property
+    def source_name(self) -> str:
+        """Its source, for people."""
+        return source_name(self.event_source_arn, self.bootstrap_servers, self.topics)
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):

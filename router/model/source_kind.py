@@ -1,5 +1,6 @@
 """The kinds of event sources (`event-source-mappings.md` 1.3, and webhooks)."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -69,3 +70,8 @@ def kind_of_arn(text: str) -> SourceKind | None:
         case "router" if arn.resource.startswith("webhook/"):
             return SourceKind.WEBHOOK
     return None
+
+
+def source_name(arn: str, bootstrap_servers: Sequence[str], topics: Sequence[str]) -> str:
+    """A source for people: its ARN or its servers, and the topic where there is one."""
+    return "/".join((arn or ",".join(bootstrap_servers), *topics))

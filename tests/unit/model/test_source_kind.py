@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.model.source_kind import PEOPLE_SAY, SourceKind, kind_of_arn
+from router.model.source_kind import PEOPLE_SAY, SourceKind, kind_of_arn, source_name
 
 HERE = "us-east-1:000000000000"
 
@@ -35,3 +35,11 @@ def test_kinds(arn, kind):
 
 def test_every_kind_has_a_name():
     assert set(PEOPLE_SAY) == set(SourceKind)
+
+
+def test_sources_have_names_for_people():
+    queue = f"arn:aws:sqs:{HERE}:jobs"
+    cluster = f"arn:aws:kafka:{HERE}:cluster/core/1b2c3d4e"
+    assert source_name(queue, (), ()) == queue
+    assert source_name(cluster, (), ("orders",)) == f"{cluster}/orders"
+    assert source_name("", ("b-1:9092", "b-2:9092"), ("orders",)) == "b-1:9092,b-2:9092/orders"
