@@ -168,14 +168,14 @@ class Planning:
         """Refuse a mapping that would begin at a time to come, as the API does."""
         if not isinstance(wish, Mapping) or (wish.starting_timestamp_ms or 0) <= self._wall_ms:
             return None
-        if before is not None and before.event_source_arn == wish.event_source_arn:
+        if before is not None and _source(before) == _source(wish):
             return None  # it has begun, and says no more than it did
         return "StartingPositionTimestamp cannot be in the future"
 
     def _weigh(self, before: Any, wish: Desired) -> tuple[Action, str, list[Change], str | None]:
         """How a change is made: action, reason, what goes with it, and why it must not be."""
         match wish:
-            case Mapping() if wish.event_source_arn != before.event_source_arn:
+            case Mapping() if _source(wish) != _source(before):
                 reason = "another source: it starts there anew"
                 return "replace", reason, [DropProgress(wish.uuid)], None
             case Mapping() if _start(wish) != _start(before):
@@ -274,6 +274,16 @@ def _same(before: Any, wish: Desired) -> bool:
         if hasattr(before, name)
     }
     return bool(msgspec.structs.replace(wish, **own) == before)
+
+
+def _source(mapping: Mapping) -> tuple[object, ...]:
+    """What says where a mapping's progress counts."""
+    return (
+        mapping.event_source_arn,
+        mapping.bootstrap_servers,
+        mapping.topics,
+        mapping.consumer_group,
+    )
 
 
 def _start(mapping: Mapping) -> tuple[str, int | None]:
