@@ -46,8 +46,12 @@ class InstantRuntime:
 
     def __init__(self, catalog):
         self.catalog = catalog
+        self.busy = {}
+        """Those that are not at rest, by UUID."""
 
     def status(self, uuid):
+        if uuid in self.busy:
+            return Status(self.busy[uuid])
         mapping = self.catalog.mappings.get(uuid)
         if mapping is None:
             return Status("Deleting")
@@ -102,12 +106,13 @@ class Harness:
             self.catalog, self.store.queues, _wall_ms, region=REGION, account=ACCOUNT
         )
         self.invoker = ScriptedInvoker()
+        self.runtime = InstantRuntime(self.catalog)
         self.services = await make_services(
             self.folder,
             self.catalog,
             self.queues,
             self.invoker,
-            InstantRuntime(self.catalog),
+            self.runtime,
             {"Echo": self._echo},
             _wall_ms,
             account=ACCOUNT,
