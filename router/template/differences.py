@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from router.mapping.rules import settings
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.template.desired import Desired
 
@@ -109,6 +110,8 @@ def _flat(resource: Desired) -> dict[str, str]:
         members |= _signature(members.pop("Signature"))
     if isinstance(resource, Mapping):
         members["FilterCriteria.Filters"] = dict(enumerate(resource.filters, 1))
+        members["ProvisionedPollerConfig"] = settings.poller_config(resource)
+        members["SourceAccessConfigurations"] = settings.source_access(resource)
     properties: dict[str, str] = {}
     for name, value in members.items():
         if isinstance(value, dict):

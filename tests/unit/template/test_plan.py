@@ -621,3 +621,65 @@ async def test_fifo_queues_with_a_dead_letter_queue(applier, load, catalog):
 async def test_a_dead_letter_queue_must_fit(applier, load, old, new, match):
     with pytest.raises(PlanRefused, match=match):
         await applier.apply(load(FIFO.replace(old, new)))
+
+
+async def test_a_plan_speaks_of_mappings_in_the_templates_words(applier, load, monkeypatch):
+    monkeypatch.setattr("router.mapping.rules.check.RUN_HERE", frozenset(SourceKind))
+    await applier.apply(load(KAFKA))
+    text = KAFKA.replace("BatchSize: 10", "ProvisionedPollerConfig: {MaximumPollers: 4}")
+    text = text.replace("URI: kafka", "URI: broker")
+    (change,) = [it for it in (await applier.plan(load(text))).changes if it.kind == "mapping"]
+    assert {it.property: (it.before, it.after) for it in change.differences} == {
+        "BatchSize": ("10", "100"),
+        "ProvisionedPollerConfig.MinimumPollers": (None, "1"),
+        "ProvisionedPollerConfig.MaximumPollers": (None, "4"),
+        "SourceAccessConfigurations": (
+            '[{"Type":"BASIC_AUTH","URI":"kafka"}]',
+            '[{"Type":"BASIC_AUTH","URI":"broker"}]',
+        ),
+    }
+
+
+QUEUED = """\
+    Resources:
+      Save:
+        Type: AWS::Lambda::Function
+        Properties:
+          FunctionName: save
+          Runtime: python3.12
+          Handler: app.handler
+          Role: arn:aws:iam::000000000000:role/x
+          Code: ./code
+          Timeout: 20
+      Map:
+        Type: AWS::Lambda::EventSourceMapping
+        Properties:
+          EventSourceArn: arn:aws:sqs:us-east-1:000000000000:jobs
+          FunctionName: !Ref Save
+    """
+
+JOBS = """\
+      Jobs:
+        Type: AWS::SQS::Queue
+        Properties: {QueueName: jobs, VisibilityTimeout: 19}
+    """
+
+
+async def test_a_mapping_of_a_queue_needs_the_queue_and_its_patience(applier, load):
+    """1.5: the queue is there, and hides messages as long as the function may take."""
+    with pytest.raises(PlanRefused, match=r"queue arn:aws:sqs:.*:jobs does not exist"):
+        await applier.apply(load(QUEUED))
+    with_queue = QUEUED.rstrip(" ") + JOBS
+    text = "Queue visibility timeout: 19 seconds is less than Function timeout: 20 seconds"
+    with pytest.raises(PlanRefused, match=text):
+        await applier.apply(load(with_queue))
+    await applier.apply(load(with_queue.replace("19", "20")))
+
+
+async def test_a_queue_that_a_mapping_reads_does_not_go(applier, load):
+    jobs = "    Resources:\n" + JOBS.replace("19", "30")
+    await applier.apply(load(jobs, stack_name="queues"))
+    await applier.apply(load(QUEUED))
+    other = jobs.replace("QueueName: jobs", "QueueName: others").replace("Jobs:", "Others:")
+    with pytest.raises(PlanRefused, match=r"mapping Map \(.*\) needs it"):
+        await applier.apply(load(other, stack_name="queues"))
