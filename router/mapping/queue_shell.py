@@ -171,9 +171,10 @@ class QueueShell(Driver[q.Event, q.Command]):
         try:
             queue_s = await self._source.visibility_s()
             longer_s = receive_visibility_s(spec.window_ms, self._timeout_ms(), queue_s)
-            found = await self._source.receive(
-                command.messages_max, command.wait_ms, longer_s, self._no_more
-            )
+            with self._numbers.pollers.track_inprogress():
+                found = await self._source.receive(
+                    command.messages_max, command.wait_ms, longer_s, self._no_more
+                )
         except RouterError as error:
             self._numbers.poll_errors.inc()
             self.went_wrong(f"cannot receive: {error}")

@@ -308,10 +308,12 @@ class KafkaLife:
         await self._member.open()
         await fix_start(self._member, spec, self._member.partitions)
         self._trouble = None
+        self._order.numbers.pollers.set(1)
         self._member.join(self)
 
     async def _disconnect(self) -> None:
         member, self._member = self._member, None
+        self._order.numbers.pollers.set(0)
         if member is not None:
             await member.close()
 

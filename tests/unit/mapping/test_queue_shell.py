@@ -205,3 +205,17 @@ async def test_what_nobody_expects_breaks_the_mapping_and_not_the_router(make):
     assert world.shell.is_broken
     async with asyncio.timeout(1):
         assert await world.shell.drain(30)
+
+
+async def test_readers_that_wait_are_counted_and_so_are_those_that_cannot(make):
+    """12: ProvisionedPollers, PollingErrorCount; `router mappings describe` says why."""
+    world = make()
+    failed_before = world.numbers.poll_errors._value.get()
+    world.receive_problem = StoreError("the queue is away")
+    world.shell.start()
+    await world.until(lambda: world.shell.last_error is not None)
+    assert world.shell.last_error.text == "cannot receive: the queue is away"
+    assert world.numbers.poll_errors._value.get() == failed_before + 1
+    assert world.numbers.pollers._value.get() == 0
+    world.receive_problem = None
+    await world.until(lambda: world.numbers.pollers._value.get() == 1)
