@@ -76,7 +76,7 @@ def test_a_missing_queue_is_refused_in_aws_words(side):
 
 def test_messages_with_poison_and_a_kill_in_the_middle(side, name):
     """D1, D2, D9, D12, K1: all handled, exactly the poison in the dead-letter queue."""
-    queue, letters = with_letters(side, name, 4, VisibilityTimeout=3)
+    queue, letters = with_letters(side, name, 3, VisibilityTimeout=2)
     side.bed.ear.answer = reports_poison
     messages = standard_messages(MESSAGES)
     send_all(queue, [messages[start::4] for start in range(4)])
@@ -96,7 +96,7 @@ def test_messages_with_poison_and_a_kill_in_the_middle(side, name):
 
 def test_fifo_messages_of_20_groups_with_poison_and_a_kill(side, name):
     """D5, P24, K1: every group in order, through failures and a kill."""
-    queue, letters = with_letters(side, f"{name}.fifo", 2, VisibilityTimeout=3)
+    queue, letters = with_letters(side, f"{name}.fifo", 2, VisibilityTimeout=2)
     side.bed.ear.answer = reports_poison
     groups = [
         [

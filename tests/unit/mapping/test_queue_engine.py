@@ -178,7 +178,32 @@ def test_d5_a_group_that_lost_its_turn_is_not_overtaken_by_its_rest():
     play.at(1_000).ticks().invokes("B1", attempt=2)
 
 
+def test_d5_what_waits_behind_a_message_that_is_not_hidden_any_more_is_left_with_it():
+    play = QueuePlay(fifo=True)
+    large = {"size_bytes": 3 * MIB - 100}
+    play.receives(
+        message("G1", until_ms=1_000, **large), message("G2", **large), message("G3", **large)
+    )
+    play.invokes("G1", "G2").is_throttled().does_nothing()
+    play.at(1_000).ticks().does_nothing()
+    assert play.engine.held_records == 0
+
+
 # Throttles
+
+
+def test_of_a_standard_queue_only_what_is_not_hidden_any_more_is_dropped(play):
+    play.receives(message("1", until_ms=1_000), "2").invokes("1", "2").is_throttled()
+    play.at(1_000).ticks().invokes("2", attempt=2)
+
+
+def test_a_batch_that_was_received_again_meanwhile_is_tried_with_the_newer_receipts(play):
+    play.receives(*names(10)).starts().ends().left.clear()
+    assert play.receives_open > 1
+    play.receives("a").invokes("a").receives(again("a")).is_throttled().does_nothing()
+    play.at(700).ticks().invokes("a", attempt=2)
+    play.starts().ends().deletes_receipts("r2-a").does_nothing()
+    assert play.engine.held_bytes == 0
 
 
 def test_a_throttled_batch_is_tried_again_while_it_is_hidden(play):
