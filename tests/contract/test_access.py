@@ -2,8 +2,12 @@
 
 import http.client
 import json
+from urllib.parse import urlencode
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from tests.contract.support import KEY, SECRET, Agent, ClientError
 
@@ -164,3 +168,30 @@ def test_queue_urls_carry_the_host_the_caller_used(harness):
     body = b'{"QueueUrl": "http://h/111111111111/hosted", "MessageBody": "x"}'
     status, _ = request(harness, "open", "AmazonSQS.SendMessage", body)
     assert status == 400
+
+
+def form(harness, listener, key, secret, **fields):
+    """Status and answer of a signed form."""
+    url = harness.url(listener) + "/"
+    body = urlencode(fields)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    request = AWSRequest("POST", url, headers, body)
+    SigV4Auth(Credentials(key, secret), "sqs", "us-east-1").add_auth(request)
+    connection = http.client.HTTPConnection("127.0.0.1", harness.servers[listener].port)
+    connection.request("POST", "/", body, dict(request.headers))
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, text
+
+
+def test_a_form_is_checked_as_json_is(harness):
+    status, text = form(harness, "functions", "ASIAFUNCTION", "fn-secret", Action="ListQueues")
+    assert (status, b"<ListQueuesResponse" in text) == (200, True)
+    create = {"Action": "CreateQueue", "QueueName": "of-a-function"}
+    status, text = form(harness, "functions", "ASIAFUNCTION", "fn-secret", **create)
+    assert (status, b"<Code>AccessDeniedException</Code>" in text) == (403, True)
+    status, text = form(harness, "keyed", KEY, "wrong", **create)
+    assert (status, b"<Code>SignatureDoesNotMatch</Code>" in text) == (403, True)
+    status, text = form(harness, "keyed", KEY, SECRET, **create)
+    assert (status, b"<CreateQueueResult>" in text) == (200, True)
