@@ -13,7 +13,7 @@ from router.model.resources import Mapping
 from router.model.shard import StreamShard
 from router.sources.embedded_stream import EmbeddedStreamSource
 from router.sources.webhook_format import WebhookFormat
-from router.store.base import EnqueuedMessage, StreamStore
+from router.store.base import EnqueuedMessage, OutboxRow, StreamStore
 from router.store.catalog import Catalog
 
 DEFAULT_RETENTION_S = 345_600
@@ -78,21 +78,22 @@ class QueueMailbox:
         self._catalog = catalog
         self.is_embedded = is_embedded
 
-    def route(self, destination_arn: str, body: bytes) -> EnqueuedMessage | None:
+    def route(self, row: OutboxRow) -> EnqueuedMessage | None:
         """A message for the queue, None when it is not an embedded one that exists."""
         if not self.is_embedded:
             return None
         try:
-            arn = parse_arn(destination_arn)
+            arn = parse_arn(row.destination)
         except ArnError:
             return None
         queue = self._catalog.queues.get(arn.resource) if arn.service == "sqs" else None
-        if queue is None or queue.arn != destination_arn:
+        if queue is None or queue.arn != row.destination:
             return None
         attributes = queue.attributes
         return EnqueuedMessage(
             queue=queue.name,
-            body=body.decode(),
+            body=row.body.decode(),
+            group=row.group,
             delay_s=int(attributes.get("DelaySeconds", "0")),
             retention_s=int(attributes.get("MessageRetentionPeriod", str(DEFAULT_RETENTION_S))),
         )

@@ -46,7 +46,7 @@ class EmbeddedQueue:
 
     async def deliver(self, row: OutboxRow) -> EnqueuedMessage | None:
         """See `Carrier.deliver`."""
-        message = self._mailbox.route(row.destination, row.body)
+        message = self._mailbox.route(row)
         if message is None:
             raise DeliveryFailed("missing", "the queue does not exist")
         return message

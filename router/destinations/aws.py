@@ -16,9 +16,6 @@ from router.store.base import EnqueuedMessage, OutboxRow
 ATTEMPT_S_MAX: Final = 30.0
 """Longest attempt, credentials and the first loading of the SDK included."""
 
-GROUP_CHARACTERS_MAX: Final = 128
-"""Of a MessageGroupId (SQS limit)."""
-
 _DENIED: Final = frozenset(
     {
         "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "AuthFailure",
@@ -124,8 +121,7 @@ class AwsBucket:
 def _order(destination: Destination, row: OutboxRow) -> Mapping[str, str]:
     if not destination.is_fifo:
         return {}
-    group = f"{row.mapping_uuid}:{row.lane}"[:GROUP_CHARACTERS_MAX]
-    return {"MessageGroupId": group, "MessageDeduplicationId": row.letter_id}
+    return {"MessageGroupId": row.group, "MessageDeduplicationId": row.letter_id}
 
 
 async def _attempt(call: Awaitable[None]) -> None:

@@ -110,7 +110,7 @@ class Checkpoints(Protocol):
 class Mailbox(Protocol):
     """Says how an on-failure record travels to a destination."""
 
-    def route(self, destination_arn: str, body: bytes) -> EnqueuedMessage | None:
+    def route(self, row: OutboxRow) -> EnqueuedMessage | None:
         """A message for an embedded queue that exists, None for everything else."""
 
 
@@ -319,7 +319,7 @@ class Shell(Driver[e.Event, e.Command]):
         message: EnqueuedMessage | None = None
         if spec.destination_arn is not None:
             row = self._on_failure(spec, spec.destination_arn, command)
-            message = self._mailbox.route(spec.destination_arn, row.body)
+            message = self._mailbox.route(row)
             if message is not None:
                 row = None
         try:

@@ -222,6 +222,10 @@ class StreamStore(Protocol):
 # Progress: how far a mapping has come; discards.
 
 
+GROUP_CHARACTERS_MAX = 128
+"""Of a MessageGroupId (SQS limit)."""
+
+
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """One on-failure record on its way to a destination."""
 
@@ -249,6 +253,11 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     next_attempt_ms: int = 0
     """Wall clock."""
+
+    @property
+    def group(self) -> str:
+        """The group it is in where a destination keeps order: its shard's."""
+        return f"{self.mapping_uuid}:{self.lane}"[:GROUP_CHARACTERS_MAX]
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -282,6 +291,8 @@ class EnqueuedMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     queue: str
     body: str
+    group: str = ""
+    """MessageGroupId in a FIFO queue; empty: all such messages are one group."""
     delay_s: int = 0
     retention_s: int = 345_600
 

@@ -20,6 +20,9 @@ def handler(event, context):
         raise ValueError("told to fail")
 """
 )
+FIFO = "    Properties: {FifoQueue: true, ContentBasedDeduplication: true}\n"
+"""Behind a queue of a template."""
+
 CHECK_S = 30.0
 """Longest wait for a delivery that failed a few times before."""
 
@@ -116,17 +119,18 @@ def test_d7_p17_every_kind_gets_what_a_mapping_gives_up(bed, moto):
     cloud = Cloud(moto).make()
     bed.write(
         template(
-            function(), function("Told", handler="told.handler"), queue(),
+            function(), function("Told", handler="told.handler"), queue(), queue("Ordered"), FIFO,
             hooked("Bucket", cloud.bucket_arn), hooked("Topic", cloud.topic_arn),
             hooked("Told1", {"Fn::GetAtt": ["Told", "Arn"]}),
             hooked("Queue1", {"Fn::GetAtt": ["Failed", "Arn"]}),
+            hooked("Fifo1", {"Fn::GetAtt": ["Ordered", "Arn"]}),
         )
     )  # fmt: skip
     bed.code()
     bed.code(TOLD, name="told.py")
     bed.environment |= cloud.environment()
     bed.start()
-    names = ("Bucket", "Topic", "Told1", "Queue1")
+    names = ("Bucket", "Topic", "Told1", "Queue1", "Fifo1")
     uuids = {row["Name"]: row["UUID"] for row in bed.told("mappings", "list")}
     for name in names:
         for n in range(3):
@@ -165,7 +169,18 @@ def test_d7_p17_every_kind_gets_what_a_mapping_gives_up(bed, moto):
             ),
             what=f"three records of {mapped} counted",
         )
-    assert waiting_in_queue(bed) == 3
+    urls = bed.json_call("AmazonSQS.ListQueues").json["QueueUrls"]
+    for url in urls:
+        answer = bed.json_call(
+            "AmazonSQS.ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10,
+            MessageSystemAttributeNames=["All"],
+        )  # fmt: skip
+        found = answer.json["Messages"]
+        assert numbers(json.loads(message["Body"]) for message in found) == [1, 2, 3]
+        if url.endswith(".fifo"):
+            groups = {message["Attributes"]["MessageGroupId"] for message in found}
+            assert groups == {f"{uuids['Fifo1']}:shardId-000000000000"}
+    assert len(urls) == 2
     assert bed.stop() == 0
 
 

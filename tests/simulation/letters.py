@@ -29,17 +29,17 @@ class Letters:
         self.is_unhurried = False
         """Nothing else goes on any more: time may pass in large steps."""
 
-    def route(self, destination_arn: str, body: bytes) -> EnqueuedMessage | None:
+    def route(self, row: OutboxRow) -> EnqueuedMessage | None:
         """The embedded queue of failures, while it exists (`shell.Mailbox`)."""
-        if destination_arn != FAILURES_ARN:
-            raise Violation("D7", f"sent to {destination_arn}")
+        if row.destination != FAILURES_ARN:
+            raise Violation("D7", f"sent to {row.destination}")
         if not self.is_destination_up:
             return None
-        return EnqueuedMessage(queue=FAILURES_QUEUE, body=body.decode())
+        return EnqueuedMessage(queue=FAILURES_QUEUE, body=row.body.decode())
 
     async def deliver(self, row: OutboxRow) -> EnqueuedMessage | None:
         """The same, as the courier asks for it (`destinations.delivery.Carrier`)."""
-        message = self.route(row.destination, row.body)
+        message = self.route(row)
         if message is None:
             raise DeliveryFailed("missing", "the queue does not exist")
         return message

@@ -281,16 +281,20 @@ class SqliteQueues:
 
 def enqueue(db: sqlite3.Connection, message: EnqueuedMessage, now_ms: int) -> None:
     """Deliver a message inside another transaction."""
+    is_fifo = message.queue.endswith(".fifo")
+    message_id, group = str(uuid.uuid4()), message.group or GROUP_OF_OTHERS
+    order = {"MessageGroupId": group, "MessageDeduplicationId": message_id}
     new = NewMessage(
         queue=message.queue,
-        message_id=str(uuid.uuid4()),
+        message_id=message_id,
         body=message.body,
+        system=msgspec.json.encode(order) if is_fifo else b"",
         sent_ms=now_ms,
         visible_ms=now_ms + 1000 * message.delay_s,
         expires_ms=now_ms + 1000 * message.retention_s,
-        group_id=GROUP_OF_OTHERS,
+        group_id=group,
     )
-    if message.queue.endswith(".fifo"):
+    if is_fifo:
         fifo.add(db, queue_id(db, message.queue), new)
     else:
         _send(db, (new,))

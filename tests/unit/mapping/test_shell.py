@@ -104,7 +104,7 @@ class World:
     def failure_record(self, command, discarded):
         return FailureRecord(discarded.request_id.encode(), "key", b"origin")
 
-    def route(self, destination, body):
+    def route(self, row):
         return self.target
 
     async def save(self, uuid, update):
