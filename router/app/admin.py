@@ -6,7 +6,7 @@ from collections.abc import Mapping as Table
 from typing import Any
 
 from router.mapping.manager import MappingManager
-from router.mapping.view import MappingView
+from router.mapping.view import MappingView, ShardPlace
 from router.model.errors import NotFound, RouterError
 from router.model.resources import Mapping
 from router.model.source_kind import QUEUES, SourceKind
@@ -151,7 +151,7 @@ class Admin:
         names = [shard.name for shard in shards]
         positions = await self._mappings.streams.positions(mapping.uuid, names)
         lag = {name: max(0, last.get(name, 0) - positions[name]) for name in names}
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "ShardId": shard.name,
                 "State": "closed" if shard.is_closed else "open",
@@ -160,6 +160,16 @@ class Admin:
                 "WaitsFor": [name for name in shard.parents if lag[name]],
             }
             for shard in shards
+        ]
+        rows += [
+            {
+                "ShardId": place.shard,
+                "State": "assigned",
+                "Position": place.position,
+                "Lag": place.lag,
+                "WaitsFor": [],
+            }
+            for place in sorted(self._mappings.places(mapping.uuid), key=_number)
         ]
         return {"Shards": rows}
 
@@ -219,3 +229,9 @@ class Admin:
 def _age_s(then_ms: int | None, wall_ms: int) -> float | None:
     """Seconds since; never below 0, for clocks are set."""
     return None if then_ms is None else max(0, wall_ms - then_ms) / 1000
+
+
+def _number(place: ShardPlace) -> tuple[str, int]:
+    """Orders `topic-2` before `topic-10`."""
+    topic, _, number = place.shard.rpartition("-")
+    return topic, int(number)

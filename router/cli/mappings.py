@@ -86,7 +86,7 @@ def _print_shards(shards: list[dict[str, Any]]) -> None:
     for title in ("shard", "state", "position", "lag", "waits for"):
         table.add_column(title, justify="right" if title in {"position", "lag"} else "left")
     for shard in shards:
-        numbers = (str(shard["Position"]), str(shard["Lag"]))
+        numbers = (str(shard["Position"]), "" if shard["Lag"] is None else str(shard["Lag"]))
         table.add_row(shard["ShardId"], shard["State"], *numbers, ", ".join(shard["WaitsFor"]))
     screen().print(table)
 

@@ -14,10 +14,10 @@ import structlog
 
 from router.mapping.budget import Budget
 from router.mapping.journal import NOTHING_YET
-from router.mapping.kinds.kind import Dependent, Kinds, Life, Order, Past
+from router.mapping.kinds.kind import Assigned, Dependent, Kinds, Life, Order, Past
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.trace import Tape
-from router.mapping.view import LastError, MappingView, by_age
+from router.mapping.view import LastError, MappingView, ShardPlace, by_age
 from router.model.errors import Conflict, RouterError, StoreError
 from router.model.function import FunctionVersion
 from router.model.mapping_spec import MappingSpec, spec_of
@@ -158,6 +158,12 @@ class MappingManager:
             last_error=life.last_error,
             lanes=tuple(sorted(life.lanes(), key=by_age)),
         )
+
+    def places(self, uuid: str) -> Sequence[ShardPlace]:
+        """How far a mapping came in the shards that are given to it; none for other kinds."""
+        run = self._runs.get(uuid)
+        life = run.life if run is not None else None
+        return life.places() if isinstance(life, Assigned) else ()
 
     async def trace(self, uuid: str, duration_s: float, salt: bytes) -> Tape:
         """Start the mapping anew with a tape, and return it after a while (`router trace`).

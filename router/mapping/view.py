@@ -44,6 +44,16 @@ class LaneView(msgspec.Struct, frozen=True, kw_only=True):
     """When its oldest unfinished record came, wall clock."""
 
 
+class ShardPlace(msgspec.Struct, frozen=True):
+    """How far a mapping came in a shard that it has at present."""
+
+    shard: str
+    position: int
+    """Everything at or below is finished."""
+    lag: int | None
+    """Records behind; None until the end of the shard was seen."""
+
+
 class MappingView(msgspec.Struct, frozen=True, kw_only=True):
     """One mapping at work."""
 

@@ -32,12 +32,17 @@ def test_every_record_once_in_order_and_committed(run, ear, kafka):
     topic = Topic(kafka.bootstrap, partitions=3)
     keys = [f"k{number}" for number in range(7)]
     topic.send(keys, 40)
-    run(topic, BatchSize=50)
+    bed = run(topic, BatchSize=50)
     until(lambda: len(ear.handled()) >= 280, what="280 records")
     for key in keys:
         assert [n for _, n in ear.records(key)] == list(range(40))
     assert len(ear.records()) == 280
     until(lambda: sum(at for at, _ in topic.committed(topic.name).values()) == 280)
+    (name,) = (row["Name"] for row in bed.told("mappings", "list"))
+    shards = bed.told("mappings", "describe", name)["Shards"]
+    assert [row["ShardId"] for row in shards] == [f"{topic.name}-{number}" for number in range(3)]
+    assert sum(row["Position"] + 1 for row in shards) == 280
+    assert {row["Lag"] for row in shards} == {0}
     topic.send(keys, 1, start=40)
     until(lambda: len(ear.handled()) == 287)
 

@@ -22,7 +22,7 @@ from router.mapping.kinds.kind import Order
 from router.mapping.shell import Mailbox, Runner, Shell
 from router.mapping.stream_engine import StreamEngine
 from router.mapping.trace import Tape, TracedEngine
-from router.mapping.view import LaneView, LastError, view_lanes
+from router.mapping.view import LaneView, LastError, ShardPlace, view_lanes
 from router.model.backoff import backoff_ms
 from router.model.errors import RouterError
 from router.model.mapping_spec import MappingSpec
@@ -176,14 +176,21 @@ class KafkaLife:
     @property
     def lag(self) -> int:
         """Records of its partitions that are not finished."""
-        member = self._member
-        if member is None:
-            return 0
-        positions = self._progress.positions()
-        ends = {name: member.end_seen(name) for name in positions}
-        lags = [max(0, end - 1 - positions[name]) for name, end in ends.items() if end is not None]
+        lags = [place.lag or 0 for place in self.places()]
         self._order.numbers.lag_max.set(max(lags, default=0))
         return sum(lags)
+
+    def places(self) -> list[ShardPlace]:
+        """See `Assigned.places`; positions are offsets."""
+        member = self._member
+        if member is None:
+            return []
+        found = []
+        for name, position in self._progress.positions().items():
+            end = member.end_seen(name)
+            lag = None if end is None else max(0, end - 1 - position)
+            found.append(ShardPlace(name, position, lag))
+        return found
 
     @property
     def in_flight(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from router.mapping.trace import Tape
-from router.mapping.view import LaneView, LastError
+from router.mapping.view import LaneView, LastError, ShardPlace
 from router.model.function import FunctionVersion
 from router.model.mapping_spec import MappingSpec
 from router.model.resources import Mapping
@@ -115,6 +115,14 @@ class Dependent(Protocol):
     @property
     def transition_reason(self) -> str:
         """StateTransitionReason of a source that cannot be used (1.7); empty otherwise."""
+
+
+@runtime_checkable
+class Assigned(Protocol):
+    """A life that has shards only as long as they are given to it."""
+
+    def places(self) -> Sequence[ShardPlace]:
+        """Those it has, to look at."""
 
 
 class Kind(Protocol):
