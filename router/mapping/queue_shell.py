@@ -170,7 +170,9 @@ class QueueShell(Driver[q.Event, q.Command]):
             return q.MessagesReceived(command.command_id)
         try:
             queue_s = await self._source.visibility_s()
-            longer_s = receive_visibility_s(spec.window_ms, self._timeout_ms(), queue_s)
+            # Without a function nothing is received: it would be in vain, and counted.
+            timeout_ms = self._resolve().timeout_ms
+            longer_s = receive_visibility_s(spec.window_ms, timeout_ms, queue_s)
             with self._numbers.pollers.track_inprogress():
                 found = await self._source.receive(
                     command.messages_max, command.wait_ms, longer_s, self._no_more
@@ -199,13 +201,6 @@ class QueueShell(Driver[q.Event, q.Command]):
             )
         self.see_room()
         return q.MessagesReceived(command.command_id, passed, left_out)
-
-    def _timeout_ms(self) -> int:
-        """The function's timeout now; none while there is no function."""
-        try:
-            return self._resolve().timeout_ms
-        except NotInvoked:
-            return 0
 
     async def _invoke(self, command: q.Invoke) -> q.Event:
         request_id = self._request_ids.next()

@@ -139,6 +139,10 @@ def test_fifo_d6_a_group_is_with_one_call_at_a_time(side, name):
     side.map(queue, BatchSize=3)
     queue.empties()
     assert clashes == []
+    assert set(side.events()[0][0]["attributes"]) == {
+        "ApproximateReceiveCount", "SentTimestamp", "SequenceNumber", "MessageGroupId", "SenderId",
+        "MessageDeduplicationId", "ApproximateFirstReceiveTimestamp",
+    }  # fmt: skip
     assert all(numbers == list(range(40)) for numbers in side.first_sights().values())
     assert set(side.seen().values()) == {1}, "D12: nothing fails, nothing repeats"
 

@@ -135,11 +135,24 @@ async def test_p27_a_message_that_no_event_can_carry_is_not_run_and_not_deleted(
     assert world.broken == 0
 
 
-async def test_a_missing_function_costs_nothing_but_time(make):
+async def test_p7_while_there_is_no_function_nothing_is_received(make):
     world = make()
-    world.resolve_problem = NotInvoked("function_missing")
+    world.resolve_problem = NotInvoked("function_missing", "f does not exist")
     world.batches = [[received("a")]]
     world.shell.start()
+    await world.until(lambda: world.shell.last_error is not None)
+    assert world.asked == []
+    assert "f does not exist" in world.shell.last_error.text
+    world.resolve_problem = None
+    await world.until(lambda: world.deleted)
+
+
+async def test_a_function_that_goes_while_a_batch_waits_leaves_it_where_it_is(make):
+    world = make(batch_size=100, window_ms=300)
+    world.batches = [[received("a")]]
+    world.shell.start()
+    await world.until(lambda: world.engine.held_records)
+    world.resolve_problem = NotInvoked("function_missing")
     await world.until(lambda: world.shell.last_result.startswith("PROBLEM"))
     assert world.requests == []
     world.resolve_problem = None
