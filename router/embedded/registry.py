@@ -56,7 +56,9 @@ class QueueRegistry:
                 self._times.pop(change.name, None)
             elif isinstance(change, Put) and change.resource.kind == "queue":
                 name = change.resource.name
-                queue = self._catalog.queues[name]
+                queue = self._catalog.queues.get(name)
+                if queue is None:  # made and dropped at once
+                    continue
                 before, now = self._times.get(name), _times(queue)
                 self._times[name] = now
                 if before is not None and before != now:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -19,7 +20,7 @@ from router.embedded.problems import QueueProblem
 from router.embedded.queues import EmbeddedQueues
 from router.store.catalog import Catalog
 from router.store.sqlite import SqliteStore
-from tests.model.examples import MODEL
+from tests.model.examples import EXAMPLES, MODEL
 
 START_MS = 1_790_000_000_000
 RETENTION_MS = 600_000
@@ -353,7 +354,10 @@ class FifoMachine(Machine):
     fifo = ".fifo"
 
 
+FEWER = settings(MODEL, max_examples=max(5, EXAMPLES // 5))
+"""The real store takes longer than other models."""
+
 TestStandard = Machine.TestCase
-TestStandard.settings = MODEL
+TestStandard.settings = FEWER
 TestFifo = FifoMachine.TestCase
-TestFifo.settings = MODEL
+TestFifo.settings = FEWER

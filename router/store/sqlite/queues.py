@@ -366,16 +366,19 @@ def _retime(db: sqlite3.Connection, request: _Retime) -> int:
     if last is None or row is None:
         return 0
     changes = (
-        ("expires_ms = sent_ms + ?", request.retention_ms),
-        ("visible_ms = CASE receive_count WHEN 0 THEN sent_ms + ? ELSE visible_ms END",
-         request.delay_ms),
-    )  # fmt: skip
-    for change, value in changes:
+        ("expires_ms = sent_ms + ?1", "expires_ms <> sent_ms + ?1", request.retention_ms),
+        (
+            "visible_ms = sent_ms + ?1",
+            "receive_count = 0 AND visible_ms <> sent_ms + ?1",
+            request.delay_ms,
+        ),
+    )
+    for change, wrong, value in changes:
         if value is not None:
             # The plus keeps SQLite to the order of ids.
             rows = db.execute(
-                f"UPDATE messages SET {change} WHERE id > ? AND id <= ? AND +queue_id = ?"  # noqa: S608 - constants
-                " RETURNING queue_id, group_id",
+                f"UPDATE messages SET {change} WHERE id > ?2 AND id <= ?3 AND +queue_id = ?4"  # noqa: S608 - constants
+                f" AND {wrong} RETURNING queue_id, group_id",
                 (value, request.after, last, row[0]),
             ).fetchall()
             fifo.refresh_all(db, rows)

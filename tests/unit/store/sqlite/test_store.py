@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from router.config import StoreSettings
@@ -198,6 +199,27 @@ async def test_t1_what_waits_for_its_time_waits_as_long_when_the_clock_is_set(tm
     assert await visible(now + 20_000) == 2
     assert await visible(now + 29_999) == 2
     assert await visible(now + 30_000) == 3
+    await store.close()
+
+
+@pytest.mark.parametrize("by_ms", [-3_600_000, 3_600_000])
+async def test_t1_fifo_groups_wait_as_long_as_before_when_the_clock_is_set(tmp_path, by_ms):
+    store = SqliteStore(tmp_path)
+    await store.open()
+    fifo, began = store.queues.fifo, 100_000_000
+    new = message("m", queue="q.fifo", sent_ms=began, expires_ms=10**15, group_id="g",
+                  deduplication_id="d")  # fmt: skip
+    (first,) = await fifo.send([new], began, is_scope_group=False)
+    assert len(await fifo.receive("q.fifo", began, 1, 30_000)) == 1
+    now = began + 10_000 + by_ms
+    await store.clock_set(by_ms, now)
+    assert await fifo.receive("q.fifo", now + 19_999, 1, 0) == []
+    assert len(await fifo.receive("q.fifo", now + 20_000, 1, 0)) == 1
+    # What is remembered is remembered as long, too.
+    again = msgspec.structs.replace(new, message_id="other")
+    assert await fifo.send([again], now + 289_999, is_scope_group=False) == [first]
+    (other,) = await fifo.send([again], now + 290_000, is_scope_group=False)
+    assert other.message_id == "other"
     await store.close()
 
 
