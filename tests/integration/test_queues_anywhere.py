@@ -10,11 +10,14 @@ import pytest
 from tests.integration.bed import until
 from tests.integration.queue_bed import ESM, Side, reports_poison, send_all
 
-# With a router that is killed, a visibility timeout and a real server, on a busy machine.
-pytestmark = pytest.mark.timeout(180)
 
 MESSAGES = int(os.environ.get("QUEUE_MESSAGES", "2000"))
 """Of the tests with a kill; 20,000 now and then."""
+
+WAIT_S = 60 + MESSAGES / 50
+
+# With a router that is killed, a visibility timeout and a real server, on a busy machine.
+pytestmark = pytest.mark.timeout(120 + MESSAGES / 25)
 
 REPORTS = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
 
@@ -86,7 +89,7 @@ def test_messages_with_poison_and_a_kill_in_the_middle(side, name):
     side.bed.wait()
     assert len(side.seen()) < MESSAGES, "it was killed at work"
     side.bed.start()
-    queue.empties(wait_s=150)
+    queue.empties(wait_s=WAIT_S)
     seen = side.seen()
     assert set(seen) == {(None, n) for n in range(MESSAGES)}
     assert sorted(it["n"] for it in letters.take_all()) == list(range(0, MESSAGES, 100))
@@ -112,7 +115,7 @@ def test_fifo_messages_of_20_groups_with_poison_and_a_kill(side, name):
     side.bed.wait()
     assert len(side.seen()) < MESSAGES, "it was killed at work"
     side.bed.start()
-    queue.empties(wait_s=150)
+    queue.empties(wait_s=WAIT_S)
     for group, numbers in side.first_sights().items():
         assert numbers == sorted(numbers), group
     assert set(side.seen()) == {(body["g"], body["n"]) for group in groups for body in group}
