@@ -67,7 +67,7 @@ from router.workers.pool import Pool, PoolSettings
 
 log = structlog.get_logger()
 
-COURIER_STOP_S = 5.0
+COURIER_STOP_S = 3.0
 """How long on-failure records on their way may take to arrive when the router stops."""
 
 
@@ -115,6 +115,7 @@ class Router:
         await self.queues.moves.resume()
         self._undo.push_async_callback(self.queues.moves.stop)
         self._spawn(self.courier.run())
+        self._undo.push_async_callback(self.courier.stop, 0.0)
         self._spawn(self.maintenance.run_retention())
         self._spawn(self.maintenance.run_health())
         self._spawn(self.maintenance.run_disk())

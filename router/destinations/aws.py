@@ -56,7 +56,6 @@ class AwsQueue:
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._urls: dict[str, str] = {}
 
     async def deliver(self, row: OutboxRow) -> EnqueuedMessage | None:
         """See `Carrier.deliver`."""
@@ -65,20 +64,9 @@ class AwsQueue:
 
     async def _send(self, queue: Destination, row: OutboxRow) -> None:
         sqs = await self._clients.client("sqs", queue.region)
-        url = self._urls.get(queue.text)
-        if url is None:
-            found = await sqs.get_queue_url(
-                QueueName=queue.name, QueueOwnerAWSAccountId=queue.account
-            )
-            url = self._urls[queue.text] = found["QueueUrl"]
-        try:
-            await sqs.send_message(
-                QueueUrl=url, MessageBody=row.body.decode(), **_order(queue, row)
-            )
-        except Exception:
-            # It may have been made anew elsewhere.
-            self._urls.pop(queue.text, None)
-            raise
+        # Of a queue's URL its path alone is read; asking for it would need one permission more.
+        url = f"{sqs.meta.endpoint_url.rstrip('/')}/{queue.account}/{queue.name}"
+        await sqs.send_message(QueueUrl=url, MessageBody=row.body.decode(), **_order(queue, row))
 
 
 class AwsTopic:
