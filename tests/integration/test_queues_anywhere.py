@@ -10,7 +10,6 @@ import pytest
 from tests.integration.bed import until
 from tests.integration.queue_bed import ESM, Side, reports_poison, send_all
 
-
 MESSAGES = int(os.environ.get("QUEUE_MESSAGES", "2000"))
 """Of the tests with a kill; 20,000 now and then."""
 
