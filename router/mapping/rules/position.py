@@ -34,6 +34,8 @@ def check_position(kind: SourceKind, settings: Settings, now_s: float) -> Iterat
         yield Refusal(f"Unsupported starting position for arn type: {arn}", _POSITION)
     elif timestamp_s is None:
         yield Refusal("Need to specify a timestamp", _TIMESTAMP)
+    elif timestamp_s < 0:
+        yield Refusal(f"{_TIMESTAMP} cannot be before 1970.", _TIMESTAMP)
     elif timestamp_s > now_s:
         yield Refusal(f"{_TIMESTAMP} cannot be in the future.", _TIMESTAMP)
 
