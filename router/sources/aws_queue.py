@@ -35,6 +35,9 @@ MISSING: Final = frozenset({"QueueDoesNotExist", "AWS.SimpleQueueService.NonExis
 class Calls(Protocol):
     """Makes calls: `sqs_client.SqsClient`."""
 
+    async def endpoint(self) -> str:
+        """Where SQS is. Raises `SqsProblem`."""
+
     async def call(
         self, operation: str, members: Mapping[str, Any], wait_s: float = 0
     ) -> dict[str, Any]:
@@ -155,16 +158,15 @@ class AwsQueueSource:
         return found
 
     async def _find(self) -> str:
-        """The queue's URL."""
-        members = {"QueueName": self._arn.resource, "QueueOwnerAWSAccountId": self._arn.account}
-        reply = await self._client.call("GetQueueUrl", members)
-        self._url = str(reply["QueueUrl"])
+        """The queue's URL: as AWS makes it, so that no role needs GetQueueUrl (8.1)."""
+        endpoint = (await self._client.endpoint()).rstrip("/")
+        self._url = f"{endpoint}/{self._arn.account}/{self._arn.resource}"
         return self._url
 
     def _forget_if_missing(self, problem: SqsProblem) -> None:
         """A queue that is made again may have other settings."""
         if problem.kind in MISSING:
-            self._url, self._known_s = "", None
+            self._known_s = None
 
 
 async def _unless(

@@ -69,6 +69,12 @@ class SqsClient:
         self._host = ""
         self._lock = asyncio.Lock()
 
+    async def endpoint(self) -> str:
+        """Where SQS is. Raises `SqsProblem`."""
+        if self._session is None:
+            await self._open()
+        return self._url
+
     async def call(
         self, operation: str, members: Mapping[str, Any], wait_s: float = 0
     ) -> dict[str, Any]:

@@ -15,13 +15,15 @@ class Client:
     def __init__(self):
         self.calls = []
         self.replies = {
-            "GetQueueUrl": {"QueueUrl": URL},
             "GetQueueAttributes": {"Attributes": {"VisibilityTimeout": "45"}},
             "ReceiveMessage": {},
             "DeleteMessageBatch": {},
         }
         self.gate = asyncio.Event()
         self.gate.set()
+
+    async def endpoint(self):
+        return "https://sqs.eu-central-1.amazonaws.com"
 
     async def call(self, operation, members, wait_s=0):
         self.calls.append((operation, members))
@@ -73,15 +75,20 @@ async def test_a_longer_visibility_timeout_is_asked_for(client, source):
     assert (asked["VisibilityTimeout"], asked["MaxNumberOfMessages"]) == (330, 3)
 
 
-async def test_the_queue_is_looked_up_once_with_its_owner(client, source):
-    for _ in range(3):
-        await source.receive(1, 0, None, asyncio.Event())
-    assert client.members("GetQueueUrl") == [
-        {"QueueName": "jobs", "QueueOwnerAWSAccountId": "210987654321"}
-    ]
+async def test_no_permission_is_needed_but_those_of_the_contract(client, source):
+    """8.1: ReceiveMessage, DeleteMessage, GetQueueAttributes."""
+    await source.visibility_s()
+    await source.receive(1, 0, None, asyncio.Event())
+    await source.delete(["r"])
+    await source.backlog()
+    await asyncio.sleep(0.01)
+    assert {name for name, _members in client.calls} == {
+        "GetQueueAttributes", "ReceiveMessage", "DeleteMessageBatch",
+    }  # fmt: skip
+    assert {members["QueueUrl"] for _name, members in client.calls} == {URL}
 
 
-async def test_a_queue_that_is_gone_is_looked_up_again(client, source):
+async def test_settings_of_a_queue_that_was_gone_are_asked_for_again(client, source):
     await source.visibility_s()
     client.replies["ReceiveMessage"] = SqsProblem("QueueDoesNotExist", "")
     with pytest.raises(SqsProblem):
@@ -89,7 +96,6 @@ async def test_a_queue_that_is_gone_is_looked_up_again(client, source):
     client.replies["ReceiveMessage"] = {}
     await source.receive(1, 0, None, asyncio.Event())
     await source.visibility_s()
-    assert len(client.members("GetQueueUrl")) == 2
     assert len(client.members("GetQueueAttributes")) == 2
 
 
