@@ -21,7 +21,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from router.model.errors import RouterError
 from router.sources.kafka.access import Access
 from router.sources.kafka.probe import not_authorized, probe
-from router.sources.kafka.problem import PASSING, SourceProblem
+from router.sources.kafka.problem import PASSING, OutOfRange, SourceProblem
 
 log = structlog.get_logger()
 
@@ -80,17 +80,6 @@ class Lost(RouterError):
 
     code = "partition_lost"
     retryable = True
-
-
-class OutOfRange(RouterError):
-    """The broker has no such offset: trimmed by retention, or the topic was made anew."""
-
-    code = "out_of_range"
-
-    def __init__(self, first: int, end: int) -> None:
-        super().__init__(f"the partition begins at {first} and ends at {end}")
-        self.first = first
-        self.end = end
 
 
 class Rebalances(Protocol):

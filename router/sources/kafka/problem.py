@@ -36,3 +36,14 @@ class SourceProblem(RouterError):
     def result(self) -> str:
         """LastProcessingResult."""
         return f"PROBLEM: {self}"
+
+
+class OutOfRange(RouterError):
+    """The broker has no such offset: trimmed by retention, or the topic was made anew."""
+
+    code = "out_of_range"
+
+    def __init__(self, first: int, end: int) -> None:
+        super().__init__(f"the partition begins at {first} and ends at {end}")
+        self.first = first
+        self.end = end

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from router.mapping.budget import Aside
 from router.model.record import Fetched, Record
 from router.sources.kafka import event
-from router.sources.kafka.member import OutOfRange
+from router.sources.kafka.problem import OutOfRange
 
 
 class Reader(Protocol):

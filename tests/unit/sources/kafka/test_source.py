@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from router.mapping.budget import Aside, Budget
 from router.model.limits import MIB
-from router.sources.kafka.member import OutOfRange
+from router.sources.kafka.problem import OutOfRange
 from router.sources.kafka.source import KafkaSource
 
 
