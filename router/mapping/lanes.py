@@ -150,6 +150,11 @@ class Lane:
         first = self.first_unfinished
         return first is None or first > position
 
+    def know(self, position: int) -> None:
+        """Everything of it up to there is finished, says who went on with it meanwhile."""
+        self.position = max(self.position, position)
+        self.done = {it for it in self.done if it > self.position}
+
     @property
     def first_unfinished(self) -> int | None:
         """Lowest position that is read and not finished."""
@@ -322,6 +327,9 @@ class Lane:
 
     def _recover(self, head: LaneHead) -> None:
         self.ends = tuple(end for end in (head.last, *head.ends) if end > self.position)
+        if not self.ends:
+            # What was tried again is finished by now, and with it all of its batch.
+            self.position = max((self.position, *head.done))
         if self.ends:
             self.done = {position for position in head.done if position > self.position}
             self.first_failure_wall_ms = head.first_failure_wall_ms

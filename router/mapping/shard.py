@@ -109,6 +109,13 @@ class Shard:
             for lane in self.lanes
         ) and all(end <= self.read_to for end in ends.values())
 
+    def go_on_from(self, progress: ShardProgress) -> None:
+        """It was revoked and is back; what is stored may name later positions of its lanes."""
+        self.is_revoked = False
+        ends = {lane.lane: lane.position for lane in progress.lanes}
+        for lane in self.lanes:
+            lane.know(max(progress.position, ends.get(lane.index, progress.position)))
+
     def room(self, run_ahead: RunAhead) -> tuple[int, int]:
         """Records and bytes the next fetch may bring; (0, 0) when that is not worth a fetch.
 

@@ -162,7 +162,7 @@ class StreamEngine:
         shard = self._revoked.get(name)
         if shard is not None and shard.may_go_on_from(event.progress):
             del self._revoked[name]
-            shard.is_revoked = False
+            shard.go_on_from(event.progress)
         else:
             shard = Shard(name, event.parents, event.progress)
         self._shards[name] = shard

@@ -1,8 +1,10 @@
 """Kafka mappings on a real broker: events, order, commits, poison (7, P18 to P21, D1 to D12)."""
 
+import json
+
 import pytest
 
-from tests.integration.bed import function, template, until
+from tests.integration.bed import function, queue, template, to_queue, until
 from tests.integration.kafka_bed import TELLING, Topic, kafka_mapping
 
 GROUP = "SelfManagedKafkaEventSourceConfig"
@@ -167,3 +169,28 @@ def test_a_topic_made_anew_is_read_from_its_beginning(run, ear, kafka):
     topic.send(["k"], 2, start=100)
     until(lambda: len(ear.handled()) == 12, wait_s=40, what="records of the new topic")
     assert [n for _, n in ear.records()[10:]] == [100, 101]
+
+
+def test_d7_what_is_given_up_is_told_to_a_queue_with_its_offsets(bed, ear, kafka):
+    topic = Topic(kafka.bootstrap)
+    topic.produce([("k", {"key": "k", "n": n, "poison": "error"}) for n in range(3)])
+    bed.code(TELLING)
+    feed = kafka_mapping(
+        topic, **group_of(topic.name), **to_queue(), **PROVISIONED, MaximumRetryAttempts=1
+    )
+    bed.write(template(function(), queue(), feed))
+    bed.start()
+    until(lambda: topic.committed(topic.name).get(0) == (3, ""), what="a commit past them")
+    (failed,) = bed.told("queues", "peek")
+    (message,) = bed.told("queues", "peek", failed["Name"])
+    told = json.loads(message["Body"])
+    assert told["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert told["requestContext"]["approximateInvokeCount"] == 2
+    info = told["KafkaBatchInfo"]
+    assert info["bootstrapServers"] == kafka.bootstrap
+    assert "eventSourceArn" not in info
+    (place,) = info["recordsInfo"].values()
+    assert (place["firstRecordOffset"], place["lastRecordOffset"]) == ("0", "2")
+    assert bed.stop() == 0
+    bed.start()
+    assert len(ear.records()) == 2  # the first record of the batch, twice; nothing after a restart

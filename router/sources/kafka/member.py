@@ -39,10 +39,10 @@ _client_log.propagate = False
 _client_log.setLevel(logging.INFO)
 _client_log.handlers = [_ClientLog()]
 
-SESSION_MS: Final = 8_000
+SESSION_MS: Final = 9_000
 """A member not heard of for so long is dead, and its partitions go to others (K5)."""
 
-HEARTBEAT_MS: Final = 2_500
+HEARTBEAT_MS: Final = 3_000
 
 REBALANCE_S: Final = 25.0
 """How long the group waits for a member that finishes what it runs."""
