@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from router.embedded.problems import (
@@ -238,6 +239,7 @@ def redrive_allowed(text: str) -> tuple[str, tuple[str, ...]]:
     return permission, tuple(sources)
 
 
+@lru_cache(maxsize=1_024)
 def redrive_policy(text: str) -> tuple[str, int]:
     """Dead-letter queue's ARN and maxReceiveCount. Raises `QueueProblem`."""
     start = f"Value {text} for parameter RedrivePolicy is invalid. Reason: "

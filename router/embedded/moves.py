@@ -134,7 +134,13 @@ class MoveTasks:
     def _run_in_background(self, task: NewMoveTask) -> None:
         running = asyncio.get_running_loop().create_task(self._run(task))
         self._running[task.handle] = running
-        running.add_done_callback(lambda _: self._running.pop(task.handle, None))
+        running.add_done_callback(lambda ended: self._ended(task, ended))
+
+    def _ended(self, task: NewMoveTask, ended: asyncio.Task[None]) -> None:
+        self._running.pop(task.handle, None)
+        if not ended.cancelled() and (error := ended.exception()) is not None:
+            # Still to be done by the next start.
+            log.error("move_task_broke", source=task.source, error=repr(error))
 
     async def _run(self, task: NewMoveTask) -> None:
         rate = task.per_second_max

@@ -448,36 +448,37 @@ def _settle(db: sqlite3.Connection, request: _Settle) -> list[Standing]:
     return standings
 
 
+_KEYS: Final = {
+    "fifo_deduplication": ("queue_id", "deduplication_id", "group_id"),
+    "receive_attempts": ("queue_id", "attempt_id"),
+    "fifo_groups": ("queue_id", "group_id"),
+}
+"""Tables kept beside the messages, with the columns of their keys."""
+
+
 def forget(db: sqlite3.Connection, now_ms: int, rows: int) -> int:
     """Remove some deduplication and attempt ids that are over; how many."""
-    removed = 0
-    for table, key in (
-        ("fifo_deduplication", "queue_id, deduplication_id, group_id"),
-        ("receive_attempts", "queue_id, attempt_id"),
-    ):
-        removed += db.execute(
-            f"DELETE FROM {table} WHERE ({key}) IN"  # noqa: S608 - constants
-            f" (SELECT {key} FROM {table} WHERE until_ms <= ? LIMIT ?)",
-            (now_ms, rows),
-        ).rowcount
-    return removed
+    return sum(
+        _remove(db, table, "until_ms <= ?", now_ms, rows)
+        for table in ("fifo_deduplication", "receive_attempts")
+    )
 
 
 def drop(db: sqlite3.Connection, here: int, rows: int) -> bool:
     """Remove some of what is kept beside the messages of a queue; False when nothing is left."""
-    for table, key in (
-        ("fifo_groups", "group_id"),
-        ("fifo_deduplication", "deduplication_id, group_id"),
-        ("receive_attempts", "attempt_id"),
-    ):
-        removed = db.execute(
-            f"DELETE FROM {table} WHERE queue_id = ?1 AND ({key}) IN"  # noqa: S608 - constants
-            f" (SELECT {key} FROM {table} WHERE queue_id = ?1 LIMIT ?2)",
-            (here, rows),
-        ).rowcount
-        if removed:
-            return True
-    return False
+    return any(_remove(db, table, "queue_id = ?", here, rows) for table in _KEYS)
+
+
+def _remove(db: sqlite3.Connection, table: str, which: str, value: int, rows: int) -> int:
+    """Remove up to so many rows, each by its whole key; how many."""
+    keys = _KEYS[table]
+    found = db.execute(
+        f"SELECT {', '.join(keys)} FROM {table} WHERE {which} LIMIT ?",  # noqa: S608 - constants
+        (value, rows),
+    ).fetchall()
+    whole = " AND ".join(f"{key} = ?" for key in keys)
+    db.executemany(f"DELETE FROM {table} WHERE {whole}", found)  # noqa: S608 - constants
+    return len(found)
 
 
 def clock_set(db: sqlite3.Connection, by_ms: int, wall_ms: int, from_ms: int) -> None:

@@ -266,3 +266,16 @@ async def test_a_new_delay_holds_for_what_was_never_received(store):
     await receive(store, 2_000, visibility_ms=9_000)
     await store.queues.retime("q.fifo", delay_ms=3_000)
     assert ids(await receive(store, 4_000)) == ["m1"]
+
+
+async def test_what_is_remembered_goes_in_bounded_steps(store):
+    for start in range(0, 3_000, 500):
+        await send(store, *(f"g:m{n}" for n in range(start, start + 500)), expires_ms=2_000)
+    await send(store, "g:kept", now_ms=9_000)
+    assert await store.queues.expire(301_000) == 3_000
+    (again,) = await send(store, "g:again:kept", now_ms=9_500)
+    assert again.message_id == "kept"
+    (new,) = await send(store, "g:new:m1", now_ms=9_500)
+    assert new.message_id == "new"
+    await store.queues.purge("q.fifo")
+    assert await receive(store, 9_900) == []

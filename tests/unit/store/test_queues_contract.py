@@ -105,6 +105,15 @@ async def test_a_message_received_too_often_moves_to_the_dead_letter_queue(store
     assert (await store.queues.counts("q", 9_000)) == QueueCounts(0, 0, 0)
 
 
+async def test_a_moved_message_keeps_its_age_by_the_other_queues_retention(store):
+    await store.queues.send([message("m1", sent_ms=1_000, expires_ms=9_000)])
+    await received(store, 2_000)
+    assert await received(store, 8_000, redrive=Redrive("dlq", 1, 20_000)) == []
+    assert await store.queues.expire(20_999) == 0
+    assert ids(await received(store, 20_999, queue="dlq", visibility_ms=0)) == ["m1"]
+    assert await received(store, 21_000, queue="dlq") == []
+
+
 async def test_messages_behind_spent_ones_are_handed_out_in_the_same_receive(store):
     await store.queues.send([message(f"spent{n}") for n in range(15)])
     await received(store, 2_000)

@@ -202,6 +202,26 @@ async def test_t1_what_waits_for_its_time_waits_as_long_when_the_clock_is_set(tm
     await store.close()
 
 
+async def test_a_purged_fifo_queue_leaves_nothing_behind(tmp_path):
+    store = await opened(tmp_path)
+    fifo = store.queues.fifo
+    new = [
+        message(f"m{n}", queue="q.fifo", group_id=f"g{n}", deduplication_id=f"d{n}")
+        for n in range(2_500)
+    ]
+    await fifo.send(new, 1_000, is_scope_group=False)
+    await fifo.receive("q.fifo", 1_000, 10, 5_000, attempt_id="try")
+    await store.queues.purge("q.fifo")
+    tables = ("messages", "fifo_groups", "fifo_deduplication", "receive_attempts", "queues")
+
+    def left(db):
+        return [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
+
+    while any(await store._reader.submit(left)):
+        await asyncio.sleep(0.01)
+    await store.close()
+
+
 @pytest.mark.parametrize("by_ms", [-3_600_000, 3_600_000])
 async def test_t1_fifo_groups_wait_as_long_as_before_when_the_clock_is_set(tmp_path, by_ms):
     store = SqliteStore(tmp_path)
