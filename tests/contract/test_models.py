@@ -27,13 +27,17 @@ def clients_model(service):
 
 
 def reach(document, operation):
-    """All shapes an operation's input and output lead to."""
+    """All shapes an operation's input and output lead to; of what may be chosen, not the order.
+
+    AWS's own words have another order than its model: the overlay has the recorded one.
+    """
     found, todo = {}, [operation["input"], operation["output"]]
     while todo:
         name = todo.pop()
         if name is None or name in found:
             continue
-        shape = found[name] = document["shapes"][name]
+        shape = document["shapes"][name]
+        found[name] = {**shape, **({"enum": sorted(shape["enum"])} if "enum" in shape else {})}
         todo += [member["shape"] for member in shape.get("members", {}).values()]
         todo += [shape[key]["shape"] for key in ("member", "key", "value") if key in shape]
     return found
