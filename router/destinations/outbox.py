@@ -25,10 +25,10 @@ log = structlog.get_logger()
 POLL_S: Final = 1.0
 """How often due rows are looked for."""
 
-LOOK_SHARE_MAX: Final = 50
+LOOK_SHARE_MAX: Final = 20
 """A look at a long outbox is followed by a rest of this many times its own length."""
 
-REST_S_MAX: Final = 10.0
+REST_S_MAX: Final = 5.0
 """But never a longer rest than this: a store that was slow once may be fast again."""
 
 LARGE_AT_ONCE_MAX: Final = 4
