@@ -17,7 +17,8 @@ def prepare(bed: Bed, topic: Topic, **more) -> Bed:
     bed.code(TELLING)
     bed.environment["ROUTER_KAFKA_LOOK_S"] = "1"
     group = {"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": topic.name}}
-    bed.write(template(function(), kafka_mapping(topic, **{"BatchSize": 10, **group, **more})))
+    feed = kafka_mapping(topic, **{"BatchSize": 10, **group, **more})
+    bed.write(template(function(timeout=60), feed))
     return bed
 
 

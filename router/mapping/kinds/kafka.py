@@ -10,6 +10,7 @@ them is not committed yet.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -49,6 +50,9 @@ COMMIT_S_MAX: Final = 5.0
 
 LOOK_S: Final = 5.0
 """How often a running mapping makes sure that it is in touch with its cluster."""
+
+BEGIN_S_MAX: Final = 5.0
+"""How long a mapping that begins waits for its cluster before it goes on in the background."""
 
 CONNECT_MS_MIN: Final = 1_000
 CONNECT_MS_MAX: Final = 15_000
@@ -109,6 +113,8 @@ class KafkaLife:
         """Opened in the engine."""
         self._opening: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._has_tried = asyncio.Event()
+        """To connect."""
         self._is_ending = False
         """The manager drains it: a rebalance in the middle resumes nothing."""
         store, spec = kind.store, self.spec
@@ -154,9 +160,11 @@ class KafkaLife:
     # Life
 
     async def begin(self) -> None:
-        """Try to connect once, so that LATEST means now; then go on in the background."""
-        await self._try_to_connect()
+        """Wait for the first attempt to connect, so that LATEST means now, but not for long."""
         self._keeper = asyncio.get_running_loop().create_task(self._keep_in_touch())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEGIN_S_MAX):
+                await self._has_tried.wait()
 
     @property
     def last_result(self) -> str:
@@ -265,15 +273,17 @@ class KafkaLife:
         """For ever: connect, and tell what keeps the mapping from its source."""
         failures = 0
         while True:
+            if self._member is not None:
+                failures = 0
+                await asyncio.sleep(LOOK_S)
+                await self._look(self._member)
+                continue
+            await self._try_to_connect()
+            self._has_tried.set()
             if self._member is None:
                 failures += 1
                 wait_ms = backoff_ms(failures, CONNECT_MS_MIN, CONNECT_MS_MAX, self.spec.uuid)
                 await asyncio.sleep(wait_ms / 1000)
-                await self._try_to_connect()
-                continue
-            failures = 0
-            await asyncio.sleep(LOOK_S)
-            await self._look(self._member)
 
     async def _look(self, member: "Member") -> None:
         """A client that has lost its cluster goes on trying and says nothing."""
@@ -299,6 +309,9 @@ class KafkaLife:
             await self._disconnect()
         except RouterError as error:
             self._in_trouble(SourceProblem(PASSING, str(error)))
+            await self._disconnect()
+        except Exception as error:  # noqa: BLE001  whatever the client meets, it is tried again
+            self._surprised(error)
             await self._disconnect()
 
     async def _connect(self) -> None:
@@ -332,6 +345,10 @@ class KafkaLife:
         self.shell.went_wrong(str(problem))
         self._trouble = problem
 
+    def _surprised(self, error: Exception) -> None:
+        log.error("kafka_client_failed", mapping=self.spec.name, exc_info=error)
+        self._in_trouble(SourceProblem(PASSING, f"the client failed: {type(error).__name__}"))
+
     # Rebalances
 
     async def revoked(self) -> None:
@@ -363,6 +380,8 @@ class KafkaLife:
                 self._in_trouble(problem)
             except RouterError as error:
                 log.warning("partitions_not_opened", mapping=self.spec.name, error=str(error))
+            except Exception as error:  # noqa: BLE001  whatever the client meets, it is tried again
+                self._surprised(error)
             else:
                 break
             failures += 1

@@ -220,7 +220,8 @@ class GroupProgress:
         try:
             if offsets:
                 await self._commit(offsets)
-        except RouterError as error:
+        except Exception as surprise:  # noqa: BLE001  who waits is answered, whatever the client met
+            error = surprise if isinstance(surprise, RouterError) else RouterError(repr(surprise))
             self._on_failed(error)
             self._dirty |= {name for name, it in taken.items() if self._is_ours(name, it)}
             _answer(waiters, error)

@@ -82,6 +82,10 @@ class Lost(RouterError):
     retryable = True
 
 
+class MetadataTooLarge(Lost):
+    """The broker does not keep as much beside an offset."""
+
+
 class Rebalances(Protocol):
     """Who works on the partitions."""
 
@@ -185,7 +189,13 @@ class Member:
         wanted = {self._place(name): OffsetAndMetadata(*it) for name, it in offsets.items()}
         # As the client's own `commit`, which wants partitions that it reads: before it joins the
         # group the member has none, and fixes where they begin.
-        await self._call(_coordinator(self._consumer).commit_offsets(None, wanted))
+        commit = _coordinator(self._consumer).commit_offsets
+        try:
+            await self._call(commit(None, wanted))
+        except MetadataTooLarge:
+            # The broker takes less than brokers do by default: the offset still says what counts.
+            bare = {place: OffsetAndMetadata(it.offset, "") for place, it in wanted.items()}
+            await self._call(commit(None, bare))
 
     async def bounds(self, partitions: Sequence[str]) -> dict[str, tuple[int, int]]:
         """First offset, and the one after the last. Raises `SourceProblem`, `Lost`."""
@@ -239,7 +249,7 @@ class Member:
             errors.GroupAuthorizationFailedError,
         ) as error:
             raise self._refused(error) from None
-        except (errors.KafkaError, AssertionError, UnicodeDecodeError) as error:
+        except (errors.KafkaError, OSError, AssertionError, UnicodeDecodeError) as error:
             raise Lost(f"{partition}: {error or type(error).__name__}") from None
 
     def go_to(self, partition: str, offset: int) -> None:
@@ -281,6 +291,8 @@ class Member:
             errors.GroupAuthorizationFailedError,
         ) as error:
             raise self._refused(error) from None
+        except errors.OffsetMetadataTooLargeError as error:
+            raise MetadataTooLarge(str(error)) from None
         except errors.CommitFailedError as error:
             raise Lost(str(error)) from None
         except (errors.KafkaError, OSError, TimeoutError) as error:
