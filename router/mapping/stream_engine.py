@@ -221,6 +221,8 @@ class StreamEngine:
 
     def _fetch_failed(self, command_id: int) -> None:
         shard, is_cut_short = self._close_fetch(command_id)
+        if shard.is_revoked:
+            return
         if not is_cut_short:
             shard.misses += 1
             shard.fetch_from_ms = self._now_ms + self._backoff_ms(shard, READING, shard.misses)

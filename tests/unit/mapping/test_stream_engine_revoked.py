@@ -10,6 +10,7 @@ from tests.unit.mapping.play import (
     drain,
     failed,
     fetch,
+    fetch_failed,
     fetched,
     invoke,
     lane_keys,
@@ -52,6 +53,18 @@ def test_the_answer_to_a_fetch_of_before_says_nothing_about_the_shard_now():
     play >> opened(5) << fetch(5)
     play >> (lambda _: e.RecordsFetched(old.command_id, (record(1),), 1)) << nothing
     play >> fetched(6) << fetch(6) << invoke(6)
+
+
+def test_a_fetch_of_before_that_fails_says_nothing_either():
+    play = running(1)
+    play >> revoked() << nothing
+    play >> fetch_failed() << nothing
+    play >> succeeded() << nothing
+    play = Play()
+    play >> opened() << fetch(0)
+    play >> revoked() << nothing
+    play >> fetch_failed() << nothing
+    play >> opened(5) << fetch(5)
 
 
 def test_a_shard_that_comes_back_as_it_was_goes_on_with_what_runs():
