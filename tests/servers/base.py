@@ -28,7 +28,7 @@ POLL_S = 0.05
 STOP_S_MAX = 5.0
 LOG_TAIL_BYTES = 2_000
 
-REQUIRED = "ROUTER_TESTS_REQUIRE_SERVERS"
+REQUIRED = "TESTS_REQUIRE_SERVERS"
 """Set where a server that cannot start is a failure, as in CI; elsewhere its tests are skipped."""
 
 JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")

@@ -1,7 +1,7 @@
 """Fetches the servers' jars with Maven, once: `make servers`. Tests only read what is there.
 
 One `poms/<name>.xml` for each server names it in an exact version. The jars are kept in `.servers/`
-of the checkout, or where `ROUTER_TEST_SERVERS` says.
+of the checkout, or where `TESTS_SERVERS_FOLDER` says.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ class Missing(Exception):
 
 def cache() -> Path:
     """Where jars are kept."""
-    return Path(os.environ.get("ROUTER_TEST_SERVERS") or ROOT / ".servers")
+    return Path(os.environ.get("TESTS_SERVERS_FOLDER") or ROOT / ".servers")
 
 
 def names() -> list[str]:

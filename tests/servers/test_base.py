@@ -19,7 +19,7 @@ def test_a_server_comes_back_on_its_port_after_sigkill(tmp_path):
 
 
 def test_without_jars_tests_are_skipped_and_fail_where_servers_are_required(tmp_path, monkeypatch):
-    monkeypatch.setenv("ROUTER_TEST_SERVERS", str(tmp_path / "empty"))
+    monkeypatch.setenv("TESTS_SERVERS_FOLDER", str(tmp_path / "empty"))
     for is_required, outcome in (("", pytest.skip.Exception), ("1", pytest.fail.Exception)):
         monkeypatch.setenv(REQUIRED, is_required)
         with pytest.raises(outcome, match="make servers"), running(ElasticMq, tmp_path):
