@@ -41,6 +41,11 @@ def processes(number: int) -> list[object]:
     return ["-n", number, "--dist", "worksteal"]
 
 
+def by_server(number: int) -> list[object]:
+    """The same, those that need a server of their own kind together: it is started once."""
+    return ["-n", number, "--dist", "loadgroup", "--maxschedchunk", 1]
+
+
 FORMAT = Stage("format", [BIN / "ruff", "format", "--check", "."])
 LINT = Stage("lint", [BIN / "ruff", "check", "."])
 TYPES = Stage("types", [BIN / "mypy"])
@@ -57,7 +62,7 @@ CHECK = [[FORMAT, LINT, TYPES, SIMULATION], [UNIT]]
 
 ROUTERS = Stage(
     "real routers",
-    [*PYTEST, *processes(4), "tests/servers", "tests/integration", "tests/crash", "tests/contract"],
+    [*PYTEST, *by_server(4), "tests/servers", "tests/integration", "tests/crash", "tests/contract"],
 )
 """They mostly wait: four at a time leave neither core without work."""
 

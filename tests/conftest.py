@@ -17,6 +17,16 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", derandomize=False)
 settings.load_profile("same")
 
+SERVERS = ("secure_kafka", "kafka", "elasticmq", "moto")
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of a server run in one process (`--dist loadgroup`), so that it is started once."""
+    for item in items:
+        needed = [name for name in SERVERS if name in getattr(item, "fixturenames", ())]
+        if needed:
+            item.add_marker(pytest.mark.xdist_group(needed[0]))
+
 
 @pytest.fixture(scope="session")
 def elasticmq(tmp_path_factory):
