@@ -6,6 +6,7 @@ from typing import Final
 
 from router.embedded import attributes as rules
 from router.embedded import messages
+from router.embedded.problems import QueueProblem, no_queue
 from router.embedded.queues import EmbeddedQueues, Received
 from router.model.queue_message import QueueMessage
 
@@ -42,7 +43,12 @@ class EmbeddedQueueSource:
     async def delete(self, receipts: Sequence[str]) -> Sequence[int]:
         """Remove messages; the indexes of those that are still there."""
         read = [messages.read_receipt(receipt) for receipt in receipts]
-        problems = await self._queues.delete_messages(self._name, read)
+        try:
+            problems = await self._queues.delete_messages(self._name, read)
+        except QueueProblem as problem:
+            if problem.shape == no_queue().shape:
+                return ()  # its messages went with it
+            raise
         return [index for index, problem in enumerate(problems) if problem is not None]
 
     async def backlog(self) -> int:

@@ -5,9 +5,11 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import TracebackType
 from typing import Any, Final, Protocol
 
 from router.model.arn import parse_arn
+from router.model.errors import RouterError
 from router.model.queue_message import QueueMessage
 from router.sources.sqs_client import LOST, SqsProblem
 
@@ -70,7 +72,8 @@ class AwsQueueSource:
         now_s = self._now_s()
         if self._known_s is None or now_s - self._known_s > SETTINGS_S:
             found = await self._attributes("VisibilityTimeout")
-            self._visibility_s, self._known_s = int(found["VisibilityTimeout"]), now_s
+            with _Reading("GetQueueAttributes"):
+                self._visibility_s, self._known_s = int(found["VisibilityTimeout"]), now_s
         return self._visibility_s
 
     async def receive(
@@ -103,8 +106,14 @@ class AwsQueueSource:
             self._forget_if_missing(problem)
             raise
         if reply is None:
+            if attempt:
+                self._lost.append(attempt)
             return ()
-        return [_message(one) for one in reply.get("Messages") or ()]
+        with _Reading("ReceiveMessage"):
+            found = [_message(one) for one in reply.get("Messages") or ()]
+        if self._is_fifo and any("MessageGroupId" not in one.system for one in found):
+            raise SqsProblem("InvalidAnswer", "a message of a FIFO queue has no message group")
+        return found
 
     async def delete(self, receipts: Sequence[str]) -> Sequence[int]:
         """Remove messages; the indexes of those that are still there."""
@@ -128,8 +137,20 @@ class AwsQueueSource:
             {"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(receipts)
         ]
         url = self._url or await self._find()
-        reply = await self._client.call("DeleteMessageBatch", {"QueueUrl": url, "Entries": entries})
-        return [start + int(entry["Id"]) for entry in reply.get("Failed") or ()]
+        try:
+            reply = await self._client.call(
+                "DeleteMessageBatch", {"QueueUrl": url, "Entries": entries}
+            )
+        except SqsProblem as problem:
+            self._forget_if_missing(problem)
+            if problem.kind in MISSING:
+                return ()  # its messages went with it
+            raise
+        # Only what is confirmed is gone.
+        done = reply.get("Successful")
+        listed = done if isinstance(done, list) else ()
+        deleted = {entry.get("Id") for entry in listed if isinstance(entry, dict)}
+        return [start + index for index in range(len(receipts)) if str(index) not in deleted]
 
     async def backlog(self) -> int:
         """Messages that are there, as of a moment ago; who asks does not wait for SQS."""
@@ -140,9 +161,10 @@ class AwsQueueSource:
 
     async def _count(self) -> None:
         names = [f"ApproximateNumberOfMessages{more}" for more in ("", "NotVisible", "Delayed")]
-        with contextlib.suppress(SqsProblem):
+        with contextlib.suppress(RouterError):
             found = await self._attributes(*names)
-            self._backlog = sum(int(found.get(name, 0)) for name in names)
+            with _Reading("GetQueueAttributes"):
+                self._backlog = sum(int(found.get(name, 0)) for name in names)
         self._counted_s = self._now_s()
 
     async def _attributes(self, *names: str) -> dict[str, str]:
@@ -154,8 +176,8 @@ class AwsQueueSource:
         except SqsProblem as problem:
             self._forget_if_missing(problem)
             raise
-        found: dict[str, str] = reply.get("Attributes") or {}
-        return found
+        found = reply.get("Attributes")
+        return found if isinstance(found, dict) else {}
 
     async def _find(self) -> str:
         """The queue's URL: as AWS makes it, so that no role needs GetQueueUrl (8.1)."""
@@ -185,13 +207,46 @@ async def _unless(
             task.cancel()
 
 
+class _Reading:
+    """`with _Reading("ReceiveMessage"):` what cannot be read there is a `SqsProblem`.
+
+    An answer as SQS never gives it, of something between, must not end a mapping.
+    """
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, (ValueError, TypeError, KeyError, AttributeError)):
+            text = f"{self._operation} was answered not as SQS answers: {error!r}"
+            raise SqsProblem("InvalidAnswer", text) from error
+
+
 def _message(found: Mapping[str, Any]) -> QueueMessage:
+    system, attributes = found.get("Attributes") or {}, found.get("MessageAttributes") or {}
+    int(system.get("SentTimestamp", 0))
+    for value in attributes.values():
+        _text(value["DataType"])
     return QueueMessage(
-        message_id=found["MessageId"],
-        receipt=found["ReceiptHandle"],
-        body=found["Body"],
-        md5_of_body=found["MD5OfBody"],
+        message_id=_text(found["MessageId"]),
+        receipt=_text(found["ReceiptHandle"]),
+        body=_text(found["Body"]),
+        md5_of_body=_text(found["MD5OfBody"]),
         md5_of_attributes=found.get("MD5OfMessageAttributes"),
-        system=found.get("Attributes") or {},
-        attributes=found.get("MessageAttributes") or {},
+        system=system,
+        attributes=attributes,
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

@@ -21,12 +21,11 @@ CONNECT_S_MAX: Final = 5.0
 ANSWER_S_MAX: Final = 10.0
 """Longest wait for an answer, on top of a long poll's own wait."""
 
-REPLY_BYTES_MAX: Final = 32 << 20
-"""Ten messages of 1 MiB, escaped, and more."""
+REPLY_BYTES_MAX: Final = 64 << 20
+"""Ten messages of 1 MiB, each byte of them escaped as six."""
 
 LOST: Final = "RequestLost"
 """The code of a call nobody knows the end of."""
-
 
 DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "InvalidClientTokenId"})
 """Errors that say who asks may not."""
@@ -98,9 +97,12 @@ class SqsClient:
         try:
             async with (
                 asyncio.timeout(wait_s + ANSWER_S_MAX),
-                session.post(self._url, data=body, headers=headers) as answer,
+                # What is signed is for this endpoint alone.
+                session.post(
+                    self._url, data=body, headers=headers, allow_redirects=False
+                ) as answer,
             ):
-                content = await answer.read()
+                content = await _content(answer)
                 return _read(answer.status, content)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise SqsProblem(LOST, str(error) or type(error).__name__) from error
@@ -135,6 +137,17 @@ async def _found(asked: Awaitable[Any]) -> Any:
         raise
     except Exception as error:
         raise SqsProblem(type(error).__name__, str(error)) from error
+
+
+async def _content(answer: aiohttp.ClientResponse) -> bytes:
+    """An answer's body, of bounded size (L2)."""
+    parts, size_bytes = [], 0
+    async for part in answer.content.iter_any():
+        size_bytes += len(part)
+        if size_bytes > REPLY_BYTES_MAX:
+            raise SqsProblem(LOST, f"an answer larger than {REPLY_BYTES_MAX} bytes")
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _read(status: int, content: bytes) -> dict[str, Any]:

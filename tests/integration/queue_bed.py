@@ -37,7 +37,7 @@ ESM = "/2015-03-31/event-source-mappings/"
 class Side:
     """Where queues are. Made with a bed that has no router yet; starts it."""
 
-    def __init__(self, bed, server=None):
+    def __init__(self, bed, server=None, code=SEEING):
         """`server`: one that speaks SQS; without it the router keeps the queues itself."""
         self.bed, self.server = bed, server
         if server is not None:
@@ -48,7 +48,7 @@ class Side:
                 "AWS_SECRET_ACCESS_KEY": "secret",
             }
         bed.write(template(function(timeout=2)))
-        bed.code(SEEING)
+        bed.code(code)
         bed.ear.answer = lambda _facts: "{}"
         bed.start()
 

@@ -82,3 +82,13 @@ async def test_a_queue_that_is_gone_is_a_problem_not_a_surprise(queues):
         await source.receive(1, 0, None, asyncio.Event())
     with pytest.raises(QueueProblem):
         await source.backlog()
+
+
+async def test_with_a_queue_its_messages_are_gone(queues):
+    """There is nothing left to delete: whoever ends the mapping does not wait for it."""
+    await queues.create("jobs", {}, {})
+    source = EmbeddedQueueSource(queues, "jobs")
+    await queues.send("jobs", [Draft(body="one")], "me")
+    (found,) = await source.receive(10, 0, None, asyncio.Event())
+    await queues.delete("jobs")
+    assert list(await source.delete([found.receipt])) == []

@@ -1,7 +1,5 @@
 """A mapping as people see it (`router mappings describe`)."""
 
-import asyncio
-
 import pytest
 
 from router.mapping.view import LaneView, by_age, problem_of, view_lanes
@@ -107,7 +105,11 @@ async def test_the_last_error_outlives_the_life_it_came_in(house):
     await house.catalog.commit([webhook("a")])
     assert house.manager.view(UUID).last_error is None
     await house.catalog.commit([mapping("a")])
-    await asyncio.sleep(0.05)
+
+    async def is_enabled():
+        return house.manager.status(UUID).state == "Enabled"
+
+    await house.settles(is_enabled)
     run = house.manager._runs[UUID]
     run.life.shell.went_wrong("cannot read: the disk is gone")
     await house.catalog.commit([mapping("a", is_enabled=False)])
@@ -118,9 +120,5 @@ async def test_the_last_error_outlives_the_life_it_came_in(house):
     await house.settles(is_disabled)
     assert house.manager.view(UUID).last_error.text == "cannot read: the disk is gone"
     await house.catalog.commit([mapping("a")])
-
-    async def is_enabled():
-        return house.manager.status(UUID).state == "Enabled"
-
     await house.settles(is_enabled)
     assert house.manager.view(UUID).last_error.text == "cannot read: the disk is gone"

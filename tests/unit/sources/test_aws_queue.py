@@ -152,7 +152,8 @@ async def test_deletions_go_by_tens_and_tell_what_stays(client, source):
         failed = [{"Id": name} for name, receipt in receipts.items() if receipt in {"r3", "r17"}]
         if "r25" in receipts.values():
             raise SqsProblem(LOST, "")
-        return {"Failed": failed}
+        done = [{"Id": name} for name in receipts if {"Id": name} not in failed]
+        return {"Successful": done, "Failed": failed}
 
     client.replies["DeleteMessageBatch"] = reply
     failed = await source.delete([f"r{number}" for number in range(27)])
@@ -174,3 +175,61 @@ async def test_the_count_of_messages_keeps_nobody_waiting(client):
     assert await source.backlog() == 6
     await asyncio.sleep(0.01)
     assert await source.backlog() == 6, "as known last"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "m1",
+        {**MESSAGE, "Body": None},
+        {**MESSAGE, "Attributes": {"SentTimestamp": "yesterday"}},
+        {key: value for key, value in MESSAGE.items() if key != "ReceiptHandle"},
+        {**MESSAGE, "MessageAttributes": {"a": {"BinaryValue": "AP8="}}},
+        {**MESSAGE, "MessageAttributes": ["a"]},
+    ],
+)
+async def test_what_is_no_message_of_sqs_is_a_problem_with_a_name(client, source, message):
+    """It ends no mapping: the queue is asked again after a while."""
+    client.replies["ReceiveMessage"] = {"Messages": [MESSAGE, message]}
+    with pytest.raises(SqsProblem, match="not as SQS answers"):
+        await source.receive(10, 0, None, asyncio.Event())
+
+
+@pytest.mark.parametrize(
+    "reply", [{}, {"Attributes": {}}, {"Attributes": {"VisibilityTimeout": "x"}}]
+)
+async def test_settings_that_cannot_be_read_are_a_problem_with_a_name(client, source, reply):
+    client.replies["GetQueueAttributes"] = reply
+    with pytest.raises(SqsProblem, match="not as SQS answers"):
+        await source.visibility_s()
+
+
+@pytest.mark.parametrize(
+    "reply", [{"Successful": None}, {"Successful": "all"}, {"Successful": [None, {}, {"Id": 1}]}]
+)
+async def test_of_a_deletion_that_cannot_be_read_nothing_is_known(client, source, reply):
+    client.replies["DeleteMessageBatch"] = reply
+    assert list(await source.delete(["r0", "r1"])) == [0, 1]
+
+
+async def test_only_what_is_said_to_be_deleted_is(client, source):
+    """D4: a deletion nobody confirmed is made again."""
+    client.replies["DeleteMessageBatch"] = {"Successful": [{"Id": "0"}, {"Id": "2"}]}
+    assert list(await source.delete(["r0", "r1", "r2"])) == [1]
+    client.replies["DeleteMessageBatch"] = {}
+    assert list(await source.delete(["r0", "r1"])) == [0, 1]
+
+
+async def test_with_a_queue_its_messages_are_gone(client, source):
+    """There is nothing left to delete: whoever ends the mapping does not wait for it."""
+    client.replies["DeleteMessageBatch"] = SqsProblem("QueueDoesNotExist", "")
+    assert list(await source.delete([f"r{n}" for n in range(25)])) == []
+
+
+async def test_without_message_groups_nothing_of_a_fifo_queue_is_handed_out(client):
+    """A server that names no groups must not cost a FIFO queue its order."""
+    source = AwsQueueSource(client, ARN + ".fifo")
+    client.replies["ReceiveMessage"] = {"Messages": [MESSAGE]}
+    with pytest.raises(SqsProblem, match="message group"):
+        await source.receive(10, 0, None, asyncio.Event())

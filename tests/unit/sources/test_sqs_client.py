@@ -19,6 +19,7 @@ class Place:
         self.gate = asyncio.Event()
         self.gate.set()
         self.problem = None
+        self.headers = {}
 
     async def start(self):
         app = web.Application()
@@ -33,7 +34,7 @@ class Place:
         self.seen.append((request.headers, await request.json()))
         await self.gate.wait()
         status, body = self.answer
-        return web.Response(status=status, body=body)
+        return web.Response(status=status, body=body, headers=self.headers)
 
     async def endpoint(self, service, region=""):
         assert service == "sqs"
@@ -98,6 +99,45 @@ async def test_what_is_no_answer_of_sqs_counts_as_lost(place, body):
     with pytest.raises(SqsProblem) as found:
         await place.client.call("ReceiveMessage", {})
     assert found.value.kind == LOST
+
+
+async def test_l2_an_answer_has_a_largest_size(place, monkeypatch):
+    monkeypatch.setattr("router.sources.sqs_client.REPLY_BYTES_MAX", 1_000)
+    place.answer = (200, b'{"a":"' + b"x" * 992 + b'"}')
+    assert len((await place.client.call("ReceiveMessage", {}))["a"]) == 992
+    place.answer = (200, b'{"a":"' + b"x" * 993 + b'"}')
+    with pytest.raises(SqsProblem, match="larger than 1000 bytes") as found:
+        await place.client.call("ReceiveMessage", {})
+    assert found.value.kind == LOST
+
+
+async def test_an_answer_that_is_cut_short_counts_as_lost():
+    """The rest of its messages come again; what is there of it is no answer."""
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    place = Place()
+    place.port = server.sockets[0].getsockname()[1]
+    client = SqsClient(place, "eu-central-1")
+    with pytest.raises(SqsProblem) as found:
+        await client.call("ReceiveMessage", {})
+    assert found.value.kind == LOST
+    await client.close()
+    server.close()
+
+
+async def test_nobody_is_followed_elsewhere(place):
+    """What is signed is for the endpoint alone."""
+    place.answer = (307, b"")
+    place.headers = {"Location": "/elsewhere"}
+    with pytest.raises(SqsProblem) as found:
+        await place.client.call("ReceiveMessage", {})
+    assert (found.value.kind, len(place.seen)) == ("HTTP 307", 1)
 
 
 async def test_nobody_there_counts_as_lost_and_is_found_again(place):
