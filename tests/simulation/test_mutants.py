@@ -33,7 +33,7 @@ FEW = (
 
 @cache
 def caught(name: str) -> Result:
-    seed = caught_before()[name]
+    _promise, seed = caught_before()[name]
     result = hunt(MUTANTS[name].make(), [seed])
     assert result is not None, f"seed {seed} does not notice any more: {name}; run `make mutants`"
     return result
