@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 CLIENTS := .venv-clients
 CLIENTS_STAMP := $(CLIENTS)/.stamp
+# Hundreds of routers are started by the tests: each would compile all of it again.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
 .PHONY: demo check test servers sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
