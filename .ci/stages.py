@@ -62,9 +62,9 @@ CHECK = [[FORMAT, LINT, TYPES, SIMULATION], [UNIT]]
 
 ROUTERS = Stage(
     "real routers",
-    [*PYTEST, *by_server(4), "tests/servers", "tests/integration", "tests/crash", "tests/contract"],
+    [*PYTEST, *by_server(5), "tests/servers", "tests/integration", "tests/crash", "tests/contract"],
 )
-"""They mostly wait: four at a time leave neither core without work."""
+"""They mostly wait: five at a time leave neither core without work."""
 
 BESIDE = [
     [Stage("security", [*PYTEST, "tests/security"])],
