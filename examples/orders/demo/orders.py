@@ -20,8 +20,8 @@ TOPIC = "orders"
 PARTITIONS = 4
 QUEUE = "shipments.fifo"
 
-ORDERS, ORDERS_PER_S = 4_000, 800
-SHIPMENTS, SHIPMENTS_PER_S = 2_000, 400
+ORDERS, ORDERS_PER_S = 4_000, 500
+SHIPMENTS, SHIPMENTS_PER_S = 2_000, 250
 CUSTOMERS = 100
 POISON_EVERY = 101
 """One in a hundred, and the next one is of the next customer."""
