@@ -10,10 +10,13 @@ CLIENTS_STAMP := $(CLIENTS)/.stamp
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo check test servers sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
+.PHONY: demo demo-kafka check test servers sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
-	@$(BIN)/python examples/webhooks/demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
+	@$(BIN)/python -m examples.webhooks.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
+
+demo-kafka: venv ## orders from a real Kafka broker and a FIFO queue, and what became of them; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle; needs Java and Maven
+	@$(BIN)/python -m examples.orders.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos)
 
 check: venv ## format, lint, types, architecture, unit tests, a short simulation; a minute
 	@$(BIN)/python .ci/stages.py check

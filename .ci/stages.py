@@ -85,6 +85,7 @@ ALONE = [
     Stage("demo", DEMO),
     Stage("demo with kill -9", [*DEMO, "CHAOS=1"]),
     Stage("demo with windows", [*DEMO, "WINDOWS=1"]),
+    Stage("demo with kafka", [PYTHON, "-m", "examples.orders.demo", "--optional"]),
 ]
 """One after the other: these take both cores by themselves, or measure time."""
 

@@ -8,6 +8,8 @@ record was promised, counted by a clock that does not jump.
 import time
 from collections.abc import Callable
 
+from router.mapping.driver import SystemClock
+
 JUMP_MS_MIN = 5_000
 """Steps below this are the usual corrections of a clock."""
 
@@ -57,6 +59,14 @@ class Jumps:
             if forward_ms > undone_ms:
                 self._jumps.append((at_ms, forward_ms - undone_ms))
 
+    def wall_ms(self) -> int:
+        """The wall clock, but for what it was set by since the last look.
+
+        `look` is followed at once by moving the due times that are stored, so by this clock
+        nothing is taken to be due, or over, or is stored out of time, in between.
+        """
+        return self._ahead_ms + self._elapsed_ms()
+
     def before_ms(self, age_ms: int) -> int:
         """Stamps below this are older than `age_ms`, however the clock was set since."""
         before_ms = self._wall_ms() - age_ms
@@ -65,3 +75,14 @@ class Jumps:
                 break
             before_ms -= by_ms
         return before_ms
+
+
+class SteadyClock(SystemClock):
+    """The machine's clocks, the wall's as `Jumps` tells it."""
+
+    def __init__(self) -> None:
+        self.jumps = Jumps(super().wall_ms)
+
+    def wall_ms(self) -> int:
+        """Epoch milliseconds."""
+        return self.jumps.wall_ms()

@@ -1,7 +1,6 @@
 """What must be done from time to time: retention, gauges, the state of the disk."""
 
 import asyncio
-from collections.abc import Callable
 from logging import ERROR, INFO
 
 import msgspec
@@ -22,8 +21,6 @@ log = structlog.get_logger()
 RETENTION_S = 30.0
 """How often old records and messages are removed."""
 
-QUEUE_RETENTION_MS_MAX = 1_209_600_000
-"""Longest MessageRetentionPeriod of a queue: 14 days."""
 
 FAULTS = {
     "disk_full": "its disk is full",
@@ -46,14 +43,13 @@ class Maintenance:
         catalog: Catalog,
         mappings: MappingManager,
         health: Health,
-        wall_ms: Callable[[], int],
+        jumps: Jumps,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._mappings = mappings
         self._health = health
-        self._wall_ms = wall_ms
-        self._jumps = Jumps(wall_ms)
+        self._jumps = jumps
 
     async def run_retention(self) -> None:
         """Remove what is past its retention, for ever."""
@@ -80,9 +76,7 @@ class Maintenance:
             if spec.stream_shards[0].is_closed:
                 await self._forget_shards(spec.name)
         # Each message has a time of its own; the longest is what a jump must not cut short.
-        await self._store.queues.expire(
-            self._jumps.before_ms(QUEUE_RETENTION_MS_MAX) + QUEUE_RETENTION_MS_MAX
-        )
+        await self._store.queues.expire(self._jumps.wall_ms())
 
     async def _forget_shards(self, name: str) -> None:
         """Forget closed shards that are empty and finished by all, in the order they came to be.
@@ -122,6 +116,7 @@ class Maintenance:
                 log.log(INFO if fault is None else ERROR, "store_fault", fault=fault or "over")
                 known = fault
             if by_ms := self._jumps.look():
+                # Nothing else has its turn before this is on its way to the store.
                 await self._clock_set(by_ms)
             metrics.STORE_BYTES.set(self._store.bytes_used)
             metrics.STORE_FREE_BYTES.set(self._store.free_bytes)
@@ -132,7 +127,7 @@ class Maintenance:
         log.warning("clock_jumped", by_ms=by_ms)
         metrics.CLOCK_JUMPS.labels("forward" if by_ms > 0 else "backward").inc()
         try:
-            await self._store.clock_set(by_ms, self._wall_ms())
+            await self._store.clock_set(by_ms, self._jumps.wall_ms())
         except RouterError as error:
             log.error("due_times_not_moved", error=str(error))
 

@@ -26,6 +26,7 @@ from router.app.connect import EmbeddedConnector, KindTable, QueueConnector, Que
 from router.app.destinations import make_carriers, make_invoke, make_reach, problems
 from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.identity import ADDRESS_FILE, claim, write_private
+from router.app.jumps import SteadyClock
 from router.app.maintenance import Maintenance
 from router.app.options import Options
 from router.app.services import api_server, functions_server, make_services
@@ -45,7 +46,6 @@ from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
 from router.ingress.listener import Ingress
 from router.mapping.budget import Budget
-from router.mapping.driver import SystemClock
 from router.mapping.kinds.kafka import KafkaKind
 from router.mapping.kinds.queue import QueueKind
 from router.mapping.kinds.stream import StreamKind
@@ -79,7 +79,7 @@ class Router:
         self.options = options
         self.hosting = hosting_of(settings, options)
         self.health = Health()
-        self.clock = SystemClock()
+        self.clock = SteadyClock()
         self.addresses: dict[str, str] = {}
         self.token = secrets.token_urlsafe(32)
         self._started = time.monotonic()
@@ -244,7 +244,7 @@ class Router:
             backoff_ms_max=settings.backoff_ms_max,
         )
         self.maintenance = Maintenance(
-            self.store, self.catalog, self.mappings, self.health, self.clock.wall_ms
+            self.store, self.catalog, self.mappings, self.health, self.clock.jumps
         )
         self.watch = LoopWatch()
         self.ingress = Ingress(

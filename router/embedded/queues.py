@@ -163,14 +163,15 @@ class EmbeddedQueues(QueueRegistry):
         self._check_attempt(queue, attempt_id)
         if wait_s is None:
             wait_s = rules.number(queue, "ReceiveMessageWaitTimeSeconds")
-        until_ms = self._wall_ms() + 1000 * wait_s
+        now_s = asyncio.get_running_loop().time
+        until_s = now_s() + wait_s
         arrived = asyncio.Event()
         unsubscribe = self._store.subscribe(queue.name, arrived.set)
         try:
             while True:
                 arrived.clear()
                 now_ms = self._wall_ms()
-                is_over = now_ms >= until_ms or any(event.is_set() for event in stops)
+                is_over = now_s() >= until_s or any(event.is_set() for event in stops)
                 pause_s = None
                 try:
                     found = await self._take(queue, now_ms, messages_max, visibility_s, attempt_id)
@@ -185,7 +186,10 @@ class EmbeddedQueues(QueueRegistry):
                     found, pause_s = [], FULL_PAUSE_S
                 if found or is_over:
                     return [self._received(queue, message) for message in found]
-                await self._wait(queue, [arrived, *stops], until_ms, pause_s)
+                left_s = max(0.0, until_s - now_s())
+                if pause_s is not None:
+                    left_s = min(pause_s, left_s)
+                await self._wait(queue, [arrived, *stops], left_s)
                 queue = self.get(name)
         finally:
             unsubscribe()
@@ -217,22 +221,21 @@ class EmbeddedQueues(QueueRegistry):
             )
         return await self._store.receive(queue.name, now_ms, messages_max, visibility_ms, redrive)
 
-    async def _wait(
-        self, queue: Queue, events: Sequence[asyncio.Event], until_ms: int, pause_s: float | None
-    ) -> None:
+    async def _wait(self, queue: Queue, events: Sequence[asyncio.Event], wait_s_max: float) -> None:
         """Until a message comes, may be handed out, or the time or all of it is over."""
         now_ms = self._wall_ms()
         look = self._store.fifo.next_ready_ms if rules.is_fifo(queue) else (
             self._store.next_visible_ms
         )  # fmt: skip
         visible_ms = await look(queue.name, now_ms)
-        wake_ms = until_ms if visible_ms is None else min(until_ms, visible_ms)
-        timeout_s = max(0, wake_ms - self._wall_ms()) / 1000
+        timeout_s = wait_s_max
+        if visible_ms is not None:
+            timeout_s = min(wait_s_max, max(0, visible_ms - self._wall_ms()) / 1000)
         waits = [asyncio.ensure_future(event.wait()) for event in events]
         try:
             await asyncio.wait(
                 waits,
-                timeout=timeout_s if pause_s is None else min(pause_s, timeout_s),
+                timeout=timeout_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:

@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from process import SECRET, Router
 
+from examples.common.ledger import Item
+from examples.common.process import Router
+
+SECRET = "a-made-up-secret-for-the-demo"
 PAYLOADS = Path(__file__).resolve().parent.parent / "payloads" / "github.jsonl"
 
 POSTS = 5_000
@@ -23,19 +26,14 @@ BAD_SIGNATURE_EVERY = 51
 REDELIVERED_EVERY = 37
 
 
-@dataclass
-class Post:
-    """One webhook the sender will post, and when it was accepted."""
+@dataclass(kw_only=True)
+class Post(Item):
+    """One webhook the sender will post; its id is GitHub's, its key the repository."""
 
     number: int
-    delivery: str
-    repository: str
-    turn: int
     event: str
     action: str | None
     body: bytes
-    is_poison: bool
-    accepted_at: float | None = None
 
 
 @dataclass
@@ -64,8 +62,8 @@ def make_posts() -> list[list[Post]]:
         stream.append(
             Post(
                 number=number,
-                delivery=str(uuid.uuid5(uuid.NAMESPACE_URL, f"demo-{number}")),
-                repository=name,
+                id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"demo-{number}")),
+                key=name,
                 turn=len(stream),
                 event=example["event"],
                 action=payload.get("action"),
@@ -102,7 +100,7 @@ async def _send(
         status, event_id = await _post(session, router, it, SECRET)
         if status == 202:
             it.accepted_at = time.time()
-            sent.accepted[it.delivery] = it
+            sent.accepted[it.id] = it
         else:
             sent.refused[status] += 1
         if it.number % REDELIVERED_EVERY == 0:
@@ -120,7 +118,7 @@ async def _post(
     headers = {
         "Content-Type": "application/json",
         "X-GitHub-Event": it.event,
-        "X-GitHub-Delivery": it.delivery,
+        "X-GitHub-Delivery": it.id,
         "X-Hub-Signature-256": f"sha256={digest}",
     }
     while True:

@@ -5,9 +5,10 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from ledger import Seen, read_windows
-from posts import POSTS, Post, Sent
-from process import Router, console
+from examples.common.ledger import Seen
+from examples.common.process import Router, console, kill_and_start
+from examples.webhooks.demo.ledger import read_windows
+from examples.webhooks.demo.posts import POSTS, Post, Sent
 
 EXAMPLES = Path(__file__).resolve().parent.parent
 
@@ -16,6 +17,7 @@ class Plain:
     """`template.yaml`: batches, bisect, discards. With `is_chaotic`, one kill -9 half-way."""
 
     template = EXAMPLES / "template.yaml"
+    mapping = "Events"
 
     def __init__(self, *, is_chaotic: bool) -> None:
         self.kills = 1 if is_chaotic else 0
@@ -44,6 +46,7 @@ class Windows:
     """`windows.yaml`: a filter, state per window, Shards 4 → 7 → 2 and two times kill -9."""
 
     template = EXAMPLES / "windows.yaml"
+    mapping = "Counts"
     kills = 2
 
     def is_wanted(self, post: Post) -> bool:
@@ -68,7 +71,7 @@ class Windows:
         """The counts the windows ended with, against what the function handled."""
         windows, counted = _windows(router)
         handled = [post for delivery in seen.first if not (post := posts[delivery]).is_poison]
-        expected = Counter(f"{post.repository} {post.event}" for post in handled)
+        expected = Counter(f"{post.key} {post.event}" for post in handled)
         unwanted = [delivery for delivery in seen.first if not self.is_wanted(posts[delivery])]
         wrong = sum(((counted - expected) + (expected - counted)).values())
         return {
@@ -95,9 +98,7 @@ async def _kill_at(router: Router, sent: Sent, count: int) -> None:
     """SIGKILL when that many are accepted, then a start on the same data."""
     await _accepted(sent, count)
     await asyncio.sleep(random.uniform(0, 0.2))
-    router.kill()
-    console.print("[yellow]killed the router with SIGKILL; starting it again[/yellow]")
-    await asyncio.to_thread(router.start)
+    await kill_and_start(router)
 
 
 async def _reshard_at(router: Router, sent: Sent, count: int, shards: int) -> None:

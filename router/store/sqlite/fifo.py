@@ -195,9 +195,9 @@ class SqliteFifo:
             return _Received(repeated)
         wanted = self._in_flight.room(db, here, request.now_ms, request.messages_max)
         taken, moved, is_more = _take(db, here, request, wanted)
-        self._in_flight.took(here, len(taken))
         found = messages.hide(db, [message for _group, message in taken], request.now_ms,
                               request.visible_ms)  # fmt: skip
+        self._in_flight.took(here, len(found))
         for group in dict.fromkeys(group for group, _message in taken):
             db.execute(
                 "UPDATE fifo_groups SET turn_ms = ?, turns = turns + 1"

@@ -13,6 +13,15 @@ MOVES_MAX: Final = 100
 MESSAGE_OVERHEAD_BYTES: Final = 400
 """What a waiting message takes beside its body."""
 
+RECEIVE_FULL: Final = 10
+"""Messages of a receive that come however large they are (SQS limit)."""
+
+RECEIVE_BYTES_MAX: Final = 8 << 20
+"""After so much no further messages are handed out by one receive."""
+
+STEP_MAX: Final = 32
+"""Messages one receive hands out before it looks again at how large they are."""
+
 QUEUES_KNOWN_MAX: Final = 10_000
 """Queues whose messages in flight are known without counting."""
 
@@ -77,9 +86,21 @@ def queue_id(db: sqlite3.Connection, queue: str) -> int:
 def hide(
     db: sqlite3.Connection, ids: Sequence[int], now_ms: int, visible_ms: int
 ) -> list[StoredMessage]:
-    """Count a receive of messages and hide them; in the order of `ids`."""
-    rows = {row[0]: row for row in for_ids(db, _HIDE, (visible_ms, now_ms), ids)}
-    return [stored(rows[message], now_ms) for message in ids]
+    """Count a receive of messages and hide them; in the order of `ids`.
+
+    Not all of them when they are large, but at least `RECEIVE_FULL`: what one receive brings has
+    its bound also where more messages are asked for than SQS would bring (L2).
+    """
+    found: list[StoredMessage] = []
+    step, size_bytes = RECEIVE_FULL, 0
+    while len(found) < len(ids) and (not found or size_bytes < RECEIVE_BYTES_MAX):
+        part = ids[len(found) : len(found) + step]
+        rows = {row[0]: row for row in for_ids(db, _HIDE, (visible_ms, now_ms), part)}
+        size_bytes += sum(len(row[2]) + MESSAGE_OVERHEAD_BYTES for row in rows.values())
+        found += [stored(rows[message], now_ms) for message in part]
+        # As many at a time as fit if they are like those before.
+        step = max(1, min(STEP_MAX, (RECEIVE_BYTES_MAX - size_bytes) * len(found) // size_bytes))
+    return found
 
 
 def stored(row: tuple[Any, ...], received_ms: int = 0) -> StoredMessage:

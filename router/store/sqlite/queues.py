@@ -274,8 +274,8 @@ class SqliteQueues:
                 is_more = target != here
                 break
         taken = [message for message, _count in visible]
-        self._in_flight.took(here, len(taken))
         found = messages.hide(db, taken, now_ms, request.visible_ms)
+        self._in_flight.took(here, len(found))
         return _Received(found, moved, is_more)
 
 

@@ -238,6 +238,8 @@ def _move_due_times(db: sqlite3.Connection, request: tuple[int, int]) -> None:
         "UPDATE outbox SET next_attempt_ms = max(?, next_attempt_ms + ?) WHERE next_attempt_ms > ?",
     ):
         db.execute(update, (wall_ms, by_ms, from_ms))
+    # Promised is a time, not a date: without this a queue would throw away what it holds.
+    db.execute("UPDATE messages SET expires_ms = expires_ms + ?", (by_ms,))
     fifo.clock_set(db, by_ms, wall_ms, from_ms)
 
 

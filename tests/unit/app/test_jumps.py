@@ -1,9 +1,11 @@
 """T1: a clock that is set deletes nothing that was promised."""
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.app.jumps import JUMP_MS_MIN, REMEMBERED_MAX, Jumps
+from router.app.jumps import JUMP_MS_MIN, REMEMBERED_MAX, Jumps, SteadyClock
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -88,3 +90,28 @@ def test_nothing_goes_before_its_time(steps, age):
             # Steps too small to be jumps are believed.
             slack = JUMP_MS_MIN * len(steps)
             assert stamp >= bound or clocks.elapsed - at >= age - slack
+
+
+def test_due_times_go_by_a_clock_that_jumps_only_when_somebody_looks():
+    clocks = Clocks()
+    began = clocks.jumps.wall_ms()
+    assert began == clocks.wall()
+    clocks.set_by += DAY
+    clocks.elapsed += 700
+    assert clocks.jumps.wall_ms() == began + 700
+    assert clocks.jumps.look() == DAY
+    assert clocks.jumps.wall_ms() == clocks.wall() == began + DAY + 700
+    clocks.set_by -= 3 * DAY
+    assert clocks.jumps.wall_ms() == began + DAY + 700
+    clocks.jumps.look()
+    assert clocks.jumps.wall_ms() == clocks.wall()
+    clocks.set_by += 20  # a correction
+    clocks.jumps.look()
+    assert clocks.jumps.wall_ms() == clocks.wall()
+
+
+def test_a_routers_clock_is_the_machines_between_jumps():
+    clock = SteadyClock()
+    assert abs(clock.wall_ms() - time.time() * 1000) < 1_000
+    assert abs(clock.now_ms() - time.monotonic() * 1000) < 1_000
+    assert clock.jumps.look() == 0

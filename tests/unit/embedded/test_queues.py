@@ -123,6 +123,15 @@ async def test_a_wait_ends_when_a_hidden_message_comes_back(store):
     assert 0.5 < time.monotonic() - began < 9
 
 
+async def test_t1_a_long_poll_ends_in_time_when_the_clock_is_set_back(queues, clock):
+    await queues.create("q", {}, {})
+    waiting = asyncio.create_task(queues.receive("q", messages_max=1, wait_s=1, visibility_s=None))
+    await asyncio.sleep(0.1)
+    clock.now_ms -= 3_600_000
+    async with asyncio.timeout(10):
+        assert await waiting == []
+
+
 async def test_stopping_and_deleting_end_waits(store):
     import time
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from router.app.jumps import Jumps
 from router.app.maintenance import Maintenance
 from router.ops.server import Health
 from router.store.base import Delete, DropProgress
@@ -25,7 +26,8 @@ async def keep_house(house, after_s=90_000):
     def wall_ms():
         return int((time.time() + after_s) * 1000)
 
-    await Maintenance(house.store, house.catalog, house.manager, Health(), wall_ms).remove_expired()
+    jumps = Jumps(wall_ms)
+    await Maintenance(house.store, house.catalog, house.manager, Health(), jumps).remove_expired()
 
 
 async def rest(house, *, is_enabled, **settings):

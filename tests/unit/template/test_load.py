@@ -342,6 +342,16 @@ def test_the_example_is_a_template():
     assert state.warnings == ()
 
 
+def test_the_example_with_kafka_is_a_template():
+    path = Path("examples/orders/template.yaml")
+    state = load_template(path, {"BootstrapServers": "127.0.0.1:19092"})
+    assert [function.name for function in state.functions] == ["billing", "shipping"]
+    topic, queue = state.mappings
+    assert (topic.bootstrap_servers, topic.topics) == (("127.0.0.1:19092",), ("orders",))
+    assert queue.event_source_arn.endswith(":shipments.fifo")
+    assert state.warnings == ()
+
+
 def test_files_to_watch(load, folder):
     load(ORDERS, {"Table": "orders"})
     template = folder / "template.yaml"

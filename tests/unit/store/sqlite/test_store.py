@@ -16,6 +16,7 @@ from router.config import StoreSettings
 from router.model.errors import StoreError, StoreUnusable
 from router.store.base import DropQueue, DropStream
 from router.store.sqlite import SqliteStore, garbage
+from router.store.sqlite.messages import STEP_MAX
 from router.store.sqlite.migrate import shipped
 from router.store.sqlite.store import DATABASE_NAME
 from tests.unit.store.support import STREAM, message, record, until
@@ -199,6 +200,50 @@ async def test_t1_what_waits_for_its_time_waits_as_long_when_the_clock_is_set(tm
     assert await visible(now + 20_000) == 2
     assert await visible(now + 29_999) == 2
     assert await visible(now + 30_000) == 3
+    await store.close()
+
+
+@pytest.mark.parametrize("queue", ["q", "q.fifo"])
+@pytest.mark.parametrize("by_ms", [5 * 86_400_000, -5 * 86_400_000])
+async def test_t1_messages_stay_as_long_as_promised_when_the_clock_is_set(tmp_path, queue, by_ms):
+    """D1: a clock that is set throws nothing away; a FIFO queue removes as it hands out."""
+    began, promised = 1_800_000_000_000, 4 * 86_400_000
+    store = await opened(tmp_path)
+    new = message("m", queue=queue, sent_ms=began, expires_ms=began + promised)
+    if queue == "q":
+        await store.queues.send([new])
+        receive = store.queues.receive
+    else:
+        new = msgspec.structs.replace(new, group_id="g", deduplication_id="d")
+        await store.queues.fifo.send([new], began, is_scope_group=False)
+        receive = store.queues.fifo.receive
+    now = began + 10_000 + by_ms
+    await store.clock_set(by_ms, now)
+    last = now - 10_000 + promised - 1
+    await store.queues.expire(last)
+    assert [one.message_id for one in await receive(queue, last, 1, 0)] == ["m"]
+    await store.queues.expire(last + 1)
+    assert not await store.queues.peek(queue, 1)
+    await store.close()
+
+
+async def test_l2_one_receive_brings_a_bounded_number_of_bytes(tmp_path, monkeypatch):
+    """Ten come in any case, as from SQS; what does not fit was not received, and is not counted."""
+    monkeypatch.setattr("router.store.sqlite.messages.RECEIVE_BYTES_MAX", 20_000)
+    store = await opened(tmp_path)
+    small = [message(f"s{n}") for n in range(30)]
+    large = [msgspec.structs.replace(message(f"m{n}"), body="x" * 5_000) for n in range(70)]
+    await store.queues.send(small + large)
+    sizes, seen, by_receive = [], [], []
+    while found := await store.queues.receive("q", 2_000, 100, 30_000):
+        sizes.append(sum(len(one.body) for one in found))
+        seen += found
+        by_receive.append(found)
+    assert [one.message_id for one in seen] == [one.message_id for one in small + large]
+    assert {one.receive_count for one in seen} == {1}
+    assert max(sizes) <= 20_000 + STEP_MAX * 5_000
+    assert [len(found) for found in by_receive[1:-1]] == [10] * (len(by_receive) - 2)
+    assert store.queues._in_flight._most == {1: 100}
     await store.close()
 
 

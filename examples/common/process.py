@@ -1,18 +1,24 @@
 """The router as a child process, started and steered as a user does it."""
 
+import asyncio
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-SECRET = "a-made-up-secret-for-the-demo"
+
+READY_S_MAX = 60
+"""Longest start, on a machine busy with other things."""
 
 console = Console(highlight=False)
 
@@ -20,8 +26,12 @@ console = Console(highlight=False)
 class Router:
     """One router on one data folder; it keeps its addresses over a kill."""
 
-    def __init__(self, folder: Path, template: Path) -> None:
+    def __init__(
+        self, folder: Path, template: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`environment`: more variables for it, secrets among them."""
         self.template = template
+        self.environment = {**os.environ, "ROUTER_LOG_FORMAT": "json", **(environment or {})}
         self.data = folder / "data"
         self.ready = folder / "ready.json"
         self.log = folder / "router.log"
@@ -41,9 +51,9 @@ class Router:
         ]  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment()
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + READY_S_MAX
         while not self.ready.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 console.print(f"[red]the router did not start; the end of {self.log}:[/red]")
@@ -57,16 +67,19 @@ class Router:
     def apply(self, **parameters: str) -> None:
         """Bring the running router to other parameters of the template, with `router apply`."""
         self.parameters |= parameters
-        command = [
-            BIN / "router", "apply", self.template, "--data", self.data, *self._given(),
-        ]  # fmt: skip
+        self.command("apply", str(self.template), *self._given())
+
+    def command(self, *words: str) -> str:
+        """What a command of `router` prints about this one."""
         done = subprocess.run(
-            command, env=_environment(), check=False, capture_output=True, text=True
-        )
+            [BIN / "router", *words, "--data", self.data],
+            env=self.environment, check=False, capture_output=True, text=True,
+        )  # fmt: skip
         if done.returncode != 0:
-            console.print(f"[red]router apply ended with {done.returncode}:[/red]")
+            console.print(f"[red]router {words[0]} ended with {done.returncode}:[/red]")
             console.print(done.stdout + done.stderr, markup=False)
             raise SystemExit(1)
+        return done.stdout
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -76,8 +89,10 @@ class Router:
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None:
             return 0
+        if (status := self.process.poll()) is not None:
+            return status
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(40)
@@ -93,5 +108,25 @@ class Router:
         ]
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "ROUTER_SECRET_GITHUB": SECRET, "ROUTER_LOG_FORMAT": "json"}
+async def kill_and_start(router: Router) -> None:
+    """SIGKILL, then a start on the same data."""
+    router.kill()
+    console.print("[yellow]killed the router with SIGKILL; starting it again[/yellow]")
+    await asyncio.to_thread(router.start)
+
+
+def fresh_folder(name: str) -> Path:
+    """An empty folder below `.router`. SIGTERM ends a demo as Ctrl-C does: with its children."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    folder = ROOT / ".router" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def wait_for_user(router: Router) -> None:
+    """Leave it running until Ctrl-C."""
+    assert router.process is not None
+    console.print(f"\nstill running as process {router.process.pid}; Ctrl-C stops it")
+    with contextlib.suppress(KeyboardInterrupt):
+        router.process.wait()
