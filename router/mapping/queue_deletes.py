@@ -3,6 +3,7 @@
 Each deletion is tried until the queue takes it, or would hand the message out again anyway.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -38,6 +39,7 @@ class Deletes:
         self._waiting: list[_Deletion] = []
         self._open: dict[int, _Deletion] = {}
         self._count = 0
+        self._groups: Counter[str] = Counter()
 
     def change(self, spec: MappingSpec) -> None:
         """Other settings."""
@@ -53,10 +55,18 @@ class Deletes:
         """So many wait that no more should come."""
         return self._count >= CROWD
 
+    @property
+    def groups(self) -> Iterable[str]:
+        """Groups with a message that is finished and not gone: it may come again."""
+        return self._groups.keys()
+
     def add(self, receipts: Sequence[Receipt]) -> None:
         """Delete these, now."""
         self._waiting.append(_Deletion(tuple(receipts)))
         self._count += len(receipts)
+        for one in receipts:
+            if one.group:
+                self._groups[one.group] += 1
 
     def due(self, now_ms: int) -> Iterable[tuple[tuple[Receipt, ...], _Deletion]]:
         """What to ask for now; say `issued` for each."""
@@ -75,25 +85,36 @@ class Deletes:
         """When the next one is due."""
         return min((one.due_ms for one in self._waiting), default=None)
 
-    def answered(self, command_id: int, failed: Sequence[int], now_ms: int) -> None:
-        """All were deleted but those at these indexes. Raises `EngineError`."""
+    def answered(self, command_id: int, failed: Sequence[int], now_ms: int) -> tuple[Receipt, ...]:
+        """All were deleted but those at these indexes. What is given up; raises `EngineError`."""
         deletion = self._close(command_id)
         receipts = deletion.receipts
         if failed and not 0 <= min(failed) <= max(failed) < len(receipts):
             raise EngineError(f"deletes failed outside of {len(receipts)} messages")
-        left = tuple(receipts[index] for index in sorted({*failed}))
-        self._count -= len(receipts) - len(left)
-        self._again(deletion, left, now_ms)
+        indexes = {*failed}
+        left = tuple(receipts[index] for index in sorted(indexes))
+        self._over(one for index, one in enumerate(receipts) if index not in indexes)
+        return self._again(deletion, left, now_ms)
 
-    def failed(self, command_id: int, now_ms: int) -> None:
-        """None of them is known to be deleted. Raises `EngineError`."""
+    def failed(self, command_id: int, now_ms: int) -> tuple[Receipt, ...]:
+        """None of them is known to be deleted. What is given up; raises `EngineError`."""
         deletion = self._close(command_id)
-        self._again(deletion, deletion.receipts, now_ms)
+        return self._again(deletion, deletion.receipts, now_ms)
 
-    def _again(self, deletion: _Deletion, receipts: tuple[Receipt, ...], now_ms: int) -> None:
-        """Try once more what can still be deleted; the rest comes back by itself."""
+    def _over(self, receipts: Iterable[Receipt]) -> None:
+        for one in receipts:
+            self._count -= 1
+            if one.group:
+                self._groups[one.group] -= 1
+                if not self._groups[one.group]:
+                    del self._groups[one.group]
+
+    def _again(
+        self, deletion: _Deletion, receipts: tuple[Receipt, ...], now_ms: int
+    ) -> tuple[Receipt, ...]:
+        """Try once more what can still be deleted; the rest, told, comes back by itself."""
         if not receipts:
-            return
+            return ()
         deletion.misses += 1
         wait_ms = backoff.backoff_ms(
             deletion.misses,
@@ -102,13 +123,16 @@ class Deletes:
             f"{self._uuid}\0delete",
         )
         deletion.due_ms = now_ms + wait_ms
-        left = tuple(
-            one for one in receipts if deletion.misses < TRIES_MIN or one.until_ms > deletion.due_ms
+        is_early = deletion.misses < TRIES_MIN
+        left = tuple(one for one in receipts if is_early or one.until_ms > deletion.due_ms)
+        given_up = tuple(
+            one for one in receipts if not is_early and one.until_ms <= deletion.due_ms
         )
-        self._count -= len(receipts) - len(left)
+        self._over(given_up)
         if left:
             deletion.receipts = left
             self._waiting.append(deletion)
+        return given_up
 
     def _close(self, command_id: int) -> _Deletion:
         deletion = self._open.pop(command_id, None)

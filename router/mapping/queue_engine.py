@@ -8,7 +8,7 @@
 It receives no more than can be run, so that waiting burns no receive count. What it was given it
 runs, also when it drains: a message that was received and not run would have been received in
 vain. On a FIFO queue message groups are lanes: a batch may hold several, a group is never in two
-batches at once (P24).
+batches at once (P24), and goes on only when what was handled of it is gone from the queue.
 """
 
 from collections.abc import Iterable
@@ -97,9 +97,9 @@ class QueueEngine:
             case q.InvocationFinished(command_id, outcome):
                 self._finished(command_id, outcome)
             case q.MessagesDeleted(command_id, failed):
-                self._deletes.answered(command_id, failed, now_ms)
+                self._left(self._deletes.answered(command_id, failed, now_ms))
             case q.DeleteFailed(command_id):
-                self._deletes.failed(command_id, now_ms)
+                self._left(self._deletes.failed(command_id, now_ms))
             case q.ReceiveFailed(command_id):
                 self._receive_failed(command_id)
             case e.Tick():
@@ -269,9 +269,11 @@ class QueueEngine:
         """What is done is deleted; what failed is left, and what came behind it in its group."""
         receipts = []
         for message in done:
-            receipts.append(_receipt(message))
             self._forget(message)
-            if (again := self._again.pop(message.event_id, None)) is not None:
+            again = self._again.pop(message.event_id, None)
+            if again is None or not message.key:  # a FIFO queue takes the last receipt only
+                receipts.append(_receipt(message))
+            if again is not None:
                 receipts.append(_receipt(again))
                 self._release(again)
         if receipts:
@@ -286,6 +288,10 @@ class QueueEngine:
                 # It is visible again, and here is its next receipt.
                 self._release(again)
                 self._gather(again)
+
+    def _left(self, receipts: Iterable[q.Receipt]) -> None:
+        """They were handled and come again, and what is behind them in their groups after them."""
+        self._drop_groups({receipt.group for receipt in receipts if receipt.group})
 
     def _newest(self, message: q.Message) -> q.Message:
         again = self._again.pop(message.event_id, None)
@@ -347,7 +353,7 @@ class QueueEngine:
     def _launch(self) -> bool:
         """Hand out what may run. Whether a batch waits for something besides its groups."""
         is_waiting = any(not batch.has_started for batch in self._open.values())
-        blocked = set(self._busy)
+        blocked = self._busy.union(self._deletes.groups)
         for batch in tuple(self._ready):
             if batch not in self._ready:
                 continue  # gone with a group
@@ -447,4 +453,4 @@ def is_fifo(spec: MappingSpec) -> bool:
 
 
 def _receipt(message: q.Message) -> q.Receipt:
-    return q.Receipt(message.event_id, message.receipt, message.until_ms)
+    return q.Receipt(message.event_id, message.receipt, message.until_ms, message.key)

@@ -33,6 +33,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     message_id: str
     receipt: str
     until_ms: int
+    group: str = ""
+    """Its group, when nothing behind it may go on before it is gone."""
 
 
 # Events: facts, past tense.

@@ -164,6 +164,8 @@ class World:
             seen[one.key] = number
             before = self.before(one.key, number) - set(names)
             assert before <= self.handled | self.filtered, (one.event_id, before - self.handled)
+            there = {message["id"] for message in self.queue.messages}
+            assert before & there <= self.filtered, "what was handled before may come again"
 
     def before(self, group, number):
         return {name for name in self.last.get(group, ()) if int(name[1:]) < number}

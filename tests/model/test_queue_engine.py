@@ -28,7 +28,7 @@ MUTANTS = {
         "queue_engine",
         "blocked |= batch.groups\n                is_waiting = True\n                continue",
         "is_waiting = True\n                continue",
-        1,
+        7,
     ),
     "a failed message is deleted": (
         "queue_engine",
@@ -43,10 +43,10 @@ MUTANTS = {
         "queue_engine",
         "len(self._open) >= self._pace.batches_max",
         "len(self._open) > self._pace.batches_max",
-        1,
+        2,
     ),
     "batches out of order": (
-        "queue_engine", "self._ready.sort(key=lambda one: one.number)", "pass", 1,
+        "queue_engine", "self._ready.sort(key=lambda one: one.number)", "pass", 7,
     ),
     "a group stays busy for ever": (
         "queue_engine", "self._busy -= batch.groups", "pass", 1,
@@ -56,6 +56,12 @@ MUTANTS = {
     ),
     "after a drain nothing is received": (
         "queue_engine", "                self._is_draining = False", "                pass", 0,
+    ),
+    "a group goes on before what is handled is gone": (
+        "queue_engine", "self._busy.union(self._deletes.groups)", "set(self._busy)", 1,
+    ),
+    "a message that stayed is overtaken": (
+        "queue_engine", "self._drop_groups({receipt.group for", "set({receipt.group for", 4,
     ),
     "bytes are not given back": (
         "queue_engine", "self._held.discard(message.event_id)\n        self._release(message)",

@@ -130,7 +130,8 @@ def test_p27_fifo_the_rest_of_a_group_waits_for_what_was_in_front_of_it():
     play = QueuePlay(fifo=True)
     play.receives(*(message(f"G{number}", size_bytes=2 * MIB) for number in range(1, 5)))
     play.invokes("G1", "G2").starts().does_nothing()
-    play.ends().deletes("G1", "G2").invokes("G3", "G4")
+    play.ends().deletes("G1", "G2").does_nothing()
+    play.deleted().invokes("G3", "G4")
 
 
 def test_settings_hold_for_what_is_gathered_already():
@@ -152,14 +153,14 @@ def test_p24_d6_a_group_is_never_in_two_batches():
     play.receives("A1", "B1").invokes("A1", "B1").starts()
     play.receives("A2", "C1").does_nothing()
     play.receives("D1").invokes("D1").starts(1)
-    play.ends().deletes("A1", "B1").invokes("A2", "C1")
+    play.ends().deletes("A1", "B1").deleted().invokes("A2", "C1")
 
 
 def test_p24_a_partial_failure_takes_along_what_waits_of_that_group_only():
     play = QueuePlay(fifo=True, is_reporting_failures=True)
     play.receives("A1", "B1").invokes("A1", "B1").starts()
     play.receives("A2", "B2", "C1").does_nothing()
-    play.reports(0).deletes("B1").invokes("B2", "C1")
+    play.reports(0).deletes("B1").deleted().invokes("B2", "C1")
     assert play.engine.held_records == 2
 
 
@@ -187,6 +188,35 @@ def test_d5_what_waits_behind_a_message_that_is_not_hidden_any_more_is_left_with
     play.invokes("G1", "G2").is_throttled().does_nothing()
     play.at(1_000).ticks().does_nothing()
     assert play.engine.held_records == 0
+
+
+def test_d5_a_group_goes_on_when_what_is_handled_is_gone_from_the_queue():
+    """It could come again, behind what was after it."""
+    play = QueuePlay(fifo=True)
+    large = {"size_bytes": 3 * MIB - 100}
+    play.receives(*(message(f"G{number}", **large) for number in range(1, 5)))
+    play.invokes("G1", "G2").starts().ends().deletes("G1", "G2").delete_fails().does_nothing()
+    play.at(5_000).ticks().deletes("G1", "G2").deleted(1).does_nothing()
+    play.at(10_000).ticks().deletes("G2").deleted().invokes("G3", "G4")
+
+
+def test_d5_behind_a_message_that_could_not_be_deleted_nothing_overtakes_it():
+    play = QueuePlay(fifo=True)
+    large = {"size_bytes": 3 * MIB - 100}
+    g1, g2 = message("G1", until_ms=1_000, **large), message("G2", until_ms=1_000, **large)
+    play.receives(g1, g2, message("G3", **large), message("H1"))
+    play.invokes("G1", "G2").starts().ends().deletes("G1", "G2").delete_fails()
+    play.at(5_000).ticks().deletes("G1", "G2").delete_fails()
+    play.at(10_000).ticks().deletes("G1", "G2").delete_fails().invokes("H1")
+    assert play.engine.held_records == 1, "G3 comes again by itself, behind both"
+
+
+def test_fifo_the_last_receipt_is_the_one_that_counts():
+    play = QueuePlay(fifo=True)
+    play.receives("A1").invokes("A1").starts()
+    play.at(31_000).receives(again("A1"), again("A2")).does_nothing()
+    play.ends().deletes_receipts("r2-A1").does_nothing()
+    play.deleted().invokes("A2")
 
 
 # Throttles
