@@ -139,6 +139,8 @@ def main() -> int:
         show_next(router, "demo-kafka", keeps=options.keep, more=more)
         if options.keep:
             wait_for_user(router)
+    except KeyboardInterrupt:
+        is_well = False
     finally:
         status = router.stop()
         broker.stop()
