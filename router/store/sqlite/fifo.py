@@ -335,7 +335,7 @@ def _take(
     target = queue_id(db, redrive.queue) if redrive is not None else here
     count_max = redrive.receive_count_max if redrive is not None and target != here else None
     taken: list[tuple[str, int]] = []
-    moved = 0
+    moved = gone = 0
     seen: set[str] = set()
     while len(taken) < wanted:
         groups = ready_groups(db, here, request.now_ms, wanted + len(seen))
@@ -351,10 +351,11 @@ def _take(
                 _move(db, target, group, request, redrive, found.spent)
                 moved += len(found.spent)
             for_ids(db, "DELETE FROM messages WHERE id IN (:ids)", (), found.spent + found.expired)
+            gone += len(found.spent) + len(found.expired)
             taken += [(group, message) for message in found.ready]
             if (found.spent or found.expired) and not found.ready:
                 refresh(db, here, group)
-            if found.is_cut:
+            if found.is_cut or gone >= MOVES_MAX:
                 return taken, moved, True
             if len(taken) >= wanted:
                 break

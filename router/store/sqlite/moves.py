@@ -215,7 +215,7 @@ def _pick(
     until_ms = min(request.now_ms, task.started_ms)
     rows: Iterable[tuple[int, str | None, bytes]]
     if task.source.endswith(".fifo"):
-        rows = _pick_fifo(db, source, request, task.started_ms)
+        rows = _pick_fifo(db, source, request, until_ms)
     else:
         values = (source, until_ms, request.now_ms, request.messages_max)
         rows = [(message, None, system) for message, system in db.execute(_VISIBLE, values)]
@@ -223,13 +223,14 @@ def _pick(
 
 
 def _pick_fifo(
-    db: sqlite3.Connection, source: int, request: _Step, started_ms: int
+    db: sqlite3.Connection, source: int, request: _Step, until_ms: int
 ) -> list[tuple[int, str | None, bytes]]:
     """From the fronts of groups, so that no message overtakes one of its group."""
     found: list[tuple[int, str | None, bytes]] = []
     seen: set[str] = set()
     while len(found) < request.messages_max:
-        groups = fifo.ready_groups(db, source, request.now_ms, request.messages_max + len(seen))
+        # Groups that came later are not even looked at, however many there are by now.
+        groups = fifo.ready_groups(db, source, until_ms, request.messages_max + len(seen))
         new = [group for group in groups if group not in seen]
         if not new:
             break
@@ -238,9 +239,7 @@ def _pick_fifo(
             count = request.messages_max - len(found)
             if count <= 0:
                 break
-            ready = fifo.front(
-                db, source, group, request.now_ms, count, sent_ms_max=started_ms
-            ).ready
+            ready = fifo.front(db, source, group, request.now_ms, count, sent_ms_max=until_ms).ready
             systems = dict(for_ids(db, "SELECT id, system FROM messages WHERE id IN (:ids)", (),
                                    ready))  # fmt: skip
             found += [(message, group, systems[message]) for message in ready]

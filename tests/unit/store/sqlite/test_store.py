@@ -15,10 +15,12 @@ import pytest
 from router.config import StoreSettings
 from router.model.errors import StoreError, StoreUnusable
 from router.store.base import DropQueue, DropStream
+from router.store.queues import Redrive
 from router.store.sqlite import SqliteStore, garbage
 from router.store.sqlite.messages import STEP_MAX
 from router.store.sqlite.migrate import shipped
 from router.store.sqlite.store import DATABASE_NAME
+from router.store.sqlite.writer import Kind, each
 from tests.unit.store.support import STREAM, message, record, until
 
 ROOT = Path(__file__).parents[4]
@@ -244,6 +246,30 @@ async def test_l2_one_receive_brings_a_bounded_number_of_bytes(tmp_path, monkeyp
     assert max(sizes) <= 20_000 + STEP_MAX * 5_000
     assert [len(found) for found in by_receive[1:-1]] == [10] * (len(by_receive) - 2)
     assert store.queues._in_flight._most == {1: 100}
+    await store.close()
+
+
+async def test_l4_a_receive_moves_spent_messages_of_many_groups_in_bounded_steps(tmp_path):
+    """A function that is down spends a whole queue at once; nobody else waits for that."""
+    store = await opened(tmp_path)
+    fifo, seen = store.queues.fifo, []
+
+    def note(requests, results):
+        seen.extend(result.moved for result in results)
+
+    new = [
+        message(f"m{n}", queue="q.fifo", group_id=f"g{n}", deduplication_id=f"d{n}")
+        for n in range(1_000)
+    ]
+    await fifo.send(new, 1_000, is_scope_group=False)
+    for _ in range(100):
+        await fifo.receive("q.fifo", 2_000, 10, 1_000)
+    fifo._receive_kind = Kind(each(fifo._receive), note)
+    redrive = Redrive("dead.fifo", 1, 10**9)
+    assert await fifo.receive("q.fifo", 4_000, 10, 1_000, redrive) == []
+    assert sum(seen) == 1_000
+    assert max(seen) <= 100
+    assert (await store.queues.counts("dead.fifo", 5_000)).visible == 1_000
     await store.close()
 
 
