@@ -21,6 +21,9 @@ CONNECT_S_MAX: Final = 5.0
 ANSWER_S_MAX: Final = 10.0
 """Longest wait for an answer, on top of a long poll's own wait."""
 
+SIGNER_S_MAX: Final = 30.0
+"""Longest wait for credentials or an endpoint: the SDK may ask a program or a server for them."""
+
 REPLY_BYTES_MAX: Final = 64 << 20
 """Ten messages of 1 MiB, each byte of them escaped as six."""
 
@@ -132,7 +135,8 @@ class SqsClient:
 async def _found(asked: Awaitable[Any]) -> Any:
     """What the SDK finds out; whatever it raises is a problem with a name."""
     try:
-        return await asked
+        async with asyncio.timeout(SIGNER_S_MAX):
+            return await asked
     except RouterError:
         raise
     except Exception as error:

@@ -94,8 +94,12 @@ def fields(request: Request) -> dict[str, str]:
         raise Malformed("the query has too many fields")
     if request.method != "GET":
         try:
+            # What is no UTF-8 is refused, never replaced: it would be another message.
             pairs += parse_qsl(
-                request.body.decode("utf-8"), keep_blank_values=True, max_num_fields=FIELDS_MAX
+                request.body.decode("utf-8"),
+                keep_blank_values=True,
+                max_num_fields=FIELDS_MAX,
+                errors="strict",
             )
         except ValueError:
             raise Malformed("the form cannot be read") from None

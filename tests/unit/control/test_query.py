@@ -156,3 +156,9 @@ def test_fields_come_from_query_and_form():
     assert query.fields(request) == {"a": "form", "b": "2"}
     with pytest.raises(Malformed):
         query.fields(Request("GET", "/", [("a", "b")] * 2_000, {}, b""))
+
+
+@pytest.mark.parametrize("body", [b"a=\xff", b"a=%FF", b"a=%ED%A0%80"])
+def test_a_form_that_is_no_utf_8_is_refused_not_changed(body):
+    with pytest.raises(Malformed):
+        query.fields(Request("POST", "/", [], {}, body))

@@ -157,6 +157,19 @@ async def test_l3_a_call_without_an_answer_ends(place, monkeypatch):
     place.gate.set()
 
 
+async def test_l3_credentials_that_never_come_end_the_wait(place, monkeypatch):
+    monkeypatch.setattr("router.sources.sqs_client.SIGNER_S_MAX", 0.05)
+    await place.client.endpoint()
+
+    async def for_ever():
+        await asyncio.Event().wait()
+
+    place.credentials = for_ever
+    with pytest.raises(SqsProblem, match="TimeoutError"):
+        await place.client.call("ReceiveMessage", {})
+    assert not place.seen
+
+
 async def test_without_credentials_it_says_what_to_do(place):
     place.problem = NoCredentials("there are none")
     with pytest.raises(NoCredentials):
