@@ -6,11 +6,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 CLIENTS := .venv-clients
 CLIENTS_STAMP := $(CLIENTS)/.stamp
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.stamp
 # Hundreds of routers are started by the tests: each would compile all of it again.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo demo-kafka check test servers sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients changelog clean python
+.PHONY: demo demo-kafka check test servers sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients peers changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python -m examples.webhooks.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -21,7 +23,7 @@ demo-kafka: venv ## orders from a real Kafka broker and a FIFO queue, and what b
 check: venv ## format, lint, types, architecture, unit tests, a short simulation; a minute
 	@$(BIN)/python .ci/stages.py check
 
-test: venv clients servers ## every test
+test: venv clients peers servers ## every test
 	@$(BIN)/python .ci/stages.py test
 
 sim: venv ## 400 seeds of one virtual hour on all cores; SEED=n replays one, SEEDS=50 MINUTES=10 runs fewer
@@ -50,7 +52,7 @@ fuzz-nightly: ## twenty minutes for each target
 attack: venv ## hostile clients and faults of the machine, as long as the defaults make them
 	@$(BIN)/python -m tests.attack
 
-bench: venv ## each goal beside its own baseline; ONLY=G1,G4 picks
+bench: venv peers servers ## each goal beside its own baseline; ONLY=G1,G4 picks
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 fmt: venv ## format and mend what can be mended
@@ -61,6 +63,7 @@ servers: venv ## the jars of the real servers some tests start; needs Java and M
 
 venv: $(STAMP) ## .venv with everything pinned; instant when nothing changed
 clients: $(CLIENTS_STAMP) ## .venv-clients with the current boto3 and AWS CLI, as outside programs
+peers: $(PEERS_STAMP) ## .venv-peers with the other consumers of Kafka that benches run beside us
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv, or set PYTHON=/path/to/python3"; exit 1; }
@@ -80,14 +83,21 @@ $(CLIENTS_STAMP): requirements/clients.lock | python
 	@$(CLIENTS)/bin/pip $(PIP) --require-hashes -r requirements/clients.lock
 	@touch $@
 
+$(PEERS_STAMP): requirements/peers.lock | python
+	@echo "setting up $(PEERS) (once)"
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/pip $(PIP) --require-hashes -r requirements/peers.lock
+	@touch $@
+
 lock: venv ## pin every package again, with hashes and without a registry's address
 	@command -v uv >/dev/null || { echo "uv is needed for this one: pip install uv"; exit 1; }
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.lock
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/run.lock
 	uv pip compile requirements/clients.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/clients.lock
+	uv pip compile requirements/peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/peers.lock
 
 changelog: venv ## what the next release's changelog will say
 	@$(BIN)/towncrier build --draft --version next
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) .servers .router build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(PEERS) .servers .router build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,10 +34,16 @@ MODULES = {
     "G4": "g4_cold_start",
     "G5": "g5_memory",
     "G7": "g7_group_commit",
+    "G8": "g8_kafka",
+    "G9": "g8_kafka",
+    "G10": "g10_queue_mapping",
     "G12": "g12_patterns",
     "G13": "g13_queue",
     "G14": "g14_telemetry",
     "G15": "g15_stalls",
+    "PEER": "peer_kafka",
+    "IDLE": "idle_mappings",
+    "SLEEPER": "sleeper",
     "GROW-HOOKS": "grow_hooks",
     "GROW-MAPPINGS": "grow_mappings",
     "GROW-FILTERS": "grow_filters",
@@ -45,7 +51,8 @@ MODULES = {
     "GROW-WAITING": "grow_waiting",
     "GROW-BYTES": "grow_bytes",
 }
-"""GROW-… are about cost as work grows; their ratio is a factor, and 1 is flat."""
+"""GROW-… are about cost as work grows; their ratio is a factor, and 1 is flat. G8, G9, G10, PEER,
+IDLE and SLEEPER run on real servers, which they start."""
 
 PACKAGES = ("uvloop", "httptools", "orjson", "msgspec", "prometheus-client", "structlog")
 

@@ -4,6 +4,7 @@ Looked at are the shape of the result and honest counting, never a time.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,18 +13,22 @@ import pytest
 
 from tests.bench import __main__ as bench
 from tests.bench.pipeline import bed
+from tests.bench.sources.bed import PEERS
+from tests.servers.base import unavailable
 
 pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).parents[2]
 GROWTH = {name for name in bench.MODULES if name.startswith("GROW-")}
+ON_SERVERS = {"G8", "G9", "G10", "PEER", "IDLE", "SLEEPER"}
 NEEDS_GENERATOR = {"G0", "G14", "G15"} | GROWTH
 HAS_GO = bed.find_go() is not None
 
 
-def quick(goals):
+def quick(goals, **environment):
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench", "--quick", "--only", ",".join(goals)],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False,
+        env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return json.loads(done.stdout.splitlines()[-1])
@@ -31,11 +36,11 @@ def quick(goals):
 
 @pytest.fixture(scope="module")
 def results():
-    return quick(sorted(set(bench.MODULES) - GROWTH))
+    return quick(sorted(set(bench.MODULES) - GROWTH - ON_SERVERS))
 
 
 def test_every_goal_has_a_result_beside_its_baseline(results):
-    assert {name.partition("_")[0] for name in results} == set(bench.MODULES) - GROWTH
+    assert {name.partition("_")[0] for name in results} == set(bench.MODULES) - GROWTH - ON_SERVERS
     for name, one in results.items():
         if name in NEEDS_GENERATOR and not HAS_GO:
             assert "Go" in one["error"]
@@ -58,6 +63,26 @@ def test_g0_counts_on_both_sides_what_the_functions_got(results):
     assert one["requests"] == 400
     assert one["router"]["mean_batch"] >= 1
     assert one["thin"]["mean_batch"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("goals", "shown"),
+    [
+        (["G8", "G9"], {"G8", "G9"}),
+        (["G10"], {"G10", "G10_rate"}),
+        (["PEER"], {"PEER", "PEER_cpu", "PEER_keyed"}),
+        (["IDLE"], {"IDLE", "IDLE_memory", "IDLE_queues", "IDLE_queues_memory"}),
+        (["SLEEPER"], {"SLEEPER"}),
+    ],
+)
+def test_benches_on_real_servers_count_every_record_on_each_side(goals, shown, kafka, elasticmq):
+    """`Dishonest` would have failed them."""
+    if not PEERS.exists():
+        unavailable("the other consumers are not installed: make peers")
+    found = quick(goals, BENCH_KAFKA=kafka.bootstrap, BENCH_ELASTICMQ=elasticmq.url)
+    assert set(found) == shown
+    for one in found.values():
+        check_shape(one)
 
 
 @pytest.mark.parametrize("name", sorted(GROWTH))

@@ -80,6 +80,8 @@ class Collector:
         self.records = self.batches = 0
         self.last_ns = 0
         """Epoch nanoseconds of the last batch."""
+        self.numbers: list[int] | None = None
+        """Each number as it came, for whoever asks by putting a list here."""
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._is_over = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -116,6 +118,8 @@ class Collector:
             return
         *lines, self._rests[link] = (self._rests[link] + data).split(b"\n")
         with self._lock:
+            if self.numbers is not None:
+                self.numbers += map(int, lines)
             self.records += sum(map(int, lines))
             self.batches += len(lines)
             self.last_ns = time.time_ns()
