@@ -57,7 +57,13 @@ def record_bytes(record: Mapping[str, Any]) -> bytes:
 
 def build_event(records: Iterable[bytes]) -> bytes:
     """The event JSON of a batch."""
-    return b'{"Records":[' + b",".join(records) + b"]}"
+    parts = [b'{"Records":[']
+    for record in records:
+        parts += (record, b",")
+    if len(parts) > 1:
+        parts.pop()
+    parts.append(b"]}")
+    return b"".join(parts)  # at once: batches may be large, and each copy counts
 
 
 def _system(system: Mapping[str, str]) -> dict[str, str]:
