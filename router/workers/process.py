@@ -129,16 +129,17 @@ class Environment(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             self.kill()
             return answer
-        data = wire.encode(wire.INVOKE, header, payload)
+        # Two pieces: to put 100 KB together with their head costs more than to send them.
+        head = wire.begin(wire.INVOKE, header, len(payload))
         try:  # at once, not at the end of the loop's turn: the process starts that much earlier
-            sent = self._socket.send(data)
+            sent = self._socket.sendmsg((head, payload))
         except BlockingIOError:
             sent = 0
         except OSError:
             self.kill()
             return answer
-        if sent < len(data):
-            self._transport.write(memoryview(data)[sent:])
+        if sent < len(head) + len(payload):
+            self._transport.write(memoryview(head + payload)[sent:])
         return answer
 
     async def result(self, answer: Answer) -> wire.Frame | None:

@@ -46,9 +46,12 @@ class FrameError(Exception):
 
 def encode(kind: int, header: bytes, payload: bytes = b"") -> bytes:
     """One frame as bytes."""
-    return b"".join(
-        (HEAD.pack(FIXED_BYTES + len(header) + len(payload), kind, len(header)), header, payload)
-    )
+    return begin(kind, header, len(payload)) + payload
+
+
+def begin(kind: int, header: bytes, payload_bytes: int) -> bytes:
+    """One frame up to its payload."""
+    return HEAD.pack(FIXED_BYTES + len(header) + payload_bytes, kind, len(header)) + header
 
 
 def check_head(length: int, kind: int, header_length: int) -> None:
