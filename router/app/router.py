@@ -417,9 +417,6 @@ class Router:
         address = self.data / ADDRESS_FILE
         write_private(address, about | {"token": self.token})
         self._undo.callback(address.unlink, missing_ok=True)
-        if self.options.ready_file is not None:
-            self.options.ready_file.parent.mkdir(parents=True, exist_ok=True)
-            write_private(self.options.ready_file, about)
         log.info(
             "ready",
             **{name: self.addresses[name] for name in ("api", "ingress", "ops")},
@@ -430,6 +427,10 @@ class Router:
             log.info("webhook_open", webhook=webhook.spec.name, url=url)
         for name, problem in self._webhook_problems().items():
             log.error("webhook_refuses_all", webhook=name, error=problem)
+        if self.options.ready_file is not None:
+            # Last: whoever waits for it may look for what was said above.
+            self.options.ready_file.parent.mkdir(parents=True, exist_ok=True)
+            write_private(self.options.ready_file, about)
 
     def _facts(self) -> dict[str, Any]:
         return {
