@@ -19,6 +19,7 @@ from pathlib import Path
 import aiohttp
 
 from router.mapping.lanes import lane_of
+from tests.ports import lasting_port
 
 HERE = Path(__file__).parent
 SECRET = "crash-secret"
@@ -40,7 +41,7 @@ class RouterProcess:
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
         listen = {
-            name: self.addresses.get(name, "http://127.0.0.1:0").split("//")[1]
+            name: (self.addresses.get(name) or f"http://127.0.0.1:{lasting_port()}").split("//")[1]
             for name in ("api", "ingress", "ops")
         }
         command = [

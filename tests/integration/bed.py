@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.ports import lasting_port
+
 ROUTER = Path(sys.executable).parent / "router"
 SECRET = "integration-secret"
 WAIT_S = 60.0
@@ -299,13 +301,16 @@ class Bed:
         listen = [
             part
             for name in ("api", "ingress", "ops")
-            for part in (f"--{name}", self.addresses.get(name, "http://127.0.0.1:0").split("//")[1])
+            for part in (f"--{name}", self._address(name).split("//")[1])
         ]
         return [
             str(ROUTER), "run", *template, "--data", str(self.data),
             "--ready-file", str(self.ready), *listen,
             *(["--parameter", f"Ear={self.ear.address}"] if template else []), *more,
         ]  # fmt: skip
+
+    def _address(self, name: str) -> str:
+        return self.addresses.get(name) or f"http://127.0.0.1:{lasting_port()}"
 
     def start(self, *more: str, with_template: bool = True) -> None:
         """Until ready."""
