@@ -15,7 +15,7 @@ PIP := install --quiet --disable-pip-version-check --no-input
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python examples/webhooks/demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
 
-check: venv ## format, lint, types, architecture, unit tests, a short simulation; a minute
+check: venv ## format, lint, types, architecture, unit tests, a short simulation; a minute or so
 	@$(BIN)/python .ci/stages.py check
 
 test: venv clients ## every test
