@@ -183,7 +183,7 @@ class Lane:
             self.window_start_ms = batching.window_start_ms(self.window_start_ms, now_ms, window_ms)
         self.queue.append(record)
         self.queue_bytes += record.size_bytes
-        if record.arrival_ms > self.latest_ms:  # noqa: PLR1730 - a call costs thrice as much
+        if record.arrival_ms > self.latest_ms:  # noqa: PLR1730 - a call takes 0.1 us more
             self.latest_ms = record.arrival_ms
 
     def take_part(self, spec: MappingSpec, read_to: int) -> bool:
