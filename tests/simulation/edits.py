@@ -368,20 +368,20 @@ EDITS = (
     Edit(
         "the last record is not in the event",
         "sources.webhook_event",
-        "                for record in records\n",
-        "                for record in tuple(records)[:-1] or records\n",
+        "    for record in records:\n",
+        "    for record in tuple(records)[:-1] or records:\n",
     ),
     Edit(
         "the first record is twice in the event",
         "sources.webhook_event",
-        "                for record in records\n",
-        "                for record in (*tuple(records)[:1], *records)\n",
+        "    for record in records:\n",
+        "    for record in (*tuple(records)[:1], *records):\n",
     ),
     Edit(
         "records in the event in reverse",
         "sources.webhook_event",
-        "                for record in records\n",
-        "                for record in tuple(records)[::-1]\n",
+        "    for record in records:\n",
+        "    for record in tuple(records)[::-1]:\n",
     ),
     Edit(
         "a window's state starts afresh with each batch",
