@@ -22,10 +22,10 @@ class Reader(Protocol):
 class _Partition:
     """What was read of it and is not asked for yet: one answer's rest, at most."""
 
-    __slots__ = ("given_to", "head", "left", "left_next")
+    __slots__ = ("given_to", "left", "left_next", "writer")
 
     def __init__(self, name: str) -> None:
-        self.head = event.record_head(*event.split_name(name))
+        self.writer = event.RecordWriter(*event.split_name(name))
         self.left: deque[Any] = deque()
         self.given_to = -1
         """How far it was handed out. A fetch whose records nobody took is asked for again."""
@@ -83,7 +83,7 @@ class KafkaSource:
         left, size_bytes = partition.left, 0
         taken: list[Record] = []
         while left and len(taken) < records_max:
-            record = self._record(partition.head, left[0])
+            record = self._record(partition.writer, left[0])
             size_bytes += record.size_bytes
             if taken and size_bytes > bytes_max:
                 break
@@ -91,17 +91,18 @@ class KafkaSource:
             taken.append(record)
         return taken
 
-    def _record(self, head: bytes, found: Any) -> Record:
+    def _record(self, writer: event.RecordWriter, found: Any) -> Record:
         key: bytes | None = found.key
-        timestamp_ms: int = found.timestamp
-        data = event.record_json(
-            head, found.offset, timestamp_ms, found.timestamp_type, key, found.value, found.headers
+        # Records of the oldest format have no time, nor a kind of it.
+        timestamp_ms: int = -1 if found.timestamp is None else found.timestamp
+        data = writer.json(
+            found.offset, timestamp_ms, found.timestamp_type, key, found.value, found.headers
         )
         return Record(
             found.offset,
             # Without a key there is nothing to keep in order: those records spread over the lanes.
             str(found.offset) if key is None else key.decode("latin-1"),
-            # Very old formats have no time; such a record is as old as its reading.
+            # Without a time a record is as old as its reading.
             timestamp_ms if timestamp_ms >= 0 else self._wall_ms(),
             len(data) + event.COMMA_BYTES,
             data,

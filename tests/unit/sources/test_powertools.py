@@ -149,8 +149,7 @@ def test_p24_of_a_fifo_batch_all_behind_the_first_failure_come_again():
 
 
 def record(offset, value=b'{"amount":5}', key=b"cust-7", headers=()):
-    head = kafka_event.record_head("payments", 4)
-    data = kafka_event.record_json(head, offset, SENT_MS, 0, key, value, headers)
+    data = kafka_event.RecordWriter("payments", 4).json(offset, SENT_MS, 0, key, value, headers)
     return Record(offset, "k", SENT_MS, len(data) + kafka_event.COMMA_BYTES, data)
 
 

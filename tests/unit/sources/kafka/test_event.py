@@ -1,5 +1,7 @@
 """Events of Kafka topics: every member as the contract writes it (11.4)."""
 
+import base64
+
 import orjson
 import pytest
 
@@ -10,11 +12,11 @@ CLUSTER = (
     "arn:aws:kafka:eu-central-1:210987654321:cluster/core/1b2c3d4e-0000-4a4a-9b9b-0123456789ab-4"
 )
 SERVERS = "b-1.core.example:9098,b-2.core.example:9098"
+WRITER = event.RecordWriter("payments", 0)
 
 
 def record(offset: int, key=b"cust-7", value=b'{"amount":5}', headers=(), timestamp_type=0):
-    head = event.record_head("payments", 0)
-    data = event.record_json(head, offset, 1_772_446_498_204, timestamp_type, key, value, headers)
+    data = WRITER.json(offset, 1_772_446_498_204, timestamp_type, key, value, headers)
     return Record(offset, "k", 1_772_446_498_204, len(data) + event.COMMA_BYTES, data)
 
 
@@ -70,6 +72,18 @@ def test_p23_bytes_of_headers_are_signed_in_their_order_and_may_repeat():
 
 def test_the_time_of_a_record_says_who_set_it():
     assert orjson.loads(record(1, timestamp_type=1).data)["timestampType"] == "LOG_APPEND_TIME"
+    assert orjson.loads(record(1, timestamp_type=None).data)["timestampType"] == "NO_TIMESTAMP_TYPE"
+
+
+def test_a_short_record_after_a_long_one_has_nothing_of_it():
+    writer = event.RecordWriter("payments", 0)
+    long = writer.json(1, 7, 0, b"k", b"x" * 5_000, ())
+    short = writer.json(2, 7, 0, None, b"{}", ())
+    assert orjson.loads(long)["value"] == base64.b64encode(b"x" * 5_000).decode()
+    assert short == (
+        b'{"topic":"payments","partition":0,"offset":2,"timestamp":7,"timestampType":"CREATE_TIME",'
+        b'"value":"e30=","headers":[]}'
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

@@ -18,7 +18,7 @@ FORMAT = KafkaFormat("", "h:9092")
 
 
 def record(offset: int, value: bytes | None = b"v", key: bytes | None = b"k") -> Record:
-    data = event.record_json(event.record_head("t-1", 3), offset, 7, 0, key, value, ())
+    data = event.RecordWriter("t-1", 3).json(offset, 7, 0, key, value, ())
     return Record(offset, "k", 7, len(data) + 1, data)
 
 

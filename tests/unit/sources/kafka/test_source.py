@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import orjson
+
 from router.mapping.budget import Aside, Budget
 from router.model.limits import MIB
 from router.sources.kafka.problem import OutOfRange
@@ -12,8 +14,8 @@ class Found(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes
-    timestamp: int
-    timestamp_type: int
+    timestamp: int | None
+    timestamp_type: int | None
     headers: tuple[()]
 
 
@@ -66,8 +68,11 @@ async def test_without_a_key_each_record_goes_its_own_way():
 
 async def test_a_record_without_a_time_is_as_old_as_its_reading():
     log = Log(0)
-    log.records = [found(0, timestamp=-1)]
-    assert (await Bed(log).fetch(-1)).records[0].arrival_ms == 99
+    log.records = [found(0, timestamp=-1), Found(1, None, b"", None, None, ())]
+    named, oldest_format = (await Bed(log).fetch(-1)).records
+    assert (named.arrival_ms, oldest_format.arrival_ms) == (99, 99)
+    shown = orjson.loads(oldest_format.data)
+    assert (shown["timestamp"], shown["timestampType"]) == (-1, "NO_TIMESTAMP_TYPE")
 
 
 async def test_gaps_of_compaction_and_of_transactions_move_the_position():
