@@ -55,15 +55,16 @@ def show_table(
 
 def show_next(router: Router, target: str, *, keeps: bool, more: Mapping[str, str]) -> None:
     """Where to look: what can be read afterwards, and what a running router answers."""
-    log = router.log.relative_to(ROOT)
-    lines = dict(more)
+    lines = {"router's log": str(router.log.relative_to(ROOT))}
+    if keeps:
+        lines = {
+            **more,
+            "metrics": router.addresses["ops"] + "/metrics",
+            **lines,
+        }
+    lines["functions' logs"] = router_command(router, "logs")
     if not keeps:
         console.print(f"to look further, leave it running: make {target} KEEP=1")
-    lines |= {
-        "metrics": router.addresses["ops"] + "/metrics",
-        "router's log": str(log),
-        "functions' logs": router_command(router, "logs"),
-    }
     width = max(map(len, lines)) + 1
     for name, text in lines.items():
         console.print(f"{name:<{width}}{text}", soft_wrap=True, markup=False)

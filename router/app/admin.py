@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable
 from collections.abc import Mapping as Table
 from typing import Any
 
+import orjson
+
+from router.mapping.journal import NOTHING_YET
 from router.mapping.manager import MappingManager
 from router.mapping.view import MappingView, ShardPlace
 from router.model.errors import NotFound, RouterError
@@ -20,6 +23,9 @@ TRACE_S_MAX = 300
 
 LANES_MAX = 1_000
 """Lanes of one mapping that are told of: those with the oldest records."""
+
+WELL = frozenset({"OK", NOTHING_YET})
+"""Results of mappings that are not in trouble."""
 
 Facts = Callable[[], Table[str, Any]]
 Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -61,7 +67,7 @@ class Admin:
         }
 
     async def list_mappings(self, _request: dict[str, Any]) -> dict[str, Any]:
-        """All mappings; those in trouble first, then by name."""
+        """All mappings; those in trouble first, then by name. A lag nobody knows is null."""
         await self._mappings.measure()
         rows = []
         for mapping in self._catalog.mappings.values():
@@ -81,7 +87,7 @@ class Admin:
                     "InFlight": in_flight,
                 }
             )
-        rows.sort(key=lambda row: (row["LastProcessingResult"] == "OK", row["Name"]))
+        rows.sort(key=lambda row: (row["LastProcessingResult"] in WELL, row["Name"]))
         return {"Mappings": rows}
 
     async def describe_mapping(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -204,6 +210,7 @@ class Admin:
                     "Body": message.body,
                     "SentTimestamp": message.sent_ms,
                     "ReceiveCount": message.receive_count,
+                    **_group(message.system),
                 }
                 for message in messages
             ]
@@ -229,6 +236,12 @@ class Admin:
 def _age_s(then_ms: int | None, wall_ms: int) -> float | None:
     """Seconds since; never below 0, for clocks are set."""
     return None if then_ms is None else max(0, wall_ms - then_ms) / 1000
+
+
+def _group(system: bytes) -> dict[str, str]:
+    """The group of a message, where it has one."""
+    group = orjson.loads(system).get("MessageGroupId") if system else None
+    return {} if group is None else {"MessageGroupId": group}
 
 
 def _number(place: ShardPlace) -> tuple[str, int]:

@@ -27,6 +27,9 @@ from router.sources.kafka.problem import (
 )
 from router.store.base import EnqueuedMessage, OutboxRow
 
+OVERDUE_MS = 60_000
+"""A record that waits longer than this is worth a look, whatever its destination says."""
+
 CLAIMANT = "destinations"
 """Whose turn it is when a function gets on-failure records (`Dispatcher.invoke_for`)."""
 
@@ -100,15 +103,21 @@ def make_invoke(dispatcher: Dispatcher, functions: FunctionResolver) -> Invoke:
 
 
 def problems(courier: Courier, wall_ms: int) -> dict[str, str]:
-    """What `router doctor` says of destinations that on-failure records wait for."""
+    """What `router doctor` says of destinations that on-failure records wait for.
+
+    After a restart nobody knows what a destination said last: only that records wait for it.
+    """
     found = {}
     for depth in courier.depths:
         trouble = courier.trouble(depth.address)
-        if trouble is None:
+        wait = f"{depth.rows} on-failure records wait"
+        if trouble is not None:
+            minutes = max(0, wall_ms - trouble.since_ms) // 60_000
+            text = f"{trouble.reason}: {trouble.text}; {wait}, no delivery for {minutes} min"
+        elif wall_ms - depth.oldest_ms > OVERDUE_MS:
+            minutes = (wall_ms - depth.oldest_ms) // 60_000
+            text = f"{wait}, the oldest for {minutes} min; not tried since the router started"
+        else:
             continue
-        minutes = max(0, wall_ms - trouble.since_ms) // 60_000
-        found[depth.address.destination] = (
-            f"{trouble.reason}: {trouble.text}; {depth.rows} on-failure records wait, "
-            f"no delivery for {minutes} min"
-        )
+        found[depth.address.destination] = text
     return found

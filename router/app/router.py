@@ -30,6 +30,7 @@ from router.app.jumps import SteadyClock
 from router.app.maintenance import Maintenance
 from router.app.options import Options
 from router.app.services import api_server, functions_server, make_services
+from router.app.sources import kafka_clusters, mapping_problems
 from router.app.stacks import Stacks
 from router.app.template_file import TemplateFile
 from router.app.watch import Watch
@@ -445,6 +446,8 @@ class Router:
             },
             "webhook_problems": self._webhook_problems(),
             "destination_problems": problems(self.courier, self.clock.wall_ms()),
+            "mapping_problems": mapping_problems(self.catalog, self.mappings),
+            "kafka_clusters": kafka_clusters(self.catalog, self.mappings),
             "not_ready": self.health.reasons,
             "has_queues": self.hosting.has_queues,
             "region": self.settings.region,

@@ -41,7 +41,8 @@ def run_checks(folder: Path, data: str, endpoint: str | None, *, is_probing: boo
     found += [_disk(folder), _sync(folder), _clock(), _files()]
     if about is not None:
         found.append(_buffer(about["buffer"]))
-        found += _functions(about)
+        found += _kafka(about)
+        found += _problems(about)
     return found
 
 
@@ -153,10 +154,21 @@ def _buffer(buffer: dict[str, int]) -> Check:
     return Check("memory", True, text)
 
 
-def _functions(about: dict[str, Any]) -> list[Check]:
-    """Functions whose last invocation failed, webhooks and destinations that take nothing."""
+def _kafka(about: dict[str, Any]) -> list[Check]:
+    """Clusters that mappings read; those that cannot be read are told of by their mappings."""
+    return [
+        Check(f"kafka {name}", True, text) for name, text in about.get("kafka_clusters", {}).items()
+    ]
+
+
+def _problems(about: dict[str, Any]) -> list[Check]:
+    """Mappings that cannot read, functions that failed last, webhooks, destinations that refuse."""
     return (
         [
+            Check(f"mapping {name}", False, text)
+            for name, text in about.get("mapping_problems", {}).items()
+        ]
+        + [
             Check(f"destination {name}", False, text)
             for name, text in about.get("destination_problems", {}).items()
         ]

@@ -36,7 +36,7 @@ def list_(data: str, endpoint: str | None, as_json: bool) -> None:
             row["State"],
             row["FunctionName"],
             row["Source"].rsplit(":", 1)[-1] if row["EventSourceArn"] else row["Source"],
-            str(row["Lag"]),
+            _number(row["Lag"]),
             str(row["InFlight"]),
             row["LastProcessingResult"],
         )
@@ -86,7 +86,7 @@ def _print_shards(shards: list[dict[str, Any]]) -> None:
     for title in ("shard", "state", "position", "lag", "waits for"):
         table.add_column(title, justify="right" if title in {"position", "lag"} else "left")
     for shard in shards:
-        numbers = (str(shard["Position"]), "" if shard["Lag"] is None else str(shard["Lag"]))
+        numbers = (str(shard["Position"]), _number(shard["Lag"]))
         table.add_row(shard["ShardId"], shard["State"], *numbers, ", ".join(shard["WaitsFor"]))
     screen().print(table)
 
@@ -118,6 +118,11 @@ def _print_lanes(lanes: list[dict[str, Any]], count: int) -> None:
     screen().print(table)
     if count > len(lanes):
         screen().print(f"… and {count - len(lanes)} more")
+
+
+def _number(count: int | None) -> str:
+    """A count, or that nobody knows it."""
+    return "-" if count is None else str(count)
 
 
 def _seconds(age_s: float | None) -> str:

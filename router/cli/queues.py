@@ -1,8 +1,11 @@
 """`router queues`."""
 
+from datetime import UTC, datetime
+
 import click
 
 from router.cli.client import Client, client_options, print_json
+from router.cli.screen import printable
 
 
 @click.group()
@@ -37,10 +40,19 @@ def peek(
         print_json(messages["Messages"])
         return
     for message in messages["Messages"]:
+        group = message.get("MessageGroupId")
         click.echo(
-            f"{message['MessageId']}  sent {message['SentTimestamp']}"
+            f"{message['MessageId']}  sent {_time(message['SentTimestamp'])}"
             f"  received {message['ReceiveCount']} times"
+            + ("" if group is None else f"  group {group}")
         )
-        click.echo(f"  {message['Body']}")
+        click.echo(f"  {printable(message['Body'])}")
     if not messages["Messages"]:
         click.echo("empty")
+    elif len(messages["Messages"]) == messages_max:
+        click.echo(f"these are the oldest {messages_max}; --max shows more", err=True)
+
+
+def _time(wall_ms: int) -> str:
+    text = datetime.fromtimestamp(wall_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"

@@ -29,8 +29,8 @@ def trace(
 ) -> None:
     """Record every event and decision of a mapping's engine as JSON lines, or replay them.
 
-    The mapping starts anew for it, as after an update. Payloads, keys, states, filters and ARNs
-    are not in the record.
+    The mapping starts anew for it, as after an update. Payloads, keys, states, filters, ARNs and
+    what queues call their messages are not in the record.
     """
     if (mapping is None) == (replay is None):
         raise click.UsageError("name a --mapping to record, or a file to --replay")
@@ -46,7 +46,8 @@ def trace(
     for line in answer["Lines"]:
         click.echo(line)
     if answer["IsCut"]:
-        click.echo("the trace was full before its time was over", err=True)
+        text = "the trace ends before its time: it was full, or ParallelizationFactor was changed"
+        click.echo(text, err=True)
 
 
 def _replay(context: click.Context, path: Path) -> None:

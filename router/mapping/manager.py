@@ -16,7 +16,7 @@ from router.mapping.budget import Budget
 from router.mapping.journal import NOTHING_YET
 from router.mapping.kinds.kind import Assigned, Dependent, Kinds, Life, Order, Past
 from router.mapping.kinds.stream import StreamKind
-from router.mapping.trace import Tape
+from router.mapping.tape import Tape
 from router.mapping.view import LastError, MappingView, ShardPlace, by_age
 from router.model.errors import Conflict, RouterError, StoreError
 from router.model.function import FunctionVersion
@@ -79,8 +79,8 @@ class _Run:
         self.numbers: MappingMetrics | None = None
         self.last_result = NOTHING_YET
         self.last_error: LastError | None = None
-        self.lag = 0
-        """Records of the source that are not finished, as measured last."""
+        self.lag: int | None = 0
+        """Records of the source that are not finished, as measured last; None: nobody knows."""
         self.may_resume = False
         """It is being disabled: its life drains, and goes on when it is enabled again."""
         self.trace_salt: bytes | None = None
@@ -134,9 +134,17 @@ class MappingManager:
             return MappingStatus(state, "", NOTHING_YET)
         result = run.life.last_result if run.life else run.last_result
         reason = run.life.transition_reason if isinstance(run.life, Dependent) else ""
+        if trouble := self.trouble(uuid):
+            result = f"PROBLEM: {trouble}"
         return MappingStatus(run.state, reason, result)
 
-    def load(self, uuid: str) -> tuple[int, int]:
+    def trouble(self, uuid: str) -> str:
+        """What keeps a mapping from its source now; empty for none, and where it does not run."""
+        run = self._runs.get(uuid)
+        life = run.life if run is not None else None
+        return life.trouble if isinstance(life, Dependent) else ""
+
+    def load(self, uuid: str) -> tuple[int | None, int]:
         """Lag as measured last, and invocations in flight."""
         run = self._runs.get(uuid)
         if run is None:
@@ -180,11 +188,9 @@ class MappingManager:
                 await self._bring_about(uuid, run)
             finally:
                 run.trace_salt = None
-            if run.life is None:
-                raise Conflict("the mapping was disabled meanwhile")
-            tape = run.life.tape
+            tape = None if run.life is None else run.life.tape
         if tape is None:
-            raise Conflict("a mapping of this kind of source cannot be traced yet")
+            raise Conflict("the mapping was disabled meanwhile")
         try:
             await asyncio.sleep(duration_s)
         finally:
@@ -228,7 +234,7 @@ class MappingManager:
     async def measure(self) -> None:
         """Refresh lag and buffer gauges. Raises `StoreError`.
 
-        Of a source that cannot be asked the lag stays what it was: the others are told of.
+        Of a source that cannot be asked nobody knows the lag, and its gauge stays what it was.
         """
         metrics.BUFFER_BYTES.set(self._budget.held_bytes)
         metrics.BUFFER_BYTES_LIMIT.set(self._budget.bytes_max)
@@ -242,8 +248,10 @@ class MappingManager:
             except StoreError:
                 raise
             except RouterError as error:
+                run.lag = None
                 log.debug("lag_not_known", mapping=mapping.name, error=str(error))
-            numbers.lag.set(run.lag)
+            if run.lag is not None:
+                numbers.lag.set(run.lag)
             numbers.buffered.set(run.life.held_records if run.life is not None else 0)
 
     # Following the catalog

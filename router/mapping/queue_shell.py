@@ -117,6 +117,8 @@ class QueueShell(Driver[q.Event, q.Command]):
         self._positions = itertools.count(1)
         self._journal = QueueJournal(numbers, self._log)
         self._no_more = asyncio.Event()
+        self.trouble = ""
+        """Why nothing could be received, the last time it was tried."""
 
     def start(self) -> None:
         """Begin to read."""
@@ -179,9 +181,11 @@ class QueueShell(Driver[q.Event, q.Command]):
                 )
         except RouterError as error:
             self._numbers.poll_errors.inc()
-            self.went_wrong(f"cannot receive: {error}")
+            self.trouble = f"cannot receive: {error}"
+            self.went_wrong(self.trouble)
             self._log.warning("receive_failed", error=str(error))
             return q.ReceiveFailed(command.command_id, error.code)
+        self.trouble = ""
         if not found:
             return q.MessagesReceived(command.command_id)
         until_ms = hidden_until_ms(self._clock.now_ms(), queue_s if longer_s is None else longer_s)

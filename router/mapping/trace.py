@@ -1,48 +1,42 @@
-"""What a mapping's engine heard and said, as JSON lines that another version can be asked again.
+"""Engines with a tape, and what another version's engine says to the same events.
 
-The first line has the settings; each line after it one event, its times and the commands that
-followed. Nothing of a record travels but position, arrival and size: the place of its key is
-taken by another key of the same lanes, that of a window's state by its length and a digest.
-Filters and ARNs are left out. Pure: who writes the lines is told by `Tape.lines`.
+`router trace` records them, `router trace --replay` asks again.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final, cast
 
 import msgspec
 import orjson
 
 from router.mapping import engine as e
-from router.mapping.lanes import lane_of
+from router.mapping import queue_events as q
+from router.mapping.queue_engine import RECEIVE_FULL, QueueEngine
 from router.mapping.shard import RunAhead
 from router.mapping.stream_engine import StreamEngine
+from router.mapping.tape import VERSION, Tape
 from router.model.errors import RouterError
-from router.model.limits import MIB, PARALLELIZATION_FACTOR_MAX
 from router.model.mapping_spec import MappingSpec
 from router.model.record import Record
 
-VERSION: Final = 1
+_COMMON: Final = (e.SettingsChanged, e.RoomChanged, e.DrainRequested, e.Resumed, e.Tick)
 
-TAPE_BYTES_MAX: Final = 16 * MIB
-"""A tape that is full records nothing more, and says so."""
-
-_EVENTS: Final = {
+_STREAM_EVENTS: Final = {
     kind.__name__: kind
     for kind in (
         e.ShardOpened, e.ShardForgotten, e.ShardRevoked, e.RecordsFetched, e.FetchFailed,
         e.InvocationFinished, e.ProgressStored, e.ProgressFailed, e.DiscardStored,
-        e.DiscardFailed, e.SettingsChanged,
-        e.RoomChanged, e.DrainRequested, e.Resumed, e.Tick,
+        e.DiscardFailed, *_COMMON,
     )
 }  # fmt: skip
 
-_UNSAID: Final = {"filters": (), "function_arn": "", "source_arn": "", "destination_arn": None}
-"""Settings that decide nothing in an engine."""
-
-
-_SAID_IF_ANY: Final = frozenset({"done"})
-"""Fields that traces recorded before them do not have; with nothing in them they say nothing."""
+_QUEUE_EVENTS: Final = {
+    kind.__name__: kind
+    for kind in (
+        q.QueueOpened, q.MessagesReceived, q.ReceiveFailed, q.InvocationStarted,
+        q.InvocationFinished, q.MessagesDeleted, q.DeleteFailed, *_COMMON,
+    )
+}  # fmt: skip
 
 
 class TraceError(RouterError):
@@ -51,96 +45,33 @@ class TraceError(RouterError):
     code = "trace_error"
 
 
-class Tape:
-    """Takes down one engine's life from its beginning; stop it at any time."""
-
-    def __init__(self, spec: MappingSpec, run_ahead: RunAhead, salt: bytes) -> None:
-        """`salt` keeps digests of states from being guessed; a replay has none."""
-        self.lines: list[bytes] = []
-        self.is_cut = False
-        """It was full before it was stopped."""
-        self.is_on = True
-        self._salt = salt
-        self._size_bytes = 0
-        self._write({"version": VERSION, "spec": self._plain(spec), "run_ahead": run_ahead})
-
-    def add(self, event: e.Event, now_ms: int, wall_ms: int, commands: Sequence[e.Command]) -> None:
-        """One step of the engine."""
-        if self.is_on:
-            said = {"now": now_ms, "wall": wall_ms, "event": self._plain(event)}
-            self._write(said | {"commands": [self._plain(command) for command in commands]})
-
-    def _write(self, step: Any) -> None:
-        line = orjson.dumps(msgspec.to_builtins(step))
-        self._size_bytes += len(line) + 1
-        if self._size_bytes > TAPE_BYTES_MAX:
-            self.is_cut, self.is_on = True, False
-            return
-        self.lines.append(line)
-
-    def _plain(self, value: Any) -> Any:
-        """Structs as objects with their name, without what nobody else should see."""
-        match value:
-            case Record():
-                return [
-                    value.position, stand_in(value.key), value.arrival_ms, value.size_bytes
-                ]  # fmt: skip
-            case MappingSpec():
-                shown = msgspec.structs.replace(value, **_UNSAID)
-                return msgspec.to_builtins(shown)
-            case bytes():
-                return {"bytes": len(value), "digest": self._digest(value)}
-            case msgspec.Struct():
-                fields = {
-                    name: field
-                    for name in value.__struct_fields__
-                    if (field := getattr(value, name)) or name not in _SAID_IF_ANY
-                }
-                plain = {name: self._plain(field) for name, field in fields.items()}
-                return {"is": type(value).__name__, **plain}
-            case tuple() | list():
-                return [self._plain(item) for item in value]
-        return value
-
-    def _digest(self, value: bytes) -> str:
-        if len(value) <= len(b"{}"):
-            return value.decode("ascii", "replace")
-        if not self._salt:  # a replay, where states are stand-ins
-            return value.rstrip().decode()
-        digest = hashlib.blake2b(value, key=self._salt, digest_size=8).hexdigest()
-        return digest[: len(value)]
-
-
-_stand_ins: dict[tuple[int, ...], str] = {}
-
-
-def stand_in(key: str) -> str:
-    """A key that says nothing and has the lanes of this one, whatever the factor."""
-    lanes = _lanes(key)
-    while lanes not in _stand_ins:
-        found = f"key-{len(_tried)}"
-        _tried.append(found)
-        _stand_ins.setdefault(_lanes(found), found)
-    return _stand_ins[lanes]
-
-
-_tried: list[str] = []
-"""Keys looked at so far: some thousands, once, for 2,520 kinds of keys."""
-
-
-def _lanes(key: str) -> tuple[int, ...]:
-    return tuple(lane_of(key, factor) for factor in range(2, PARALLELIZATION_FACTOR_MAX + 1))
-
-
 class TracedEngine(StreamEngine):
     """An engine with a tape. Costs a look at `Tape.is_on` once the tape has stopped."""
 
     def __init__(self, spec: MappingSpec, run_ahead: RunAhead | None, salt: bytes) -> None:
         super().__init__(spec, run_ahead)
-        self.tape = Tape(spec, run_ahead or RunAhead(), salt)
+        self.tape = Tape(spec, {"run_ahead": run_ahead or RunAhead()}, salt)
 
     def handle(self, event: e.Event, now_ms: int, wall_ms: int) -> list[e.Command]:
         """See `Engine.handle`."""
+        commands = super().handle(event, now_ms, wall_ms)
+        if self.tape.is_on:
+            self.tape.add(event, now_ms, wall_ms, commands)
+        return commands
+
+
+class TracedQueueEngine(QueueEngine):
+    """The same for a queue."""
+
+    def __init__(
+        self, spec: MappingSpec, slots_max: int, salt: bytes, receive_max: int = RECEIVE_FULL
+    ) -> None:
+        super().__init__(spec, slots_max, receive_max)
+        about = {"slots_max": slots_max, "receive_max": receive_max}
+        self.tape = Tape(spec, {"queue": about}, salt)
+
+    def handle(self, event: q.Event, now_ms: int, wall_ms: int) -> list[q.Command]:
+        """See `QueueEngine.handle`."""
         commands = super().handle(event, now_ms, wall_ms)
         if self.tape.is_on:
             self.tape.add(event, now_ms, wall_ms, commands)
@@ -171,10 +102,9 @@ def replay(lines: Iterable[bytes]) -> tuple[list[bytes], Difference | None]:
     found = [orjson.loads(line) for line in lines if line.strip()]
     if not found or found[0].get("version") != VERSION:
         raise TraceError("this is no trace that can be read: its first line has no known version")
-    spec, run_ahead = _spec(found[0]["spec"]), msgspec.convert(found[0]["run_ahead"], RunAhead)
-    engine = TracedEngine(spec, run_ahead, b"")
+    engine = _engine(found[0])
     for number, step in enumerate(found[1:], 2):
-        event = _event(step["event"])
+        event = _event(step["event"], engine)
         try:
             engine.handle(event, step["now"], step["wall"])
             said = orjson.loads(engine.tape.lines[-1])["commands"]
@@ -186,16 +116,20 @@ def replay(lines: Iterable[bytes]) -> tuple[list[bytes], Difference | None]:
     return engine.tape.lines, None
 
 
-def _event(plain: dict[str, Any]) -> e.Event:
-    kind = _EVENTS.get(plain.get("is", ""))
+def _engine(head: dict[str, Any]) -> TracedEngine | TracedQueueEngine:
+    """An engine with what the first line says, and without a salt."""
+    spec = msgspec.convert(head["spec"], MappingSpec)
+    if (about := head.get("queue")) is not None:
+        return TracedQueueEngine(spec, about["slots_max"], b"", about["receive_max"])
+    return TracedEngine(spec, msgspec.convert(head["run_ahead"], RunAhead), b"")
+
+
+def _event(plain: dict[str, Any], engine: TracedEngine | TracedQueueEngine) -> Any:
+    known = _STREAM_EVENTS if isinstance(engine, TracedEngine) else _QUEUE_EVENTS
+    kind = cast("Any", known.get(plain.get("is", "")))
     if kind is None:
         raise TraceError(f"a trace with an event nobody knows: {plain.get('is')!r}")
-    event: Any = msgspec.convert(_revived(plain), kind)
-    return cast("e.Event", event)
-
-
-def _spec(plain: dict[str, Any]) -> MappingSpec:
-    return msgspec.convert(plain, MappingSpec)
+    return msgspec.convert(_revived(plain), kind)
 
 
 def _revived(plain: Any) -> Any:
@@ -210,12 +144,39 @@ def _revived(plain: Any) -> Any:
     revived = {name: _revived(value) for name, value in plain.items() if name != "is"}
     if "is" in plain:
         revived["type"] = plain["is"]
-    if "records" in revived:
-        revived["records"] = [
-            Record(position, key, arrival_ms, size_bytes, b"")
-            for position, key, arrival_ms, size_bytes in plain["records"]
-        ]
+    for name, revive in (("records", _record), ("messages", _message), ("left_out", _receipt)):
+        if name in revived:
+            revived[name] = [revive(*row) for row in plain[name]]
     return revived
+
+
+def _record(position: int, key: str, arrival_ms: int, size_bytes: int) -> Record:
+    return Record(position, key, arrival_ms, size_bytes, b"")
+
+
+def _message(
+    position: int,
+    arrival_ms: int,
+    size_bytes: int,
+    until_ms: int,
+    message_id: str,
+    receipt: str,
+    group: str,
+) -> q.Message:
+    return q.Message(
+        position,
+        group,
+        arrival_ms,
+        size_bytes,
+        b"",
+        message_id,
+        receipt=receipt,
+        until_ms=until_ms,
+    )
+
+
+def _receipt(until_ms: int, message_id: str, receipt: str, group: str) -> q.Receipt:
+    return q.Receipt(message_id, receipt, until_ms, group)
 
 
 def _shown(plain: dict[str, Any]) -> str:

@@ -57,8 +57,8 @@ class ShardPlace(msgspec.Struct, frozen=True):
 class MappingView(msgspec.Struct, frozen=True, kw_only=True):
     """One mapping at work."""
 
-    lag: int
-    """Records of the source that are not finished, as measured last."""
+    lag: int | None
+    """Records of the source that are not finished, as measured last; None: nobody here knows."""
     in_flight: int
     """Invocations running."""
     held_records: int

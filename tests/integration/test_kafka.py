@@ -45,6 +45,10 @@ def test_every_record_once_in_order_and_committed(run, ear, kafka):
     assert [row["ShardId"] for row in shards] == [f"{topic.name}-{number}" for number in range(3)]
     assert sum(row["Position"] + 1 for row in shards) == 280
     assert {row["Lag"] for row in shards} == {0}
+    checks = {row["check"]: row for row in bed.told("doctor")}
+    found = checks[f"kafka {kafka.bootstrap}"]
+    assert found["ok"]
+    assert f"topic {topic.name} in group {topic.name} (partitions here: 3)" in found["text"]
     topic.send(keys, 1, start=40)
     until(lambda: len(ear.handled()) == 287)
 

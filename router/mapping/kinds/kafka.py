@@ -22,7 +22,8 @@ from router.mapping.driver import Clock
 from router.mapping.kinds.kind import Order
 from router.mapping.shell import Mailbox, Runner, Shell
 from router.mapping.stream_engine import StreamEngine
-from router.mapping.trace import Tape, TracedEngine
+from router.mapping.tape import Tape
+from router.mapping.trace import TracedEngine
 from router.mapping.view import LaneView, LastError, ShardPlace, view_lanes
 from router.model.backoff import backoff_ms
 from router.model.errors import RouterError
@@ -94,10 +95,10 @@ class KafkaKind:
         if self._lives.get(life.spec.uuid) is life:
             del self._lives[life.spec.uuid]
 
-    async def lag(self, spec: MappingSpec, looks: dict[str, Any]) -> int:  # noqa: ARG002
-        """See `Kind.lag`. Of the partitions this router has; 0 while the mapping does not run."""
+    async def lag(self, spec: MappingSpec, looks: dict[str, Any]) -> int | None:  # noqa: ARG002
+        """See `Kind.lag`. Of the partitions this router has; None while the mapping has none."""
         life = self._lives.get(spec.uuid)
-        return 0 if life is None else life.lag
+        return None if life is None else life.lag
 
 
 class KafkaLife:
@@ -182,8 +183,16 @@ class KafkaLife:
         return "" if self._trouble is None else self._trouble.reason
 
     @property
-    def lag(self) -> int:
-        """Records of its partitions that are not finished."""
+    def trouble(self) -> str:
+        """See `Dependent.trouble`."""
+        return "" if self._trouble is None else str(self._trouble)
+
+    @property
+    def lag(self) -> int | None:
+        """Records of its partitions that are not finished; None while it does not know its own."""
+        is_told = self._opening is not None and self._opening.done()
+        if self._trouble is not None or not is_told:
+            return None
         lags = [place.lag or 0 for place in self.places()]
         self._order.numbers.lag_max.set(max(lags, default=0))
         return sum(lags)

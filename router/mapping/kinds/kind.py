@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from router.mapping.trace import Tape
+from router.mapping.tape import Tape
 from router.mapping.view import LaneView, LastError, ShardPlace
 from router.model.function import FunctionVersion
 from router.model.mapping_spec import MappingSpec
@@ -116,6 +116,10 @@ class Dependent(Protocol):
     def transition_reason(self) -> str:
         """StateTransitionReason of a source that cannot be used (1.7); empty otherwise."""
 
+    @property
+    def trouble(self) -> str:
+        """What keeps it from its source now, for people; empty otherwise."""
+
 
 @runtime_checkable
 class Assigned(Protocol):
@@ -131,11 +135,11 @@ class Kind(Protocol):
     async def begin(self, order: Order) -> Life | None:
         """Start a mapping. None: it is not wanted any more. Raises `RouterError`."""
 
-    async def lag(self, spec: MappingSpec, looks: dict[str, Any]) -> int:
+    async def lag(self, spec: MappingSpec, looks: dict[str, Any]) -> int | None:
         """Records of the source that a mapping, also one that does not run, has not finished.
 
-        `looks` is empty when a round of all mappings begins: what one look at a source has shown
-        may be kept in it for the next mapping. Raises `RouterError`.
+        None: nobody here knows. `looks` is empty when a round of all mappings begins: what one
+        look at a source has shown may be kept in it for the next mapping. Raises `RouterError`.
         """
 
 

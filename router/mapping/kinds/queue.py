@@ -8,7 +8,8 @@ from router.mapping.driver import Clock
 from router.mapping.kinds.kind import Order
 from router.mapping.queue_engine import QueueEngine
 from router.mapping.queue_shell import QueueFormat, QueueShell, QueueSource, TurnTaker
-from router.mapping.trace import Tape
+from router.mapping.tape import Tape
+from router.mapping.trace import TracedQueueEngine
 from router.mapping.view import LaneView, LastError
 from router.model.mapping_spec import MappingSpec
 
@@ -39,7 +40,12 @@ class QueueKind:
         if not order.past.may_begin:
             return None
         source = self._connect(spec.source_arn)
-        engine = QueueEngine(spec, self._slots_max, source.receive_max)
+        slots_max, receive_max, salt = self._slots_max, source.receive_max, order.trace_salt
+        engine = (
+            QueueEngine(spec, slots_max, receive_max)
+            if salt is None
+            else TracedQueueEngine(spec, slots_max, salt, receive_max)
+        )
         shell = QueueShell(
             spec,
             engine,
@@ -81,6 +87,16 @@ class QueueLife:
         return self.shell.last_result
 
     @property
+    def transition_reason(self) -> str:
+        """See `Dependent.transition_reason`: AWS tells of none for queues."""
+        return ""
+
+    @property
+    def trouble(self) -> str:
+        """See `Dependent.trouble`."""
+        return self.shell.trouble
+
+    @property
     def last_error(self) -> LastError | None:
         """See `Life.last_error`."""
         return self.shell.last_error
@@ -108,7 +124,7 @@ class QueueLife:
     @property
     def tape(self) -> Tape | None:
         """See `Life.tape`."""
-        return None
+        return self.engine.tape if isinstance(self.engine, TracedQueueEngine) else None
 
     def lanes(self) -> list[LaneView]:
         """See `Life.lanes`."""

@@ -9,7 +9,8 @@ from router.mapping.driver import Clock
 from router.mapping.kinds.kind import Order
 from router.mapping.shell import Mailbox, Runner, Shell, Source, SourceFormat
 from router.mapping.stream_engine import StreamEngine
-from router.mapping.trace import Tape, TracedEngine
+from router.mapping.tape import Tape
+from router.mapping.trace import TracedEngine
 from router.mapping.view import LaneView, LastError, view_lanes
 from router.model.mapping_spec import MappingSpec
 from router.model.progress import ShardProgress

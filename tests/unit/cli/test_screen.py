@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from router.cli.screen import screen
+from router.cli.screen import printable, screen
 
 
 def test_an_arn_is_no_picture(capsys):
@@ -11,3 +11,8 @@ def test_an_arn_is_no_picture(capsys):
     table.add_row("URI", arn)
     screen().print(table)
     assert arn in capsys.readouterr().out
+
+
+def test_a_strangers_text_steers_no_terminal():
+    assert printable("\x1b[2Jgone\x07 \x9b1m\u202e") == "\\x1b[2Jgone\\x07 \\x9b1m\\u202e"
+    assert printable("naïve 🙂\n\tline") == "naïve 🙂\n\tline"

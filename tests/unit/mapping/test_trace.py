@@ -4,9 +4,10 @@ import orjson
 import pytest
 
 from router.mapping import engine as e
-from router.mapping import trace
+from router.mapping import tape
 from router.mapping.lanes import lane_of
-from router.mapping.trace import TracedEngine, TraceError, replay, stand_in
+from router.mapping.tape import stand_in
+from router.mapping.trace import TracedEngine, TraceError, replay
 from router.model.outcome import Failed, Succeeded
 from router.model.progress import ShardProgress
 from router.model.record import Record
@@ -78,7 +79,7 @@ def test_an_event_that_cannot_follow_is_a_difference() -> None:
 
 
 def test_a_full_tape_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "TAPE_BYTES_MAX", 2_000)
+    monkeypatch.setattr(tape, "TAPE_BYTES_MAX", 2_000)
     engine = recorded()
     assert engine.tape.is_cut
     assert sum(len(line) + 1 for line in engine.tape.lines) <= 2_000

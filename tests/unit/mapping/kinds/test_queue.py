@@ -15,7 +15,6 @@ from router.mapping.driver import SystemClock
 from router.mapping.kinds.queue import QueueKind
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
-from router.model.errors import Conflict
 from router.model.resources import Mapping
 from router.sources.sqs_format import SqsFormat
 from router.store.base import Delete, DropProgress
@@ -208,10 +207,28 @@ async def test_a_queue_that_goes_away_and_comes_back_is_read_again(house):
     await house.until(lambda: house.functions.seen == ["a"])
 
 
-async def test_a_mapping_on_a_queue_cannot_be_traced_yet_and_goes_on(house):
+async def test_a_queue_that_is_not_there_is_told_until_it_is(house):
+    await house.queues.delete("jobs")
+    await house.put()
+    await house.until(lambda: house.manager.trouble(UUID))
+    await house.manager.measure()
+    assert house.manager.view(UUID).lag is None, "nobody knows"
+    result = house.manager.status(UUID).last_processing_result
+    assert result == "PROBLEM: cannot receive: The specified queue does not exist."
+    await house.queues.create("jobs", {}, {})
+    await house.send("a")
+    await house.until(lambda: house.functions.seen == ["a"])
+    await house.until(house.is_empty)
+    await house.manager.measure()
+    assert (house.manager.trouble(UUID), house.manager.view(UUID).lag) == ("", 0)
+    assert house.manager.status(UUID).last_processing_result == "OK"
+
+
+async def test_a_mapping_on_a_queue_is_traced_and_goes_on(house):
     await house.put()
     await house.until(lambda: house.life is not None)
-    with pytest.raises(Conflict):
-        await house.manager.trace(UUID, 0.01, b"")
+    tape = await house.manager.trace(UUID, 0.01, b"salt")
+    assert b'"is":"QueueOpened"' in tape.lines[1]
+    assert not tape.is_on
     await house.send("a")
     await house.until(house.is_empty)
