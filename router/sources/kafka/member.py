@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 import structlog
 from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from router.model.errors import RouterError
@@ -38,6 +39,16 @@ _client_log = logging.getLogger("aiokafka")
 _client_log.propagate = False
 _client_log.setLevel(logging.INFO)
 _client_log.handlers = [_ClientLog()]
+
+
+def _as_parsed(_records: PartitionRecords, _place: TopicPartition, record: Any) -> Any:
+    """A record as the parser made it."""
+    return record
+
+
+# By itself the client copies each of them, member by member, into a slower object that adds only
+# topic, partition and sizes. That is a twentieth of all that a record costs the router.
+PartitionRecords._consumer_record = _as_parsed  # noqa: SLF001
 
 SESSION_MS: Final = 9_000
 """A member not heard of for so long is dead, and its partitions go to others (K5)."""
