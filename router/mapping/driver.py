@@ -269,16 +269,22 @@ class Driver(ABC, Generic[Event, Command]):
         """Answer a command. What follows from it goes on in the same task: a lane keeps its own."""
         is_wait = self._is_wait(command)
         following: Command | None = command
+        del command  # with its records: the task may go on for as long as the mapping is busy
         while following is not None:
             try:
                 event = await self._answer(following)
             except Exception as error:  # noqa: BLE001  one command's surprise must not end the router
                 self._break(error)
                 return
-            following = None
-            for asked in self._tell(event):
-                # A task that waits ends with its wait, so that a drain cancels nothing else.
-                if following is None and not is_wait and not self._is_wait(asked):
-                    following = asked
-                else:
-                    self._set_about(asked)
+            following = self._go_on(event, is_wait=is_wait)
+
+    def _go_on(self, event: Event, *, is_wait: bool) -> Command | None:
+        """Tell the engine; the command that the same task goes on with."""
+        following: Command | None = None
+        for asked in self._tell(event):
+            # A task that waits ends with its wait, so that a drain cancels nothing else.
+            if following is None and not is_wait and not self._is_wait(asked):
+                following = asked
+            else:
+                self._set_about(asked)
+        return following

@@ -73,7 +73,8 @@ class QueueEngine:
         """Receives that are open: how many messages were asked for, and when."""
         self._receive_from_ms = 0
         self._receive_misses = 0
-        self._largest_bytes = MESSAGE_BYTES
+        self.largest_bytes = MESSAGE_BYTES
+        """Of one message, as far as is known."""
         self._bytes_max = limits.BUFFER_BYTES_MAX
         self._deletes = Deletes(spec)
         self._last_id = 0
@@ -173,7 +174,7 @@ class QueueEngine:
         if event.left_out:
             self._deletes.add(event.left_out)
         for message in event.messages:
-            self._largest_bytes = max(self._largest_bytes, message.size_bytes)
+            self.largest_bytes = max(self.largest_bytes, message.size_bytes)
             self._take_in(message)
 
     def _take_in(self, message: q.Message) -> None:
@@ -411,7 +412,7 @@ class QueueEngine:
         asked = sum(count for count, _ms in self._receives.values())
         batches = self._pace.batches_max - len(self._open) - len(self._ready)
         messages = batches * self._spec.batch_size - len(self._gathered) - asked
-        by_bytes = (self._bytes_max - self.held_bytes) // self._largest_bytes - asked
+        by_bytes = (self._bytes_max - self.held_bytes) // self.largest_bytes - asked
         if by_bytes < 1 and not asked and not self.held_bytes:
             by_bytes = 1  # however little room there is, it moves on
         return min(messages, by_bytes)

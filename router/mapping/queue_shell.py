@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from router.mapping import queue_events as q
-from router.mapping.budget import Budget
+from router.mapping.budget import COPIES, Aside, Budget
 from router.mapping.driver import Clock, Driver
 from router.mapping.engine import SettingsChanged
 from router.mapping.queue_engine import QueueEngine
@@ -107,6 +107,10 @@ class QueueShell(Driver[q.Event, q.Command]):
         on_broken: Callable[[], None],
     ) -> None:
         super().__init__(spec, engine, clock, budget, on_broken)
+        self._messages = engine
+        """Knows how large messages are."""
+        self._is_quiet = True
+        """The last receive brought nothing, or there was none."""
         self._source = source
         self._format = source_format
         self._runner = runner
@@ -167,9 +171,32 @@ class QueueShell(Driver[q.Event, q.Command]):
                 return await self._delete(command)
 
     async def _receive(self, command: q.Receive) -> q.Event:
-        spec = self._spec
         if self._no_more.is_set():
             return q.MessagesReceived(command.command_id)
+        aside = Aside(self._budget)
+        try:
+            return await self._receive_within(command, self._fitting(command.messages_max, aside))
+        finally:
+            # In this same step the engine takes in what came, or nothing ever does.
+            aside.give_back()
+
+    def _fitting(self, messages_max: int, aside: Aside) -> int:
+        """Of the messages the engine asks for, as many as all mappings together have room for.
+
+        The long poll of a quiet queue sets nothing aside: it may bring what is this mapping's own.
+        """
+        if self._budget.room_bytes is None:
+            return messages_max
+        size_bytes = self._messages.largest_bytes
+        room_bytes = (
+            self._budget.part_bytes // COPIES
+            if self._is_quiet
+            else aside.take(messages_max * size_bytes)
+        )
+        return max(1, min(messages_max, room_bytes // size_bytes))
+
+    async def _receive_within(self, command: q.Receive, messages_max: int) -> q.Event:
+        spec = self._spec
         try:
             queue_s = await self._source.visibility_s()
             # Without a function nothing is received: it would be in vain, and counted.
@@ -177,7 +204,7 @@ class QueueShell(Driver[q.Event, q.Command]):
             longer_s = receive_visibility_s(spec.window_ms, timeout_ms, queue_s)
             with self._numbers.pollers.track_inprogress():
                 found = await self._source.receive(
-                    command.messages_max, command.wait_ms, longer_s, self._no_more
+                    messages_max, command.wait_ms, longer_s, self._no_more
                 )
         except RouterError as error:
             self._numbers.poll_errors.inc()
@@ -186,6 +213,7 @@ class QueueShell(Driver[q.Event, q.Command]):
             self._log.warning("receive_failed", error=str(error))
             return q.ReceiveFailed(command.command_id, error.code)
         self.trouble = ""
+        self._is_quiet = not found
         if not found:
             return q.MessagesReceived(command.command_id)
         until_ms = hidden_until_ms(self._clock.now_ms(), queue_s if longer_s is None else longer_s)

@@ -138,8 +138,13 @@ class Environment(asyncio.Protocol):
         except OSError:
             self.kill()
             return answer
-        if sent < len(head) + len(payload):
-            self._transport.write(memoryview(head + payload)[sent:])
+        if sent < len(head):
+            self._transport.write(head[sent:])
+            sent = len(head)
+        if sent < len(head) + len(
+            payload
+        ):  # the event as it is: a copy would live until it is read
+            self._transport.write(memoryview(payload)[sent - len(head) :])
         return answer
 
     async def result(self, answer: Answer) -> wire.Frame | None:

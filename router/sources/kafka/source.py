@@ -22,7 +22,7 @@ class Reader(Protocol):
 class _Partition:
     """What was read of it and is not asked for yet: one answer's rest, at most."""
 
-    __slots__ = ("given_to", "left", "left_next", "writer")
+    __slots__ = ("given_to", "left", "left_next", "record_bytes", "writer")
 
     def __init__(self, name: str) -> None:
         self.writer = event.RecordWriter(*event.split_name(name))
@@ -31,6 +31,8 @@ class _Partition:
         """How far it was handed out. A fetch whose records nobody took is asked for again."""
         self.left_next = 0
         """The offset behind the last of `left`."""
+        self.record_bytes = 1
+        """What its records took on average when they were given out last."""
 
 
 class KafkaSource:
@@ -66,8 +68,10 @@ class KafkaSource:
         if after != partition.given_to:
             left.clear()
         if not left:
+            # What will not fit stays with the client, as the broker sent it.
+            fitting = max(1, min(records_max, bytes_max // partition.record_bytes))
             try:
-                found, following = await self._reader.read(shard, after + 1, records_max, wait_ms)
+                found, following = await self._reader.read(shard, after + 1, fitting, wait_ms)
             except OutOfRange as error:
                 return self._out_of_range(shard, after, error)
             if not found:
@@ -89,6 +93,7 @@ class KafkaSource:
                 break
             left.popleft()
             taken.append(record)
+        partition.record_bytes = sum(it.size_bytes for it in taken) // len(taken)
         return taken
 
     def _record(self, writer: event.RecordWriter, found: Any) -> Record:

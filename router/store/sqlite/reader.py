@@ -52,19 +52,27 @@ class Reader:
 
     def _run(self) -> None:
         while (job := self._inbox.get()) is not None:
-            read, future = job
-            if future.cancelled():
-                continue
-            result: Any = None
-            failure: Exception | None = None
-            try:
-                result = _at_one_moment(self._db, read)
-            except Exception as error:  # noqa: BLE001 - one bad read must not end the thread
-                failure = classify(error)[1]()
-            try:
-                self._loop.call_soon_threadsafe(_answer, future, result, failure)
-            except RuntimeError:
-                return  # the loop is closed: nobody is left to hear of it
+            if not self._serve(*job):
+                return
+            del job  # waiting for the next one, it holds nothing of what this one read
+
+    def _serve(
+        self, read: Callable[[sqlite3.Connection], Any], future: "asyncio.Future[Any]"
+    ) -> bool:
+        """Read and answer; False when nobody is left to hear of it."""
+        if future.cancelled():
+            return True
+        result: Any = None
+        failure: Exception | None = None
+        try:
+            result = _at_one_moment(self._db, read)
+        except Exception as error:  # noqa: BLE001 - one bad read must not end the thread
+            failure = classify(error)[1]()
+        try:
+            self._loop.call_soon_threadsafe(_answer, future, result, failure)
+        except RuntimeError:
+            return False  # the loop is closed
+        return True
 
 
 def _at_one_moment(db: sqlite3.Connection, read: Callable[[sqlite3.Connection], T]) -> T:

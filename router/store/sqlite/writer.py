@@ -344,6 +344,7 @@ class Writer:
             metrics.STORE_COMMIT_DURATION.observe(time.perf_counter() - started)
             metrics.STORE_COMMIT_OPERATIONS.observe(len(group))
             self._after(sum(operation[3] for operation in group))
+            del group, results  # waiting for the next one, it holds nothing of what was written
             timeout_s = IDLE_S
 
     def _after(self, size_bytes: int) -> None:

@@ -5,20 +5,24 @@ import time
 
 import msgspec
 
-from router.app.connect import EmbeddedConnector, KindTable, QueueMailbox
+from router.app.connect import EmbeddedConnector, KindTable, QueueConnector, QueueMailbox
 from router.dispatch.dispatcher import Dispatcher
+from router.embedded.queues import EmbeddedQueues
 from router.mapping.budget import Budget
 from router.mapping.driver import SystemClock
+from router.mapping.kinds.queue import QueueKind
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
 from router.model.function import FunctionVersion, InvokeReply
 from router.model.resources import Mapping, Webhook
 from router.model.shard import KeyRanges, cut_anew
 from router.model.webhook import Signature, WebhookSpec
+from router.sources.sqs_format import SqsFormat
 from router.store.base import CutStream, NewRecord
 from router.store.catalog import Catalog, put
 from router.store.sqlite import SqliteStore
 
+SLOTS = 8
 UUID = "00000000-0000-0000-0000-000000000001"
 FUNCTION = FunctionVersion(
     name="f",
@@ -45,12 +49,12 @@ def webhook(name, shards=1):
     return put("webhook", name, Webhook(spec=spec))
 
 
-def mapping(source="a", *, uuid=UUID, name="m", **settings):
+def mapping(source="a", *, event_source_arn=None, uuid=UUID, name="m", **settings):
     value = Mapping(
         uuid=uuid,
         name=name,
         function="f",
-        event_source_arn=arn(source),
+        event_source_arn=event_source_arn or arn(source),
         last_modified_ms=int(time.time() * 1000),
         **settings,
     )
@@ -101,7 +105,7 @@ class House:
         await self.store.open()
         self.catalog = Catalog(self.store.metadata)
         await self.catalog.load()
-        dispatcher = Dispatcher(self.functions, 8)
+        dispatcher = Dispatcher(self.functions, SLOTS)
         streams = StreamKind(
             self.catalog,
             self.store,
@@ -113,7 +117,7 @@ class House:
         )
         self.manager = MappingManager(
             self.catalog,
-            KindTable({"router": streams}),
+            KindTable({"router": streams, "sqs": self._queue_kind(dispatcher)}),
             streams,
             dispatcher,
             self.functions,
@@ -123,6 +127,17 @@ class House:
             backoff_ms_max=60_000,
         )
         await self.manager.start()
+
+    def _queue_kind(self, dispatcher):
+        self.queues = EmbeddedQueues(
+            self.catalog,
+            self.store.queues,
+            SystemClock().wall_ms,
+            region="us-east-1",
+            account="000000000000",
+        )
+        connect = QueueConnector(self.queues).source
+        return QueueKind(connect, SqsFormat, dispatcher, SystemClock(), self.budget, SLOTS)
 
     async def close(self):
         self.functions.gate.set()

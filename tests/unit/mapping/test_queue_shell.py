@@ -11,6 +11,7 @@ from router.mapping.queue_engine import QueueEngine
 from router.mapping.queue_shell import QueueShell
 from router.model.errors import NotInvoked, StoreError
 from router.model.function import InvokeReply
+from router.model.limits import KIB, MIB
 from router.model.queue_message import QueueMessage
 from router.sources.sqs_format import SqsFormat
 from router.telemetry.mapping_metrics import MappingMetrics
@@ -31,9 +32,12 @@ class World:
         self.queue_s = 30
         self.batches = []
         self.asked, self.deleted, self.requests = [], [], []
+        self.wanted = []
+        """Most messages of each receive, and what was set aside meanwhile."""
         self.receive_problem = self.delete_problem = self.run_problem = self.resolve_problem = None
         self.not_deleted = []
         self.broken = 0
+        self.budget = Budget(1 << 40)
         self.arrived = asyncio.Event()
         self.spec = spec_of(**settings)
         numbers = MappingMetrics("queue-shell", "u", "f", "arn")
@@ -42,7 +46,7 @@ class World:
         self.shell = QueueShell(
             self.spec, self.engine, source=self, source_format=SqsFormat(self.spec.source_arn),
             runner=self, resolve=self.resolve, numbers=numbers, clock=SystemClock(),
-            budget=Budget(1 << 40), on_broken=self.on_broken,
+            budget=self.budget, on_broken=self.on_broken,
         )  # fmt: skip
 
     def on_broken(self):
@@ -58,6 +62,7 @@ class World:
 
     async def receive(self, messages_max, wait_ms, visibility_s, stop):
         self.asked.append(visibility_s)
+        self.wanted.append((messages_max, self.budget.aside_bytes))
         if self.receive_problem is not None:
             raise self.receive_problem
         if self.batches:
@@ -232,3 +237,27 @@ async def test_readers_that_wait_are_counted_and_so_are_those_that_cannot(make):
     assert world.numbers.pollers._value.get() == 0
     world.receive_problem = None
     await world.until(lambda: world.numbers.pollers._value.get() == 1)
+
+
+async def test_l2_a_quiet_queue_may_bring_its_own_part_and_a_busy_one_what_it_sets_aside(make):
+    """Messages count 64 KiB, twice, until larger ones were seen."""
+    world = make()
+    world.budget = world.shell._budget = Budget(8 * MIB)
+    world.budget.mappings = 16
+    world.batches = [[received("a")]]
+    world.shell.start()
+    await world.until(lambda: len(world.wanted) > 1)
+    assert world.wanted == [(2, 0), (10, 2 * 10 * 64 * KIB)]
+    await world.shell.stop()
+    assert world.budget.aside_bytes == 0
+
+
+async def test_l2_a_receive_asks_for_a_message_however_little_room_there_is(make):
+    world = make()
+    world.budget = world.shell._budget = Budget(8 * MIB)
+    world.budget.mappings = 10_000
+    world.batches = [[received("a")]]
+    world.budget.held_bytes = 8 * MIB
+    world.shell.start()
+    await world.until(lambda: world.deleted)
+    assert {most for most, _aside in world.wanted} == {1}

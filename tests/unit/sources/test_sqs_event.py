@@ -1,5 +1,7 @@
 """Events of queues, byte for byte (`event-source-mappings.md` 11.1, P23)."""
 
+import tracemalloc
+
 import orjson
 
 from router.mapping.filtering import Form
@@ -169,3 +171,15 @@ def test_p31_without_the_setting_a_report_is_ignored():
     batch = [form.message(spec(), plain(), 1, 0)]
     said = reply({"batchItemFailures": [{"itemIdentifier": "1"}]})
     assert form.interpret(spec(), batch, said) == Succeeded()
+
+
+def test_l2_a_record_takes_the_room_of_its_bytes_and_no_more():
+    """An encoder's own bytes keep several times their length for as long as a message waits."""
+    record = event_record(MESSAGE, ARN, "eu-central-1", has_empty_digest=False)
+    tracemalloc.start()
+    try:
+        kept = [record_bytes(record) for _ in range(10)]
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken < 10 * (len(kept[0]) + 200)

@@ -30,10 +30,12 @@ class Log:
         self.records = [found(offset, size) for offset in offsets]
         self.end = offsets[-1] + 1 if end is None else end
         self.asked: list[int] = []
+        self.wanted: list[int] = []
         self.refusal: Exception | None = None
 
     async def read(self, partition, offset, records_max, wait_ms):
         self.asked.append(offset)
+        self.wanted.append(records_max)
         if self.refusal is not None:
             raise self.refusal
         records = [it for it in self.records if it.offset >= offset][:records_max]
@@ -89,6 +91,17 @@ async def test_l2_what_does_not_fit_waits_and_is_given_next():
         fetched = await bed.fetch(position - 1, bytes_max=1_500)
         assert ([it.position for it in fetched.records], fetched.read_to) == ([position], position)
     assert log.asked == [0]
+
+
+async def test_l2_once_the_size_of_records_is_known_no_more_are_asked_for_than_fit():
+    log = Log(*range(50), size=1_000)
+    bed = Bed(log)
+    first = await bed.fetch(-1, records_max=4)
+    size_bytes = first.records[0].size_bytes
+    again = await bed.fetch(3, bytes_max=10 * (size_bytes + 1))
+    assert (len(again.records), again.read_to) == (10, 13)
+    assert (await bed.fetch(13, bytes_max=1)).read_to == 14
+    assert log.wanted == [4, 10, 1]
 
 
 async def test_d1_a_fetch_whose_records_nobody_took_is_read_again():

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 
 import pytest
 
@@ -42,3 +43,15 @@ async def test_a_read_that_fails_leaves_the_next_one_alone(store):
             await store._reader.submit(fail)
     await store.streams.append(record("e1"))
     assert (await store.streams.stats(STREAM))[0].last_position == 1
+
+
+async def test_l2_the_thread_holds_nothing_of_a_read_that_was_answered(store):
+    class Found:
+        pass
+
+    found = await store._reader.submit(lambda _db: Found())
+    left = weakref.ref(found)
+    del found
+    async with asyncio.timeout(5):
+        while left() is not None:
+            await asyncio.sleep(0.005)

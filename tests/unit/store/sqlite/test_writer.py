@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+import weakref
 
 import pytest
 
@@ -44,6 +45,21 @@ async def open_store(tmp_path, disk):
 async def event_ids(store, shard="0"):
     records = (await store.streams.read(STREAM, shard, 0, 10_000, MANY)).records
     return [r.event_id for r in records]
+
+
+async def test_l2_the_thread_holds_nothing_of_what_it_has_written(open_store):
+    class Asked:
+        pass
+
+    store, asked = await open_store(), Asked()
+    left = weakref.ref(asked)
+    await store._writer.submit(
+        writer.Kind(lambda _db, requests: [None for _ in requests]), asked, 1
+    )
+    del asked
+    async with asyncio.timeout(5):
+        while left() is not None:
+            await asyncio.sleep(0.005)
 
 
 async def test_callers_that_wait_together_share_commits(open_store, disk):
