@@ -137,8 +137,21 @@ def _translated(request: str) -> dict[str, Any]:
     if request in _translations:
         _translations.move_to_end(request)
         return copy.deepcopy(_translations[request])
+    child = _run_child(request)
+    if child.returncode != 0:
+        last = child.stderr.strip().rpartition("\n")[2]
+        raise TemplateError(f"the SAM translator failed (exit code {child.returncode}): {last}")
+    reply: dict[str, Any] = json.loads(child.stdout)
+    _translations[request] = reply
+    while len(_translations) > TRANSLATIONS_KEPT_MAX:
+        _translations.popitem(last=False)
+    return copy.deepcopy(reply)
+
+
+def _run_child(request: str) -> "subprocess.CompletedProcess[str]":
+    """The process that translates: one request, one reply."""
     try:
-        child = subprocess.run(  # noqa: S603 - our own file, no shell
+        return subprocess.run(  # noqa: S603 - our own file, no shell
             [sys.executable, "-P", str(_CHILD)],
             input=request,
             capture_output=True,
@@ -148,14 +161,6 @@ def _translated(request: str) -> dict[str, Any]:
         )
     except subprocess.TimeoutExpired:
         raise TemplateError(f"the SAM translator took longer than {CHILD_DEADLINE_S} s") from None
-    if child.returncode != 0:
-        last = child.stderr.strip().rpartition("\n")[2]
-        raise TemplateError(f"the SAM translator failed (exit code {child.returncode}): {last}")
-    reply: dict[str, Any] = json.loads(child.stdout)
-    _translations[request] = reply
-    while len(_translations) > TRANSLATIONS_KEPT_MAX:
-        _translations.popitem(last=False)
-    return copy.deepcopy(reply)
 
 
 def _report(reply: dict[str, Any], written: dict[str, Any], problems: Problems) -> None:

@@ -22,6 +22,11 @@ SAM = """\
     """
 
 
+@pytest.fixture(autouse=True)
+def translator():
+    """The process the router starts."""
+
+
 def test_translator_is_never_imported_here(load):
     """`samtranslator` costs 50 MB: only the child may pay it."""
     code = (
