@@ -54,6 +54,9 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     free_bytes_min: Annotated[int, Meta(ge=0)] = 64 << 20
     """Free bytes of the disk below which new records are refused with 503, so that what was
     accepted can still be finished. `ROUTER_STORE_FREE_BYTES_MIN`."""
+    outbox_bytes_max: Annotated[int, Meta(ge=1 << 20)] = 4 << 30
+    """Bytes of on-failure records that may wait for one destination. Beyond it the lanes that
+    would give up more for it wait: nothing is dropped. `ROUTER_STORE_OUTBOX_BYTES_MAX`."""
     waiting_operations_max: Annotated[int, Meta(ge=1)] = 20_000
     """Writes that may wait for a commit. `ROUTER_STORE_WAITING_OPERATIONS_MAX`."""
     waiting_bytes_max: Annotated[int, Meta(ge=1 << 20)] = 64 << 20

@@ -208,9 +208,7 @@ class QueueShell(Driver[q.Event, q.Command]):
                 )
         except RouterError as error:
             self._numbers.poll_errors.inc()
-            self.trouble = f"cannot receive: {error}"
-            self.went_wrong(self.trouble)
-            self._log.warning("receive_failed", error=str(error))
+            self._cannot_receive(error)
             return q.ReceiveFailed(command.command_id, error.code)
         self.trouble = ""
         self._is_quiet = not found
@@ -233,6 +231,13 @@ class QueueShell(Driver[q.Event, q.Command]):
             )
         self.see_room()
         return q.MessagesReceived(command.command_id, passed, left_out)
+
+    def _cannot_receive(self, error: RouterError) -> None:
+        """Said once, however often it is tried: a queue may be away for days."""
+        said, self.trouble = self.trouble, f"cannot receive: {error}"
+        self.went_wrong(self.trouble)
+        if said != self.trouble:
+            self._log.warning("receive_failed", error=str(error))
 
     async def _invoke(self, command: q.Invoke) -> q.Event:
         request_id = self._request_ids.next()

@@ -325,6 +325,7 @@ class Shell(Driver[e.Event, e.Command]):
         try:
             await self._progress.discard(spec.uuid, command.update, row, message)
         except RouterError as error:
+            self.went_wrong(f"cannot give up: {error}")
             self._log.warning("discard_not_stored", error=str(error))
             return e.DiscardFailed(command.command_id, error.code)
         self._journal.stored(command.update)

@@ -255,6 +255,11 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """Wall clock."""
 
     @property
+    def address(self) -> "Address":
+        """Whom it is for."""
+        return Address(self.destination, self.origin)
+
+    @property
     def group(self) -> str:
         """The group it is in where a destination keeps order: its shard's."""
         return f"{self.mapping_uuid}:{self.lane}"[:GROUP_CHARACTERS_MAX]
@@ -319,7 +324,8 @@ class ProgressStore(Protocol):
     ) -> None:
         """Store progress with its on-failure record: an outbox row or an embedded delivery.
 
-        The on-failure record is kept also where `save` would store nothing.
+        The on-failure record is kept also where `save` would store nothing. Raises `StoreFull`
+        when too much waits for its destination already.
         """
 
     async def start(self, mapping: str, positions: Mapping[str, int]) -> None:

@@ -239,6 +239,7 @@ def test_other_regions_and_accounts(aws, function):
     arn = f"arn:aws:lambda:us-east-1:111111111111:function:{function}"
     error = refused(aws, "get_function", FunctionName=arn)
     assert (error.status, error.code) == (403, "AccessDeniedException")
+    assert "'111111111111'" in error.message
     error = refused(aws, "get_function", FunctionName=f"{function}:a", Qualifier="b")
     assert error.message == (
         "The derived qualifier from the function name does not match the specified qualifier."

@@ -56,7 +56,8 @@ def parse_ref(context: Context, text: str, qualifier: str | None = None) -> Func
             f"Functions from '{region}' are not reachable in this region ('{context.region}')"
         )
     if account is not None and account != context.account:
-        raise ApiError("AccessDeniedException", "", status=403, kind=None)
+        text = f"Functions of account '{account}' are not reachable in '{context.account}'"
+        raise ApiError("AccessDeniedException", text, status=403, kind=None)
     inside: str | None = match["qualifier"]
     if inside is not None and qualifier is not None and inside != qualifier:
         raise invalid(

@@ -19,9 +19,15 @@ attempts, next_attempt_ms FROM outbox
 WHERE destination = ? AND origin = ? AND next_attempt_ms {} ?
 ORDER BY next_attempt_ms, made_ms, id LIMIT ?
 """
+_SIZE = "SELECT destination, origin, length(body) FROM outbox WHERE id = ?"
+_BYTES = "SELECT destination, origin, sum(length(body)) FROM outbox GROUP BY destination, origin"
 _DUE = _HEADS.format("<=")
 _DUE_TOO_LATE = _HEADS.format(">")
 """Later than any wait lasts."""
+
+
+Freed = tuple[Address, int]
+"""Bytes that wait no longer for a destination."""
 
 
 class _Delivered(msgspec.Struct, frozen=True):
@@ -41,7 +47,22 @@ class SqliteOutbox:
         self._queues = queues
         self._wall_ms = wall_ms
         self._delivered_kind = Kind(each(_delivered), self._told)
-        self._failed_kind = Kind(each(_failed))
+        self._failed_kind = Kind(each(_failed), self._shrunk)
+        self._waiting: dict[Address, int] = {}
+        """Bytes of the rows of each destination that has any."""
+
+    async def open(self) -> None:
+        """Count what waits."""
+        rows = await self._reader.submit(lambda db: db.execute(_BYTES).fetchall())
+        self._waiting = {Address(row[0], row[1]): row[2] for row in rows}
+
+    def bytes_waiting(self, address: Address) -> int:
+        """What the rows for a destination take."""
+        return self._waiting.get(address, 0)
+
+    def grew(self, address: Address, size_bytes: int) -> None:
+        """A row was stored."""
+        self._waiting[address] = self._waiting.get(address, 0) + size_bytes
 
     async def depths(self, now_wall_ms: int) -> Sequence[OutboxDepth]:
         """See `OutboxStore.depths`."""
@@ -96,10 +117,22 @@ class SqliteOutbox:
         size_bytes = 100 * len(rows) + sum(len(row.body or b"") for row in rows)
         await self._writer.submit(self._failed_kind, rows, size_bytes)
 
-    def _told(self, requests: Sequence[_Delivered], results: Sequence[bool]) -> None:
-        for request, is_removed in zip(requests, results, strict=True):
-            if is_removed and request.message is not None:
-                self._queues.wake(request.message.queue)
+    def _told(self, requests: Sequence[_Delivered], results: Sequence[Freed | None]) -> None:
+        for request, freed in zip(requests, results, strict=True):
+            if freed is not None:
+                self._free(*freed)
+                if request.message is not None:
+                    self._queues.wake(request.message.queue)
+
+    def _shrunk(self, _requests: object, results: Sequence[Sequence[Freed]]) -> None:
+        for freed in results:
+            for address, size_bytes in freed:
+                self._free(address, size_bytes)
+
+    def _free(self, address: Address, size_bytes: int) -> None:
+        left_bytes = self._waiting.pop(address, 0) - size_bytes
+        if left_bytes > 0:
+            self._waiting[address] = left_bytes
 
 
 def _row(address: Address, row: tuple[Any, ...]) -> OutboxRow:
@@ -144,22 +177,33 @@ def insert(db: sqlite3.Connection, row: OutboxRow, now_ms: int) -> None:
     )
 
 
-def _delivered(db: sqlite3.Connection, request: _Delivered) -> bool:
-    if not db.execute("DELETE FROM outbox WHERE id = ?", (request.row_id,)).rowcount:
-        return False
+def _delivered(db: sqlite3.Connection, request: _Delivered) -> Freed | None:
+    freed = _freed(db, request.row_id, b"")
+    if freed is None:
+        return None
+    db.execute("DELETE FROM outbox WHERE id = ?", (request.row_id,))
     if request.message is not None:
         queues.enqueue(db, request.message, request.now_ms)
-    return True
+    return freed
 
 
-def _failed(db: sqlite3.Connection, rows: Sequence[Postponed]) -> None:
+def _freed(db: sqlite3.Connection, row_id: int, body: bytes) -> Freed | None:
+    """What becomes free when a row has this body; None when it is gone."""
+    found = db.execute(_SIZE, (row_id,)).fetchone()
+    return None if found is None else (Address(found[0], found[1]), found[2] - len(body))
+
+
+def _failed(db: sqlite3.Connection, rows: Sequence[Postponed]) -> Sequence[Freed]:
+    freed = []
     for row in rows:
         db.execute(
             "UPDATE outbox SET attempts = attempts + 1, next_attempt_ms = ? WHERE id = ?",
             (row.next_attempt_ms, row.id),
         )
-        if row.body is not None:
+        if row.body is not None and (less := _freed(db, row.id, row.body)) is not None:
+            freed.append(less)
             db.execute(
                 "UPDATE outbox SET body = ?, records = ? WHERE id = ?",
                 (row.body, row.records, row.id),
             )
+    return freed

@@ -5,14 +5,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from router.model.errors import StoreFull
 from router.model.progress import LaneHead, LaneProgress, ProgressUpdate, ShardProgress
 from router.model.window import Window
 from router.store.base import EnqueuedMessage, OutboxRow
 from router.store.sqlite import outbox, queues
+from router.store.sqlite.outbox import SqliteOutbox
 from router.store.sqlite.queues import SqliteQueues
 from router.store.sqlite.reader import Reader
 from router.store.sqlite.sql import insert_rows
 from router.store.sqlite.writer import Kind, Writer, each
+from router.telemetry import metrics
 
 _encode_head = msgspec.json.Encoder().encode
 _decode_head = msgspec.json.Decoder(LaneHead).decode
@@ -58,11 +61,20 @@ class SqliteProgress:
     """Implements `ProgressStore`."""
 
     def __init__(
-        self, writer: Writer, reader: Reader, queues: SqliteQueues, wall_ms: Callable[[], int]
+        self,
+        writer: Writer,
+        reader: Reader,
+        queues: SqliteQueues,
+        outbox: SqliteOutbox,
+        outbox_bytes_max: int,
+        wall_ms: Callable[[], int],
     ) -> None:
+        """`outbox_bytes_max`: of on-failure records that may wait for one destination."""
         self._writer = writer
         self._reader = reader
         self._queues = queues
+        self._outbox = outbox
+        self._outbox_bytes_max = outbox_bytes_max
         self._wall_ms = wall_ms
         self._save_kind = Kind(self._save, rank=1)
         self._discard_kind = Kind(each(self._discard), self._discarded)
@@ -91,10 +103,22 @@ class SqliteProgress:
     ) -> None:
         """See `ProgressStore.discard` (D7)."""
         size_bytes = _size_bytes(update)
-        size_bytes += len(outbox.body) if outbox is not None else 0
+        if outbox is not None:
+            self._check_outbox(outbox)
+            size_bytes += len(outbox.body)
         size_bytes += len(message.body) if message is not None else 0
         step = _Step(mapping, update, outbox, message, self._wall_ms())
         await self._writer.submit(self._discard_kind, step, size_bytes)
+
+    def _check_outbox(self, row: OutboxRow) -> None:
+        """One row may always wait, however large. Raises `StoreFull`."""
+        waiting_bytes = self._outbox.bytes_waiting(row.address)
+        if waiting_bytes and waiting_bytes + len(row.body) > self._outbox_bytes_max:
+            metrics.STORE_ERRORS.labels("outbox_full").inc()
+            raise StoreFull(
+                f"{waiting_bytes} bytes of on-failure records wait for {row.destination} already"
+                " (ROUTER_STORE_OUTBOX_BYTES_MAX)"
+            )
 
     async def start(self, mapping: str, positions: Mapping[str, int]) -> None:
         """See `ProgressStore.start`."""
@@ -108,6 +132,8 @@ class SqliteProgress:
 
     def _discarded(self, steps: Sequence[_Step], _results: object) -> None:
         for step in steps:
+            if step.outbox is not None:
+                self._outbox.grew(step.outbox.address, len(step.outbox.body))
             if step.message is not None:
                 self._queues.wake(step.message.queue)
 

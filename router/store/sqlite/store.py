@@ -86,7 +86,15 @@ class SqliteStore:
         self.streams = SqliteStreams(self._writer, self._reader, self._wall_ms)
         self.queues = SqliteQueues(self._writer, self._reader, self._collect)
         self.outbox = SqliteOutbox(self._writer, self._reader, self.queues, self._wall_ms)
-        self.progress = SqliteProgress(self._writer, self._reader, self.queues, self._wall_ms)
+        await self.outbox.open()
+        self.progress = SqliteProgress(
+            self._writer,
+            self._reader,
+            self.queues,
+            self.outbox,
+            self._settings.outbox_bytes_max,
+            self._wall_ms,
+        )
         self.metadata = SqliteMetadata(
             self._writer, self._reader, self.streams, self.progress, self._collect
         )

@@ -1,6 +1,11 @@
 """What every store promises about on-failure records that wait (D7, T1)."""
 
+import pytest
+
+from router.config import StoreSettings
 from router.model import limits
+from router.model.errors import StoreFull
+from router.model.limits import MIB
 from router.store.base import Address, EnqueuedMessage, OutboxDepth, OutboxRow, Postponed
 from tests.unit.store.support import update
 
@@ -102,3 +107,57 @@ async def test_d7_a_row_is_delivered_to_an_embedded_queue_exactly_once(store):
     await store.outbox.delivered(due.id, delivery)
     assert len(await store.queues.peek("dlq", 9)) == 1
     assert await store.outbox.depths(0) == []
+
+
+@pytest.fixture
+async def small(backend):
+    """A store where 1 MiB may wait for a destination; opened again by `again`."""
+    settings = StoreSettings(outbox_bytes_max=MIB)
+    opened = []
+
+    async def again():
+        if opened:
+            await opened[-1].close()
+        opened.append(backend.make(settings))
+        await opened[-1].open()
+        return opened[-1]
+
+    yield again
+    await opened[-1].close()
+
+
+async def test_l4_what_may_wait_for_a_destination_is_bounded_and_nothing_is_dropped(small):
+    store = await small()
+    half = b"x" * (MIB // 2)
+    await store.progress.start("m", {"0": 0})
+    await keep(store, row(half), row(half))
+    with pytest.raises(StoreFull, match="ROUTER_STORE_OUTBOX_BYTES_MAX"):
+        await store.progress.discard("m", update(3), row(b"more"), None)
+    assert (await store.progress.load("m"))["0"].position == 2, "nothing of it is stored"
+    await store.progress.discard("m", update(3), row(half, BUCKET), None)
+    store = await small()
+    with pytest.raises(StoreFull):
+        await store.progress.discard("m", update(4), row(b"more"), None)
+    first, second = await store.outbox.due(Address(QUEUE), 0, 9)
+    await store.outbox.failed([Postponed(first.id, 700)])
+    with pytest.raises(StoreFull):
+        await store.progress.discard("m", update(4), row(b"more"), None)
+    await store.outbox.failed([Postponed(first.id, 700, half[:-4], 1)])
+    await store.progress.discard("m", update(4), row(b"more"), None)
+    with pytest.raises(StoreFull):
+        await store.progress.discard("m", update(5), row(half), None)
+    await store.outbox.delivered(second.id)
+    await store.outbox.delivered(second.id)
+    await store.progress.discard("m", update(5), row(half), None)
+    with pytest.raises(StoreFull):
+        await store.progress.discard("m", update(6), row(b"more"), None)
+
+
+async def test_a_record_larger_than_the_bound_waits_alone(small):
+    store = await small()
+    await keep(store, row(b"x" * (2 * MIB)))
+    with pytest.raises(StoreFull):
+        await store.progress.discard("m", update(2), row(b"more"), None)
+    (large,) = await store.outbox.due(Address(QUEUE), 0, 9)
+    await store.outbox.delivered(large.id)
+    await store.progress.discard("m", update(2), row(b"more"), None)
