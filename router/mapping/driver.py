@@ -190,6 +190,7 @@ class Driver(ABC, Generic[Event, Command]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._hold(0)
+        self._is_idle.set()  # nothing ends a drain that waits any more
 
     # The loop
 

@@ -99,9 +99,11 @@ class Shard:
     def may_go_on_from(self, progress: ShardProgress) -> bool:
         """Whether everything here still holds: nothing is finished that is not known here.
 
-        Then nobody else went on since the shard was revoked.
+        Then nobody else went on since the shard was revoked, and nobody set it back.
         """
         if progress.factor != self.factor or progress.position > self.read_to:
+            return False
+        if progress.position < self.stored_position:
             return False
         ends = {lane.lane: lane.position for lane in progress.lanes}
         return all(

@@ -144,6 +144,56 @@ class Topic:
 
         asyncio.run(work())
 
+    def produce_batch(self, data: bytes, count: int) -> None:
+        """A batch of `count` records as it is on the wire, into the first partition."""
+
+        class Made:
+            """As the client's builder, when it is done."""
+
+            record_count = staticmethod(lambda: count)
+            size = staticmethod(lambda: len(data))
+            close = staticmethod(lambda: None)
+            closed = staticmethod(lambda: True)
+            _set_producer_state = staticmethod(lambda *_: None)
+            _build = staticmethod(lambda: data)
+
+        async def work() -> None:
+            producer = AIOKafkaProducer(bootstrap_servers=self.servers, acks="all")
+            await producer.start()
+            try:
+                await (await producer.send_batch(Made(), self.name, partition=0))
+            finally:
+                await producer.stop()
+                await asyncio.sleep(CLOSE_S)
+
+        asyncio.run(work())
+
+    def transact(self, *transactions: Iterable[Any]) -> None:
+        """Records, a transaction each; one that ends with None is aborted."""
+
+        async def work() -> None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self.servers, transactional_id=f"x-{self.name}"
+            )
+            await producer.start()
+            try:
+                for transaction in transactions:
+                    await producer.begin_transaction()
+                    bodies = list(transaction)
+                    for body in bodies:
+                        if body is not None:
+                            value = json.dumps(body).encode()
+                            await producer.send_and_wait(self.name, value, body["key"].encode())
+                    if bodies[-1] is None:
+                        await producer.abort_transaction()
+                    else:
+                        await producer.commit_transaction()
+            finally:
+                await producer.stop()
+                await asyncio.sleep(CLOSE_S)
+
+        asyncio.run(work())
+
     def committed(self, group: str) -> dict[int, tuple[int, str]]:
         """Offset and metadata of every partition, as any tool sees them; none without a broker."""
         try:

@@ -1,11 +1,14 @@
 """Kafka mappings on a real broker: events, order, commits, poison (7, P18 to P21, D1 to D12)."""
 
 import json
+import threading
+import time
 
 import pytest
 
 from tests.integration.bed import function, queue, template, to_queue, until
 from tests.integration.kafka_bed import TELLING, Topic, kafka_mapping
+from tests.unit.sources.kafka.test_odd_records import Raw, batch
 
 GROUP = "SelfManagedKafkaEventSourceConfig"
 PROVISIONED = {"ProvisionedPollerConfig": {"MinimumPollers": 1, "MaximumPollers": 1}}
@@ -198,3 +201,68 @@ def test_d7_what_is_given_up_is_told_to_a_queue_with_its_offsets(bed, ear, kafka
     assert bed.stop() == 0
     bed.start()
     assert len(ear.records()) == 2  # the first record of the batch, twice; nothing after a restart
+
+
+def test_a_header_whose_name_is_no_utf_8_stops_nothing(run, ear, kafka):
+    """D1: its batch's records come in order, and what is behind them."""
+    topic = Topic(kafka.bootstrap)
+    topic.send(["k"], 2)
+    bodies = [json.dumps({"key": "k", "n": n}).encode() for n in (2, 3, 4)]
+    names = ["fine", Raw(b"\xff\xfe"), "fine"]
+    records = [(1, b"k", body, [(it, b"1")]) for it, body in zip(names, bodies, strict=True)]
+    data = batch(records, first=0)
+    topic.produce_batch(data, 3)
+    topic.send(["k"], 2, start=5)
+    run(topic)
+    until(lambda: topic.committed(topic.name).get(0) == (7, ""), what="a commit of all")
+    assert [n for _, n in ear.records()] == list(range(7))
+
+
+def test_transactions_aborted_records_never_come_and_no_lag_is_left(run, ear, kafka):
+    """The end of a transaction takes an offset: the commit passes it without waiting for more."""
+    topic = Topic(kafka.bootstrap)
+    one, two, three = ([{"key": "k", "n": n} for n in range(at, at + 3)] for at in (0, 3, 6))
+    topic.transact(one, [*two, None], three)
+    run(topic)
+    until(lambda: len(ear.handled()) == 6)
+    began = time.monotonic()
+    until(lambda: topic.committed(topic.name).get(0) == (12, ""), what="a commit past the end")
+    assert time.monotonic() - began < 10
+    assert [n for _, n in ear.records()] == [0, 1, 2, 6, 7, 8]
+
+
+def test_d1_a_topic_made_anew_while_a_batch_of_it_runs(run, ear, kafka):
+    """What ends then is of records that are gone: it moves nothing in the new topic."""
+    topic = Topic(kafka.bootstrap)
+    topic.send(["k"], 20)
+    is_held = threading.Event()
+
+    def answer(facts):
+        if facts["what"] == "record" and facts["n"] == 10:
+            is_held.wait(30)
+        return "ok"
+
+    ear.answer = answer
+    bed = run(topic, BatchSize=10)
+    until(lambda: ("k", 10) in ear.records(), what="a batch that runs")
+    topic.make_anew()
+    topic.send(["k"], 5, start=100)
+    until(lambda: bed.lines("topic_made_anew"), wait_s=40, what="the new topic to be seen")
+    is_held.set()
+    until(lambda: topic.committed(topic.name).get(0) == (5, ""), what="a commit of the new one")
+    assert bed.lines("topic_made_anew")[1:] == []
+    assert [n for _, n in ear.records() if n >= 100] == [100, 101, 102, 103, 104]
+
+
+def test_d1_offsets_that_were_set_back_are_read_again(run, ear, kafka):
+    """Also after records were given up, which the router's own store knew of."""
+    topic = Topic(kafka.bootstrap)
+    topic.produce([("k", {"key": "k", "n": n, "poison": "error"}) for n in range(4)])
+    bed = run(topic, MaximumRetryAttempts=0, BatchSize=2, **PROVISIONED)
+    until(lambda: topic.committed(topic.name).get(0) == (4, ""), what="a commit past them")
+    assert bed.stop() == 0
+    topic.commit(topic.name, {0: 1})
+    seen = len(ear.records())
+    bed.start()
+    until(lambda: topic.committed(topic.name).get(0) == (4, ""), what="a commit of all again")
+    assert [n for _, n in ear.records()[seen:]] == [1, 3]

@@ -30,7 +30,7 @@ from router.model.errors import RouterError
 from router.model.mapping_spec import MappingSpec
 from router.model.progress import ShardProgress
 from router.sources.kafka.clusters import Clusters
-from router.sources.kafka.committed import NotOurs, decode, merged
+from router.sources.kafka.committed import NotOurs, decode
 from router.sources.kafka.format import KafkaFormat
 from router.sources.kafka.group_progress import GroupProgress
 from router.sources.kafka.problem import AUTHENTICATION, PASSING, SourceProblem
@@ -112,10 +112,14 @@ class KafkaLife:
         self._member: Member | None = None
         self._partitions: tuple[str, ...] = ()
         """Opened in the engine."""
+        self._term = 0
+        """Counts rebalances."""
         self._opening: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._has_tried = asyncio.Event()
         """To connect."""
+        self._anew: set[asyncio.Task[None]] = set()
+        """Begin partitions again whose topic was made anew."""
         self._is_ending = False
         """The manager drains it: a rebalance in the middle resumes nothing."""
         store, spec = kind.store, self.spec
@@ -267,7 +271,7 @@ class KafkaLife:
     async def stop(self) -> None:
         """See `Life.stop`. Leaves the group."""
         self._is_ending = True
-        for task in (self._keeper, self._opening):
+        for task in (self._keeper, self._opening, *self._anew):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -295,20 +299,26 @@ class KafkaLife:
                 await asyncio.sleep(wait_ms / 1000)
 
     async def _look(self, member: "Member") -> None:
-        """A client that has lost its cluster goes on trying and says nothing."""
-        if member.is_in_touch and self._trouble is None:
-            return
+        """A client that has lost its cluster, or its group, says nothing unless it is asked."""
+        is_spent = False
         try:
+            member.check()
+            if member.is_in_touch and self._trouble is None:
+                return
             await member.look()
         except SourceProblem as problem:
             self._in_trouble(problem)
-            if problem.reason == AUTHENTICATION:
-                # Perhaps there is another password by now: secrets are read when it connects.
-                await self.revoked()
-                await self._disconnect()
+            # Perhaps there is another password by now: secrets are read when it connects.
+            is_spent = problem.reason == AUTHENTICATION or member.is_spent
+        except Exception as error:  # noqa: BLE001  whatever the client meets, it is tried again
+            self._surprised(error)
+            is_spent = True
         else:
             if member.is_in_touch:
                 self._trouble = None
+        if is_spent:
+            await self.revoked()
+            await self._disconnect()
 
     async def _try_to_connect(self) -> None:
         try:
@@ -336,7 +346,6 @@ class KafkaLife:
         )
         await self._member.open()
         await fix_start(self._member, spec, self._member.partitions)
-        self._trouble = None
         self._order.numbers.pollers.set(1)
         self._member.join(self)
 
@@ -362,6 +371,7 @@ class KafkaLife:
 
     async def revoked(self) -> None:
         """All partitions go: finish what runs, commit, let go. A new owner repeats nothing then."""
+        self._term += 1
         if self._opening is not None:
             self._opening.cancel()
         if not self._partitions:
@@ -399,13 +409,12 @@ class KafkaLife:
         else:
             return
         self._partitions = tuple(partitions)
-        for opening in opened:
-            self._progress.begin(opening.shard, opening.progress)
+        self._trouble = None
         self.shell.start(opened)
         log.info("partitions_assigned", mapping=self.spec.name, partitions=len(partitions))
 
     async def _openings(self, member: "Member", partitions: Sequence[str]) -> list[e.ShardOpened]:
-        """Where to go on in each. Raises `RouterError`."""
+        """Where to go on in each, which is where they are begun. Raises `RouterError`."""
         found = await member.committed(partitions)
         stored = await self._kind.store.progress.load(self.spec.uuid)
         if missing := [name for name in partitions if name not in found]:
@@ -416,9 +425,13 @@ class KafkaLife:
             found |= starts
         opened = []
         for name in partitions:
-            progress = merged(self._decoded(name, *found[name]), stored.get(name))
+            said = self._decoded(name, *found[name])
+            progress = self._progress.standing(name, said, found[name], stored)
             member.go_to(name, progress.position + 1)
             opened.append(e.ShardOpened(name, progress))
+        for opening in opened:
+            self._progress.begin(opening.shard, opening.progress, found[opening.shard])
+        self._progress.found(stored)
         return opened
 
     def _decoded(self, name: str, offset: int, metadata: str) -> ShardProgress:
@@ -431,10 +444,21 @@ class KafkaLife:
     def _begun_anew(self, partition: str, first: int) -> None:
         """A partition that ends before where it was read: the topic was made anew."""
         log.warning("topic_made_anew", mapping=self.spec.name, partition=partition, first=first)
-        progress = ShardProgress(first - 1)
+        self._partitions = tuple(it for it in self._partitions if it != partition)
         self.shell.revoke_shards((partition,))
-        self._progress.begin(partition, progress)
-        self.shell.start((e.ShardOpened(partition, progress),))
+        self._progress.end_for_good(partition)
+        beginning = self._begin_anew(partition, first, self._term)
+        task = asyncio.get_running_loop().create_task(beginning)
+        self._anew.add(task)
+        task.add_done_callback(self._anew.discard)
+
+    async def _begin_anew(self, partition: str, first: int, term: int) -> None:
+        """A turn of the loop later: what was asked for of the old records has been refused."""
+        if term != self._term:
+            return  # a rebalance was faster: whoever gets the partition finds out for himself
+        self._partitions += (partition,)
+        self._progress.begin_anew(partition, first)
+        self.shell.start((e.ShardOpened(partition, ShardProgress(first - 1)),))
 
     # For the source and the progress
 

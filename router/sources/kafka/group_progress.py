@@ -14,7 +14,7 @@ import structlog
 
 from router.model.errors import RouterError
 from router.model.progress import LaneProgress, ProgressUpdate, ShardProgress
-from router.sources.kafka.committed import encode
+from router.sources.kafka.committed import encode, merged
 from router.store.base import Change, DropProgress, EnqueuedMessage, OutboxRow
 
 log = structlog.get_logger()
@@ -28,7 +28,10 @@ RETRY_S: Final = 1.0
 NOTHING: Final = -1
 """The position of a partition of which nothing is finished: its first offset is 0."""
 
-Commit = Callable[[Mapping[str, tuple[int, str]]], Awaitable[None]]
+Said = tuple[int, str]
+"""Offset and metadata of a commit."""
+
+Commit = Callable[[Mapping[str, Said]], Awaitable[None]]
 
 
 class Cover(Protocol):
@@ -53,15 +56,24 @@ class NotOurs(RouterError):
     code = "partition_revoked"
 
 
+def basis(shard: str) -> str:
+    """Where the store keeps how far a partition was committed before its first discard there.
+
+    A commit from before that one was set back by somebody, or is of a topic made anew: then the
+    discard says nothing about what is there now.
+    """
+    return f"@{shard}"  # no topic is called so
+
+
 class _Partition:
     """What is to be committed of one partition."""
 
-    def __init__(self, progress: ShardProgress) -> None:
+    def __init__(self, progress: ShardProgress, said: Said) -> None:
         self.position = progress.position
         self.factor = progress.factor
         self.lanes = {lane.lane: lane for lane in progress.lanes}
-        self.committed = progress.position
-        """The position of the last commit that went through."""
+        self.said = said
+        """The last commit that went through."""
 
     def step(self, update: ProgressUpdate) -> None:
         """Steps of lanes may come in any order; a position never goes back (D4)."""
@@ -107,23 +119,66 @@ class GroupProgress:
         self._partitions: dict[str, _Partition] = {}
         self._dirty: set[str] = set()
         self._waiters: list[asyncio.Future[None]] = []
-        self._covers = 0
-        """Discards stored here that no commit covers yet."""
+        self._left: dict[str, _Partition] = {}
+        """Revoked: where one comes back and nobody else committed, it stands where it stood."""
+        self._covers: dict[str, int] = {}
+        """Per partition, discards stored here that no commit covers yet."""
         self._storing = 0
         """Discards on their way into the store."""
-        self._covered: set[str] = set()
+        self._started: set[str] = set()
+        """Partitions that have a place in the store."""
         self._task: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
-    def begin(self, shard: str, progress: ShardProgress) -> None:
-        """A partition is this mapping's, and stands here."""
-        self._partitions[shard] = _Partition(progress)
+    def standing(
+        self, shard: str, progress: ShardProgress, said: Said, stored: Mapping[str, ShardProgress]
+    ) -> ShardProgress:
+        """Where a partition stands whose last commit is `said` and says `progress`."""
+        left = self._left.get(shard)
+        if left is not None and left.said == said:
+            return left.progress()
+        base = stored.get(basis(shard))
+        if base is None or progress.position < base.position:
+            return progress
+        return merged(progress, stored.get(shard))
+
+    def begin(self, shard: str, progress: ShardProgress, said: Said | None = None) -> None:
+        """A partition is this mapping's, stands here, and was last committed so (None: here)."""
+        left = self._left.pop(shard, None)
+        if left is None or left.said != said:
+            left = _Partition(progress, said or encode(progress))
+        self._partitions[shard] = left
+
+    def begin_anew(self, shard: str, first: int) -> None:
+        """All there was of a partition is gone, and it begins with other records: say so."""
+        self._partitions[shard] = _Partition(ShardProgress(first - 1), (first, ""))
+        self._dirty.add(shard)
+        self._see_to_it()
+
+    def found(self, stored: Mapping[str, ShardProgress]) -> None:
+        """The store has discards of an earlier life: once they are committed they are forgotten."""
+        for name in stored:
+            self._started.add(name)
+            if name in self._partitions:
+                self._covers[name] = self._covers.get(name, 0) + 1
+                self._dirty.add(name)
+        if stored:
+            self._see_to_it()
 
     def end(self) -> None:
         """All partitions were revoked: what is not committed is the next owner's to repeat."""
-        self._partitions.clear()
+        self._left |= self._partitions
+        self._partitions = {}
         self._dirty.clear()
         self._release(NotOurs("the partition was revoked"))
+
+    def end_for_good(self, shard: str) -> None:
+        """Nothing that was known of a partition holds any more."""
+        self._partitions.pop(shard, None)
+        self._dirty.discard(shard)
+        self._covers.pop(shard, None)
+        # Who waits for a commit of it is told with the others, who ask again.
+        self._release(NotOurs(f"{shard} was made anew"))
 
     def positions(self) -> dict[str, int]:
         """Per partition, everything at or below is finished."""
@@ -143,10 +198,14 @@ class GroupProgress:
         message: EnqueuedMessage | None,
     ) -> None:
         """Give up: the on-failure record is durable on return. Raises `StoreError`, `NotOurs`."""
-        if update.shard not in self._partitions:
+        partition = self._partitions.get(update.shard)
+        if partition is None:
             raise NotOurs(f"{update.shard} was revoked")
         if outbox is not None or message is not None:
-            await self._store(mapping, update, outbox, message)
+            await self._store(mapping, update, outbox, message, partition.said[0] - 1)
+        if not self._is_ours(update.shard, partition):
+            # It was taken away meanwhile, and may be here again: then others went on with it.
+            raise NotOurs(f"{update.shard} was revoked")
         self._take(update)
 
     async def _store(
@@ -155,16 +214,18 @@ class GroupProgress:
         update: ProgressUpdate,
         outbox: OutboxRow | None,
         message: EnqueuedMessage | None,
+        committed: int,
     ) -> None:
+        shard = update.shard
         self._storing += 1
         try:
-            if update.shard not in self._covered:
-                await self._cover.start(mapping, {update.shard: NOTHING})
-                self._covered.add(update.shard)
+            if shard not in self._started:
+                await self._cover.start(mapping, {shard: NOTHING, basis(shard): committed})
+                self._started.add(shard)
             await self._cover.discard(mapping, update, outbox, message)
         finally:
             self._storing -= 1
-        self._covers += 1
+        self._covers[shard] = self._covers.get(shard, 0) + 1
 
     async def flush(self) -> None:
         """Commit what waits now. Raises `RouterError`."""
@@ -186,6 +247,9 @@ class GroupProgress:
             raise NotOurs(f"{update.shard} was revoked")
         partition.step(update)
         self._dirty.add(update.shard)
+        self._see_to_it()
+
+    def _see_to_it(self) -> None:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -214,10 +278,10 @@ class GroupProgress:
     async def _commit_once(self) -> None:
         names, waiters = self._dirty, self._waiters
         self._dirty, self._waiters = set(), []
-        covers, is_covering = self._covers, self._covers and not self._storing
+        covers = dict(self._covers)
         taken = {name: self._partitions[name] for name in names if name in self._partitions}
-        offsets = {name: encode(it.progress()) for name, it in taken.items()}
         try:
+            offsets = {name: encode(it.progress()) for name, it in taken.items()}
             if offsets:
                 await self._commit(offsets)
         except Exception as surprise:  # noqa: BLE001  who waits is answered, whatever the client met
@@ -229,22 +293,26 @@ class GroupProgress:
             return
         self._note(taken, offsets)
         _answer(waiters, None)
-        if is_covering and covers == self._covers and not self._storing:
-            self._covers = 0
-            self._covered.clear()
-            try:
-                await self._forget([DropProgress(self._mapping)])
-            except RouterError as error:
-                log.warning("covered_discards_kept", error=str(error))
+        for name in taken:
+            if self._covers.get(name) == covers.get(name):
+                self._covers.pop(name, None)
+        if self._started and not self._covers and not self._storing:
+            await self._forget_covers()
 
-    def _note(
-        self, taken: Mapping[str, _Partition], offsets: Mapping[str, tuple[int, str]]
-    ) -> None:
+    async def _forget_covers(self) -> None:
+        """All discards in the store are committed: what is there says nothing any more."""
+        started, self._started = self._started, set()
+        try:
+            await self._forget([DropProgress(self._mapping)])
+        except RouterError as error:
+            self._started |= started
+            log.warning("covered_discards_kept", error=str(error))
+
+    def _note(self, taken: Mapping[str, _Partition], offsets: Mapping[str, Said]) -> None:
         moved = 0
         for name, partition in taken.items():
-            position = offsets[name][0] - 1
-            moved += position - partition.committed
-            partition.committed = position
+            moved += offsets[name][0] - partition.said[0]
+            partition.said = offsets[name]
         self._on_committed(moved)
 
     def _is_ours(self, name: str, partition: _Partition) -> bool:

@@ -17,12 +17,14 @@ import structlog
 from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from router.model.errors import RouterError
 from router.sources.kafka.access import Access
+from router.sources.kafka.odd_records import is_odd, read_odd
 from router.sources.kafka.probe import not_authorized, probe
-from router.sources.kafka.problem import PASSING, OutOfRange, SourceProblem
+from router.sources.kafka.problem import NOT_VALID, PASSING, OutOfRange, SourceProblem
 
 log = structlog.get_logger()
 
@@ -80,7 +82,15 @@ NEVER_MS: Final = 2**31 - 1
 CALL_S_MAX: Final = 10.0
 """Longest wait for a commit or a look at offsets: the client itself would try for ever."""
 
+COMMIT_PAUSE_S: Final = 0.1
+"""Rest before a commit is sent again to a coordinator that moves."""
+
 STOP_S_MAX: Final = 5.0
+FORCE_S_MAX: Final = 1.0
+"""For an orderly end, and for one by force after it."""
+
+NOT_JOINED: Final = -1
+"""The generation of whoever commits without being a member."""
 
 Committed = Mapping[str, tuple[int, str]]
 """Per partition name the offset and the metadata of a commit."""
@@ -120,6 +130,10 @@ class Member:
         self._consumer: Any = None
         self._places: dict[str, TopicPartition] = {}
         self._wait_ms = WAIT_BUSY_MS
+        self._generation = NOT_JOINED
+        """Of the group, when it gave this member the partitions it has."""
+        self.is_spent = False
+        """The client does not come back by itself: another member is needed."""
 
     # Life
 
@@ -142,6 +156,8 @@ class Member:
             max_partition_fetch_bytes=PARTITION_BYTES,
             fetch_max_wait_ms=self._wait_ms,
             consumer_timeout_ms=int(LOOP_BUSY_S * 1000),
+            # What consumers of other libraries and languages speak too: a group may be shared.
+            partition_assignment_strategy=(RangePartitionAssignor,),
             **self._access.options(),
         )
         self._places = {
@@ -172,12 +188,40 @@ class Member:
                 await consumer.stop()
         except (errors.KafkaError, OSError, TimeoutError) as error:
             log.warning("kafka_not_closed", group=self._group, error=str(error))
+            await _abandon(consumer)
 
     @property
     def is_in_touch(self) -> bool:
         """Whether the group's coordinator is known and answers."""
         consumer = self._consumer
         return consumer is not None and _coordinator(consumer).coordinator_id is not None
+
+    def check(self) -> None:
+        """What the client met when nobody had asked it for anything. Raises `SourceProblem`.
+
+        It goes on only once it has been asked, or not at all.
+        """
+        consumer = self._consumer
+        if consumer is None:
+            return
+        try:
+            _coordinator(consumer).check_errors()
+        except errors.InconsistentGroupProtocolError:
+            self.is_spent = True
+            text = f"the members of group {self._group!r} share partitions in another way: 'range'"
+            raise SourceProblem(NOT_VALID, f"{text} is all that is spoken here") from None
+        except (
+            errors.TopicAuthorizationFailedError,
+            errors.GroupAuthorizationFailedError,
+        ) as error:
+            self.is_spent = True
+            raise self._refused(error) from None
+        except errors.KafkaError as error:
+            self.is_spent = True
+            raise SourceProblem(PASSING, f"no member of the group: {error!r}") from None
+        if consumer._fetcher.error_future.done():  # noqa: SLF001  nobody else looks at it
+            self.is_spent = True
+            raise SourceProblem(PASSING, "the client reads no more")
 
     async def look(self) -> None:
         """Ask the cluster what is wrong, where something is. Raises `SourceProblem`."""
@@ -197,16 +241,42 @@ class Member:
 
     async def commit(self, offsets: Committed) -> None:
         """Commit. Raises `Lost` when the group has moved on, `SourceProblem`."""
+        generation = self._generation
         wanted = {self._place(name): OffsetAndMetadata(*it) for name, it in offsets.items()}
-        # As the client's own `commit`, which wants partitions that it reads: before it joins the
-        # group the member has none, and fixes where they begin.
-        commit = _coordinator(self._consumer).commit_offsets
         try:
-            await self._call(commit(None, wanted))
+            await self._call(self._commit(generation, wanted))
         except MetadataTooLarge:
             # The broker takes less than brokers do by default: the offset still says what counts.
             bare = {place: OffsetAndMetadata(it.offset, "") for place, it in wanted.items()}
-            await self._call(commit(None, bare))
+            await self._call(self._commit(generation, bare))
+
+    async def _commit(self, generation: int, wanted: Mapping[TopicPartition, Any]) -> None:
+        """As the member of one generation, or not at all.
+
+        The client's own `commit` speaks for the generation it finds when it gets through, and once
+        it was put out of the group for nobody: a broker believes both, also after another member
+        went further. It also wants partitions that it reads, which is too late to fix a start.
+        """
+        coordinator = _coordinator(self._consumer)
+        while True:
+            await coordinator.ensure_coordinator_known()
+            try:
+                async with coordinator._commit_lock:  # noqa: SLF001
+                    if coordinator.generation != generation:
+                        raise Lost("the group has moved on")
+                    await asyncio.shield(coordinator._do_commit_offsets(None, wanted))  # noqa: SLF001
+            except (
+                errors.UnknownMemberIdError,
+                errors.IllegalGenerationError,
+                errors.RebalanceInProgressError,
+            ):
+                raise Lost("the group has moved on") from None
+            except errors.KafkaError as error:
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(COMMIT_PAUSE_S)
+            else:
+                return
 
     async def bounds(self, partitions: Sequence[str]) -> dict[str, tuple[int, int]]:
         """First offset, and the one after the last. Raises `SourceProblem`, `Lost`."""
@@ -245,10 +315,16 @@ class Member:
         try:
             if await consumer.position(place) != offset:
                 consumer.seek(place, offset)
-            found = await consumer.getmany(place, timeout_ms=wait_ms, max_records=records_max)
+            try:
+                found = await consumer.getmany(place, timeout_ms=wait_ms, max_records=records_max)
+            except (UnicodeDecodeError, errors.CorruptRecordException) as error:
+                if not is_odd(error):
+                    raise
+                return await self._read_odd(place, offset, records_max)
             records: Sequence[Any] = found.get(place, ())
             self._be_patient(WAIT_BUSY_MS if records else WAIT_IDLE_MS)
-            return records, records[-1].offset + 1 if records else await consumer.position(place)
+            # Past the last record there may be the end of a transaction, or gaps.
+            return records, await consumer.position(place)
         except errors.OffsetOutOfRangeError:
             first, end = (await self.bounds([partition]))[partition]
             raise OutOfRange(first, end) from None
@@ -260,8 +336,17 @@ class Member:
             errors.GroupAuthorizationFailedError,
         ) as error:
             raise self._refused(error) from None
-        except (errors.KafkaError, OSError, AssertionError, UnicodeDecodeError) as error:
+        except (errors.KafkaError, OSError, AssertionError) as error:
             raise Lost(f"{partition}: {error or type(error).__name__}") from None
+
+    async def _read_odd(
+        self, place: TopicPartition, offset: int, records_max: int
+    ) -> tuple[Sequence[Any], int]:
+        consumer = self._consumer
+        async with asyncio.timeout(CALL_S_MAX):
+            found, following = await read_odd(consumer, place, offset, records_max, PARTITION_BYTES)
+        consumer.seek(place, following)
+        return found, following
 
     def go_to(self, partition: str, offset: int) -> None:
         """Where an assigned partition is read from. Raises `Lost`."""
@@ -288,6 +373,7 @@ class Member:
     def know(self, partitions: Sequence[TopicPartition]) -> list[str]:
         """Remember partitions, also such as came since `open`; their names."""
         self._be_patient(WAIT_BUSY_MS)
+        self._generation = _coordinator(self._consumer).generation
         names = [_name(it.topic, it.partition) for it in partitions]
         self._places.update(zip(names, partitions, strict=True))
         return names
@@ -304,8 +390,6 @@ class Member:
             raise self._refused(error) from None
         except errors.OffsetMetadataTooLargeError as error:
             raise MetadataTooLarge(str(error)) from None
-        except errors.CommitFailedError as error:
-            raise Lost(str(error)) from None
         except (errors.KafkaError, OSError, TimeoutError) as error:
             raise Lost(f"the cluster does not answer: {error or type(error).__name__}") from None
 
@@ -331,6 +415,16 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
 def _name(topic: str, partition: int) -> str:
     return f"{topic}-{partition}"
+
+
+async def _abandon(consumer: Any) -> None:
+    """End what an end that took too long has left: the group must not wait for this member."""
+    coordinator = _coordinator(consumer)
+    with suppress(errors.KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(FORCE_S_MAX):
+            await coordinator._stop_heartbeat_task()  # noqa: SLF001
+            await consumer._fetcher.close()  # noqa: SLF001
+            await consumer._client.close()  # noqa: SLF001
 
 
 def _coordinator(consumer: Any) -> Any:

@@ -143,6 +143,16 @@ def test_a_lane_that_somebody_else_finished_counts_as_going_on():
     play >> succeeded(lane=1) << fetch(0)
 
 
+def test_d1_a_shard_that_was_set_back_is_read_from_there():
+    """Its topic was made anew, or its group's offsets were reset: what runs says nothing of it."""
+    play = Play()
+    play >> opened(500) << fetch(500)
+    play >> fetched(501, 502) << fetch(502) << invoke(501, 502)
+    play >> revoked() << nothing
+    play >> opened(0) << nothing
+    play >> succeeded() << fetch(0)
+
+
 def test_another_lane_map_is_another_life():
     play = running(1)
     play >> revoked() << nothing

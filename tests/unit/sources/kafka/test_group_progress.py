@@ -7,7 +7,7 @@ import pytest
 from router.model.errors import RouterError
 from router.model.progress import LaneHead, LaneProgress, ProgressUpdate, ShardProgress
 from router.sources.kafka.committed import decode, merged
-from router.sources.kafka.group_progress import GroupProgress, NotOurs
+from router.sources.kafka.group_progress import NOTHING, GroupProgress, NotOurs, basis
 from router.store.base import DropProgress, OutboxRow
 
 
@@ -20,6 +20,9 @@ class Group:
         self.moved = 0
         self.failures: list[RouterError] = []
         self.refusal: RouterError | None = None
+        self.started: dict[str, int] = {}
+        self.may_store = asyncio.Event()
+        self.may_store.set()
         self.progress = GroupProgress(
             "m", self.commit, self, self.forget, self.note, self.failures.append
         )
@@ -31,10 +34,12 @@ class Group:
         self.told.append("commit")
 
     async def start(self, mapping, positions):
+        self.started = positions
         self.told.append("start")
 
     async def discard(self, mapping, update, outbox, message):
         self.told.append("discard")
+        await self.may_store.wait()
 
     async def forget(self, changes):
         assert changes == [DropProgress("m")]
@@ -161,6 +166,117 @@ async def test_a_flush_waits_for_the_commit_that_is_under_way(group):
     may_end.set()
     await asyncio.gather(flush, late)
     assert group.commits == [{"t-0": ShardProgress(0)}]
+
+
+def back(group, said, progress, stored=None):
+    """The partition comes back, last committed so."""
+    progress = group.progress.standing("t-0", progress, said, stored or {})
+    group.progress.begin("t-0", progress, said)
+    return progress
+
+
+async def test_d12_what_could_not_be_committed_is_not_repeated_where_nobody_else_went_on(group):
+    await group.progress.save("m", step(4))
+    await group.progress.flush()
+    group.refusal = RouterError("put out of the group")
+    await group.progress.save("m", step(9))
+    group.progress.end()
+    group.refusal = None
+    assert back(group, (5, ""), ShardProgress(4)) == ShardProgress(9)
+    await group.progress.save("m", step(10))
+    await group.progress.flush()
+    assert group.commits[-1] == {"t-0": ShardProgress(10)}
+    assert group.moved == 11
+
+
+async def test_d4_where_somebody_else_went_on_his_commit_counts(group):
+    await group.progress.save("m", step(4))
+    await group.progress.flush()
+    await group.progress.save("m", step(9))
+    group.progress.end()
+    assert back(group, (7, ""), ShardProgress(6)) == ShardProgress(6)
+    assert back(group, (5, ""), ShardProgress(4)) == ShardProgress(4)  # and what was left is gone
+
+
+async def test_d3_a_discard_of_before_says_nothing_about_a_partition_that_went_and_came(group):
+    group.may_store.clear()
+    late = asyncio.create_task(group.progress.discard("m", step(3), ROW, None))
+    await asyncio.sleep(0)
+    group.progress.end()
+    back(group, (1, ""), ShardProgress(0))  # somebody else was here, and somebody set it back
+    group.may_store.set()
+    with pytest.raises(NotOurs):
+        await late
+    assert group.progress.positions() == {"t-0": 0}
+
+
+async def test_d7_a_discard_counts_where_the_partition_came_back_as_it_was(group):
+    group.may_store.clear()
+    late = asyncio.create_task(group.progress.discard("m", step(3), ROW, None))
+    await asyncio.sleep(0)
+    group.progress.end()
+    back(group, (0, ""), ShardProgress(-1))
+    group.may_store.set()
+    await late
+    await group.progress.flush()
+    assert group.commits == [{"t-0": ShardProgress(3)}]
+
+
+async def test_d1_a_partition_made_anew_takes_nothing_over_from_the_one_before(group):
+    await group.progress.save("m", step(500))
+    group.may_store.clear()
+    late = asyncio.create_task(group.progress.discard("m", step(510), ROW, None))
+    await asyncio.sleep(0)
+    group.progress.end_for_good("t-0")
+    with pytest.raises(NotOurs):
+        await group.progress.save("m", step(505))
+    group.progress.begin_anew("t-0", 0)
+    group.may_store.set()
+    with pytest.raises(NotOurs):
+        await late
+    await group.progress.flush()
+    assert group.commits == [{"t-0": ShardProgress(-1)}]
+    assert group.told[-1] == "forget"
+
+
+async def test_d7_a_discard_waits_in_the_store_for_the_commit_of_its_own_partition(group):
+    group.progress.begin("t-1", ShardProgress(-1))
+    await group.progress.discard("m", step(3), ROW, None)
+    assert group.started == {"t-0": NOTHING, basis("t-0"): -1}
+    group.progress._dirty.discard("t-0")  # as where its commit is refused
+    await group.progress.save("m", step(0, shard="t-1"))
+    await group.progress.flush()
+    assert group.told == ["start", "discard", "commit"]
+    await group.progress.save("m", step(4))
+    await group.progress.flush()
+    assert group.told[-2:] == ["commit", "forget"]
+
+
+STORED = {"t-0": ShardProgress(500), basis("t-0"): ShardProgress(99)}
+
+
+async def test_d7_after_a_crash_what_a_stored_discard_covers_is_committed_and_forgotten(group):
+    group.progress.end()
+    assert back(group, (120, ""), ShardProgress(119), STORED) == ShardProgress(500)
+    group.progress.found(STORED)
+    await group.progress.flush()
+    assert group.commits == [{"t-0": ShardProgress(500)}]
+    assert group.told == ["commit", "forget"]
+
+
+@pytest.mark.parametrize("position", [-1, 50, 98])
+async def test_d1_a_stored_discard_hides_nothing_where_the_group_was_set_back(group, position):
+    """By a tool, or because the topic is another one since: those records are to be read."""
+    group.progress.end()
+    said = (position + 1, "")
+    assert back(group, said, ShardProgress(position), STORED) == ShardProgress(position)
+
+
+async def test_a_commit_that_cannot_be_written_down_is_told_and_stops_nobody_else(group):
+    """Whoever waits is answered, whatever is wrong with what was to be committed."""
+    head = LaneHead(-9, -9, 1)
+    with pytest.raises(RouterError, match="ValueError"):
+        await asyncio.wait_for(group.progress.save("m", step(3, head=head)), 2)
 
 
 @pytest.mark.parametrize(
