@@ -5,15 +5,16 @@ other half each may hold half of what is left, so that a few that are far behind
 rest is idle. Nobody waits for another one to let go: one that is stuck holds up nobody (L4). And
 however little its part is, a mapping has at least one record of each shard.
 
-Counted is what was read and is not finished, and what was set aside for reads of the disk and for
-receives from queues that are under way. Not counted, and what it comes to at most:
+Counted is what was read and is not finished, and what was set aside for reads of the disk, for
+receives from queues that are under way and for what clients of Kafka read ahead. Not counted, and
+what it comes to at most:
 
 - reads that are served from the store's memory of what was just committed, until they are taken in:
   their records are there anyway;
 - the one read of the disk that is under way: a segment as it is stored, decoded, and the next;
 - the long poll of a queue that was quiet: it brings what is its mapping's own part. It may take
   long and mostly brings nothing, so that what was set aside for it would be missing elsewhere;
-- of each Kafka partition, what the client has read ahead: one answer of the broker.
+- of each answer of a Kafka broker, what its first batch is larger than was asked for.
 """
 
 import msgspec

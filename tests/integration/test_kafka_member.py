@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -19,6 +20,9 @@ from router.sources.kafka.problem import AUTHORIZATION, NOT_VALID, SourceProblem
 from tests.integration.kafka_bed import CLOSE_S, Topic
 
 WAIT_S = 15
+
+
+KIB = 1 << 10
 
 
 class Heard:
@@ -171,3 +175,30 @@ async def allow(kafka, what: list[tuple[int, str, int]]) -> None:
     finally:
         await admin.close()
         await asyncio.sleep(CLOSE_S)
+
+
+async def test_l2_what_the_client_reads_ahead_is_bounded(kafka):
+    """Of partitions that nobody asks for: an answer of each, which is a part of what is allowed."""
+    topic = await topic_of(kafka, 16)
+    large = [(f"k{number}", b"x" * 8 * KIB) for number in range(1_000)]
+    await asyncio.to_thread(topic.produce, large)
+    async with joined(Access((kafka.bootstrap,)), topic.name, group()) as (member, heard):
+        await asyncio.wait_for(heard.is_given.wait(), WAIT_S)
+        assert member.read_ahead(16, 512 * KIB) == 32 * KIB
+        for name in heard.given[-1]:
+            member.go_to(name, 0)
+        held = member._consumer._fetcher._records
+        async with asyncio.timeout(WAIT_S):
+            while len(held) < 16:
+                await asyncio.sleep(0.05)
+        sizes = [it._partition_records._records.size_in_bytes() for it in held.values()]
+        # A producer's batch is 16 KiB, and the first one of an answer comes whole.
+        assert 256 * KIB < sum(sizes) <= 512 * KIB + 16 * 16 * KIB
+
+
+def test_l2_parts_of_what_may_be_read_ahead_are_neither_tiny_nor_huge():
+    member = Member(Access(("h:9",)), "t", "g", "c", 30.0)
+    member._consumer = SimpleNamespace(_fetcher=SimpleNamespace())
+    assert member.read_ahead(1, 16 << 20) == 1 << 20
+    assert member.read_ahead(1_000, 16 << 20) == 16_777
+    assert member.read_ahead(10_000, 16 << 20) == 16 * KIB

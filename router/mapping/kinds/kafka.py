@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from router.mapping import engine as e
-from router.mapping.budget import Budget
+from router.mapping.budget import COPIES, Budget
 from router.mapping.driver import Clock
 from router.mapping.kinds.kind import Order
 from router.mapping.shell import Mailbox, Runner, Shell
@@ -48,6 +48,11 @@ done again by the next owner. The group waits meanwhile (`member.REBALANCE_S`)."
 
 COMMIT_S_MAX: Final = 5.0
 """Longest wait for the last commit before partitions are let go."""
+
+AHEAD_BYTES_MAX: Final = 16 << 20
+AHEAD_DIVISOR: Final = 4
+"""What the client of a mapping may read ahead of the engine: so much, and no more than this part
+of what is the mapping's own. It counts twice: as the client holds it, and taken apart."""
 
 LOOK_S: Final = 5.0
 """How often a running mapping makes sure that it is in touch with its cluster."""
@@ -114,6 +119,8 @@ class KafkaLife:
         """Opened in the engine."""
         self._term = 0
         """Counts rebalances."""
+        self._ahead_bytes = 0
+        """Set aside in the budget for what the client reads ahead (L2)."""
         self._opening: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._has_tried = asyncio.Event()
@@ -301,6 +308,7 @@ class KafkaLife:
     async def _look(self, member: "Member") -> None:
         """A client that has lost its cluster, or its group, says nothing unless it is asked."""
         is_spent = False
+        self._share_ahead()
         try:
             member.check()
             if member.is_in_touch and self._trouble is None:
@@ -352,8 +360,19 @@ class KafkaLife:
     async def _disconnect(self) -> None:
         member, self._member = self._member, None
         self._order.numbers.pollers.set(0)
+        self._share_ahead()
         if member is not None:
             await member.close()
+
+    def _share_ahead(self) -> None:
+        """Tell the client how far it may read ahead, and the budget what that may take (L2)."""
+        budget, member, count = self._kind.budget, self._member, len(self._partitions)
+        ahead_bytes = 0
+        if member is not None and count:
+            bytes_max = min(AHEAD_BYTES_MAX, budget.part_bytes // AHEAD_DIVISOR)
+            ahead_bytes = COPIES * count * member.read_ahead(count, bytes_max)
+        budget.aside_bytes += ahead_bytes - self._ahead_bytes
+        self._ahead_bytes = ahead_bytes
 
     def _in_trouble(self, problem: SourceProblem) -> None:
         if self._trouble is None or str(self._trouble) != str(problem):
@@ -379,6 +398,7 @@ class KafkaLife:
         await self.shell.drain(FINISH_S_MAX)
         await self._commit_the_rest()
         partitions, self._partitions = self._partitions, ()
+        self._share_ahead()
         self._progress.end()
         self._source.forget()
         self.shell.revoke_shards(partitions)
@@ -409,6 +429,7 @@ class KafkaLife:
         else:
             return
         self._partitions = tuple(partitions)
+        self._share_ahead()
         self._trouble = None
         self.shell.start(opened)
         log.info("partitions_assigned", mapping=self.spec.name, partitions=len(partitions))

@@ -64,7 +64,9 @@ REQUEST_MS: Final = 30_000
 """Longest wait for an answer; joining a group is answered when all have joined."""
 
 PARTITION_BYTES: Final = 1 << 20
-"""What one answer brings of each partition; a larger batch of a producer still comes whole."""
+PARTITION_BYTES_MIN: Final = 16 << 10
+"""What one answer brings of each partition, between these two, so that all of them together are
+what `read_ahead` is told. The first batch of an answer comes whole, however large it is."""
 
 WAIT_BUSY_MS: Final = 500
 WAIT_IDLE_MS: Final = 5_000
@@ -347,6 +349,16 @@ class Member:
             found, following = await read_odd(consumer, place, offset, records_max, PARTITION_BYTES)
         consumer.seek(place, following)
         return found, following
+
+    def read_ahead(self, partitions: int, bytes_max: int) -> int:
+        """Share out what the client may hold that nobody asked for yet; the part of each.
+
+        It holds one answer of each partition, asked for or not.
+        """
+        part_bytes = bytes_max // max(1, partitions)
+        part_bytes = min(PARTITION_BYTES, max(PARTITION_BYTES_MIN, part_bytes))
+        self._consumer._fetcher._max_partition_fetch_bytes = part_bytes  # noqa: SLF001
+        return part_bytes
 
     def go_to(self, partition: str, offset: int) -> None:
         """Where an assigned partition is read from. Raises `Lost`."""
