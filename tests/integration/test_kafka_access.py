@@ -101,6 +101,13 @@ async def test_a_certificate_of_the_client(secure_kafka, pem, key):
     await connected(access, await topic_at(secure_kafka))
 
 
+def test_a_password_is_shown_to_nobody():
+    known = secrets(login={"username": USER, "password": PASSWORD})
+    access = access_of(["h:9"], [item("BASIC_AUTH", "login")], known, ["h:9"])
+    assert access.password == PASSWORD
+    assert PASSWORD not in f"{access} {access!r}"
+
+
 async def problem_of(access, topic: str = "nothing") -> SourceProblem:
     with pytest.raises(SourceProblem) as caught:
         await connected(access, topic)

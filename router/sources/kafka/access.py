@@ -50,6 +50,10 @@ class Access(msgspec.Struct, frozen=True):
     tls: Any = None
     """`ssl.SSLContext`, where the protocol has one."""
 
+    def __repr__(self) -> str:
+        """Where, and as whom; what proves it is nobody's business."""
+        return f"Access({','.join(self.servers)}, {self.protocol}, user={self.user!r})"
+
     def options(self) -> dict[str, Any]:
         """As the client's constructors take them."""
         options: dict[str, Any] = {"security_protocol": self.protocol, "ssl_context": self.tls}

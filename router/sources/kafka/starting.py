@@ -19,6 +19,8 @@ async def fix_start(member: Member, spec: MappingSpec, partitions: Sequence[str]
     if await member.committed(partitions):
         return
     offsets = await _starts(member, spec, partitions)
+    if await member.committed(partitions):
+        return  # another router was faster: its start may be before this one
     try:
         await member.commit({name: (offset, "") for name, offset in offsets.items()})
     except Lost:
