@@ -173,8 +173,8 @@ class Lane:
     def progress(self) -> LaneProgress:
         """What to store: as if what is being given up were stored already."""
         position = self.position if self.doomed is None else self.doomed.records[-1].position
-        if self.done and not self.batch and not self.ends:
-            position = max(position, *self.done)
+        if self.done:
+            position = self._beyond(position)
         return LaneProgress(self.index, position, self._head(position), self.window)
 
     def take_in(self, record: Record, now_ms: int, window_ms: int) -> None:
@@ -292,14 +292,21 @@ class Lane:
     def _move_to(self, position: int) -> None:
         """Everything of the lane at or below is finished, and what was finished before its turn."""
         self.position = position
-        if not self.done:
-            return
-        if not self.batch and not self.ends and self.doomed is None:
-            # Nothing between them is left.
-            self.position = max(position, *self.done)
-            self.done.clear()
-        else:
+        if self.done:
+            self.position = position = self._beyond(position)
             self.done = {it for it in self.done if it > position}
+
+    def _beyond(self, position: int) -> int:
+        """How far all of it is finished, told by what was finished before its turn.
+
+        Nothing is left between that and a position below the first record that is unfinished.
+        """
+        if not self.batch and not self.ends:
+            return max(position, *self.done)
+        first = self.first_undoomed
+        if first is None:
+            return position
+        return max((it for it in self.done if position < it < first), default=position)
 
     def _end_batch(self) -> None:
         if not self.batch:

@@ -149,8 +149,12 @@ def _read_head(reader: "_Reader", base: int) -> tuple[int, LaneHead]:
 
 
 def _done_bytes(head: LaneHead) -> bytes:
-    """Finished positions: stretches of them, or a bit for each position; whichever is shorter."""
-    runs = _runs(head.done)
+    """Finished positions: stretches of them, or a bit for each position; whichever is shorter.
+
+    Those before the head are history: the lane's position has passed them.
+    """
+    inside = [position for position in head.done if position >= head.first]
+    runs = _runs(inside)
     stretches, bits = bytearray([_SPARSE]), bytearray([_DENSE])
     _put(stretches, len(runs))
     last = head.first
@@ -160,7 +164,7 @@ def _done_bytes(head: LaneHead) -> bytes:
         last = first + length
     if not runs or last - head.first > 8 * _BODY_BYTES_MAX:
         return bytes(stretches)
-    field = sum(1 << (position - head.first) for position in head.done)
+    field = sum(1 << (position - head.first) for position in inside)
     size_bytes = (field.bit_length() + 7) // 8
     _put(bits, size_bytes)
     bits += field.to_bytes(size_bytes, "little")

@@ -80,7 +80,7 @@ def test_halves_of_what_was_reported_are_parts_like_any_other():
     play >> stored() << invoke(1, 3, 4)
     play >> failed() << save(0, head=LaneHead(1, 1, 0, (4,), 0, (2,)))
     play >> stored() << invoke(1)
-    play >> succeeded() << save(2, lane_position=1, head=LaneHead(3, 4, 0, (), 0, (2,)))
+    play >> succeeded() << save(2, lane_position=2, head=LaneHead(3, 4, 0))
     play >> stored() << invoke(3, 4)
     play >> succeeded() << save(4, lane_position=4)
 
@@ -104,3 +104,25 @@ def test_records_that_waited_for_the_lane_wait_one_window_at_most():
     play.at(100) >> succeeded() << save(2)
     play.at(100) >> stored() << nothing
     assert play.engine.next_wakeup_ms() == 600
+
+
+def half_with_one_reported(**settings):
+    """Of five records two are a half; the first of them is tried again, the second is finished."""
+    play = running(1, 2, 3, 4, 5, is_bisecting=True, **settings, **KAFKA)
+    play >> failed() << save(0, head=LaneHead(1, 2, 0, (5,)))
+    play >> stored() << invoke(1, 2)
+    play >> reported(0) << save(0, head=LaneHead(1, 1, 0, (5,), 0, (2,)))
+    play >> stored() << invoke(1)
+    return play
+
+
+def test_d3_a_finished_record_in_front_of_the_next_part_is_passed():
+    play = half_with_one_reported()
+    play >> succeeded() << save(2, lane_position=2, head=LaneHead(3, 5, 0))
+    play >> stored() << invoke(3, 4, 5)
+
+
+def test_d3_so_it_is_when_the_record_before_it_is_given_up():
+    play = half_with_one_reported(retries_max=0)
+    play >> failed() << discard(1, count=1, to=2, head=LaneHead(3, 5, 0))
+    play >> discard_stored() << invoke(3, 4, 5)

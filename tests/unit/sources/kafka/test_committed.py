@@ -117,3 +117,9 @@ def test_no_bytes_make_it_do_anything_else(body):
     except NotOurs:
         return
     assert found.position == 99
+
+
+def test_what_is_finished_before_a_head_is_left_out_of_it():
+    head = LaneHead(181, 183, 0, (), WALL_MS, (180, 182))
+    known = both_ways(ShardProgress(180, 4, (LaneProgress(2, 180, head),)))
+    assert known.lanes[0].head == LaneHead(181, 183, 0, (), WALL_MS, (182,))
