@@ -66,26 +66,29 @@ ROUTERS = Stage(
 )
 """They mostly wait: five at a time leave neither core without work."""
 
+DEMO = ["make", "--no-print-directory", "demo"]
 BESIDE = [
-    [Stage("security", [*PYTEST, "tests/security"])],
+    [
+        Stage("security", [*PYTEST, "tests/security"]),
+        Stage("demo", DEMO),
+        Stage("demo with kill -9", [*DEMO, "CHAOS=1"]),
+        Stage("demo with windows", [*DEMO, "WINDOWS=1"]),
+    ],
     [
         Stage("simulation, 50 seeds", [*PYTEST, "tests/simulation"]),
         Stage("models", ["env", "MODEL_EXAMPLES=500", *PYTEST, "--timeout=600", "tests/model"]),
         Stage("mutants", [PYTHON, "-m", "tests.simulation.trials", "--check"]),
+        Stage("demo with kafka", [PYTHON, "-m", "examples.orders.demo", "--optional"]),
     ],
 ]
-"""Functions that do their worst wait for their timeouts; the others only compute."""
+"""Functions that do their worst wait for their timeouts, and demos for their records; the others
+only compute."""
 
-DEMO = ["make", "--no-print-directory", "demo"]
 ALONE = [
     Stage("simulation, 400 hours", [PYTHON, "-m", "tests.simulation"]),
     Stage("attack", [*PYTEST, "tests/attack"]),
     Stage("fuzz", [PYTHON, "-m", "tests.fuzz", "--seconds", "20"]),
     Stage("bench smoke", [*PYTEST, *processes(3), "tests/bench"]),
-    Stage("demo", DEMO),
-    Stage("demo with kill -9", [*DEMO, "CHAOS=1"]),
-    Stage("demo with windows", [*DEMO, "WINDOWS=1"]),
-    Stage("demo with kafka", [PYTHON, "-m", "examples.orders.demo", "--optional"]),
 ]
 """One after the other: these take both cores by themselves, or measure time."""
 

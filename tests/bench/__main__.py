@@ -41,6 +41,9 @@ MODULES = {
     "G13": "g13_queue",
     "G14": "g14_telemetry",
     "G15": "g15_stalls",
+    "L4": "promises",
+    "K3": "promises",
+    "C1": "promises",
     "PEER": "peer_kafka",
     "IDLE": "idle_mappings",
     "SLEEPER": "sleeper",
@@ -51,8 +54,8 @@ MODULES = {
     "GROW-WAITING": "grow_waiting",
     "GROW-BYTES": "grow_bytes",
 }
-"""GROW-… are about cost as work grows; their ratio is a factor, and 1 is flat. G8, G9, G10, PEER,
-IDLE and SLEEPER run on real servers, which they start."""
+"""L4, K3 and C1 are promises of a time. GROW-… are about cost as work grows; their ratio is a
+factor, and 1 is flat. G8, G9, G10, PEER, IDLE and SLEEPER run on real servers, which they start."""
 
 PACKAGES = ("uvloop", "httptools", "orjson", "msgspec", "prometheus-client", "structlog")
 

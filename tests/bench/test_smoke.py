@@ -46,7 +46,7 @@ def test_every_goal_has_a_result_beside_its_baseline(results):
             assert "Go" in one["error"]
             continue
         check_shape(one)
-        assert one["ratio"] > 0 or name == "G14"  # a difference, which may be nothing
+        assert one["ratio"] > 0 or name in {"G14", "L4"}  # a difference, which may be nothing
 
 
 def check_shape(one):
