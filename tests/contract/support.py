@@ -12,8 +12,6 @@ import threading
 import time
 from pathlib import Path
 
-import msgspec
-
 from router.app.services import api_server, make_services
 from router.auth.peer import FunctionPeers
 from router.control.context import FUNCTION_CALLS, Principal
@@ -26,6 +24,7 @@ from router.model.resources import Webhook
 from router.model.webhook import Signature, WebhookSpec
 from router.store.catalog import Catalog, put
 from router.store.sqlite import SqliteStore
+from tests.resting import RestingMappings
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -33,32 +32,6 @@ KEY, SECRET = "AKIDEXAMPLE", "the-secret"
 ROOT = Path(__file__).parents[2]
 CLIENTS = ROOT / ".venv-clients"
 AGENT = Path(__file__).with_name("boto_agent.py")
-
-
-class Status(msgspec.Struct):
-    state: str
-    transition_reason: str = ""
-    last_processing_result: str = "No records processed"
-
-
-class InstantRuntime:
-    """Mappings that come to rest at once."""
-
-    def __init__(self, catalog):
-        self.catalog = catalog
-        self.busy = {}
-        """Those that are not at rest, by UUID."""
-
-    def status(self, uuid):
-        if uuid in self.busy:
-            return Status(self.busy[uuid])
-        mapping = self.catalog.mappings.get(uuid)
-        if mapping is None:
-            return Status("Deleting")
-        return Status("Enabled" if mapping.is_enabled else "Disabled")
-
-    def is_draining(self, uuid):
-        return False
 
 
 class ScriptedInvoker:
@@ -106,7 +79,7 @@ class Harness:
             self.catalog, self.store.queues, _wall_ms, region=REGION, account=ACCOUNT
         )
         self.invoker = ScriptedInvoker()
-        self.runtime = InstantRuntime(self.catalog)
+        self.runtime = RestingMappings(self.catalog)
         self.services = await make_services(
             self.folder,
             self.catalog,

@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree as ET
 
-import msgspec
 from structlog.testing import capture_logs
 
 from router.control.auth import Authenticator
@@ -34,6 +33,7 @@ from router.model.resources import Function, Queue, Webhook
 from router.model.webhook import Signature, WebhookSpec
 from router.store.catalog import Catalog, put
 from router.store.queues import QueueCounts, SentToFifo, Standing
+from tests.resting import RestingMappings
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/hook"
 FOLDER = tempfile.TemporaryDirectory()
@@ -121,26 +121,8 @@ class ForgetsMoves:
         return []
 
 
-class Status(msgspec.Struct):
-    state: str
-    transition_reason: str = ""
-    last_processing_result: str = "No records processed"
-
-
-class Runtime:
-    """Mappings that come to rest at once, functions that return what they get."""
-
-    def __init__(self, catalog):
-        self.catalog = catalog
-
-    def status(self, uuid):
-        mapping = self.catalog.mappings.get(uuid)
-        if mapping is None:
-            return Status("Deleting")
-        return Status("Enabled" if mapping.is_enabled else "Disabled")
-
-    def is_draining(self, uuid):
-        return False
+class Runtime(RestingMappings):
+    """And functions that return what they get."""
 
     async def invoke(self, function, qualifier, payload, **about):
         return InvokeReply(payload=payload)
