@@ -19,12 +19,12 @@ import structlog
 from router.mapping import engine as e
 from router.mapping.budget import COPIES, Budget
 from router.mapping.driver import Clock
+from router.mapping.kinds.driven import Driven
 from router.mapping.kinds.kind import Order
 from router.mapping.shell import Mailbox, Runner, Shell
 from router.mapping.stream_engine import StreamEngine
-from router.mapping.tape import Tape
 from router.mapping.trace import TracedEngine
-from router.mapping.view import LaneView, LastError, ShardPlace, view_lanes
+from router.mapping.view import LaneView, ShardPlace, view_lanes
 from router.model.backoff import backoff_ms
 from router.model.errors import RouterError
 from router.model.mapping_spec import MappingSpec
@@ -106,7 +106,7 @@ class KafkaKind:
         return None if life is None else life.lag
 
 
-class KafkaLife:
+class KafkaLife(Driven[Shell, StreamEngine]):
     """Implements `Life`, and `member.Rebalances`."""
 
     def __init__(self, kind: KafkaKind, order: Order) -> None:
@@ -181,12 +181,7 @@ class KafkaLife:
     @property
     def last_result(self) -> str:
         """See `Life.last_result`: what keeps the mapping from its source comes first."""
-        return self.shell.last_result if self._trouble is None else self._trouble.result
-
-    @property
-    def last_error(self) -> LastError | None:
-        """See `Life.last_error`."""
-        return self.shell.last_error
+        return super().last_result if self._trouble is None else self._trouble.result
 
     @property
     def transition_reason(self) -> str:
@@ -221,29 +216,9 @@ class KafkaLife:
         return found
 
     @property
-    def in_flight(self) -> int:
-        """See `Life.in_flight`."""
-        return self.shell.in_flight
-
-    @property
-    def held_records(self) -> int:
-        """See `Life.held_records`."""
-        return self.engine.held_records
-
-    @property
     def is_draining(self) -> bool:
         """See `Life.is_draining`."""
         return self._is_ending
-
-    @property
-    def is_broken(self) -> bool:
-        """See `Life.is_broken`."""
-        return self.shell.is_broken
-
-    @property
-    def tape(self) -> Tape | None:
-        """See `Life.tape`."""
-        return self.engine.tape if isinstance(self.engine, TracedEngine) else None
 
     def lanes(self) -> list[LaneView]:
         """See `Life.lanes`."""
@@ -259,19 +234,15 @@ class KafkaLife:
             self.shell.change_settings(self._fitted(spec))
             self.spec = spec
 
-    def see_room(self) -> None:
-        """See `Life.see_room`."""
-        self.shell.see_room()
-
     def resume(self) -> None:
         """See `Life.resume`."""
         self._is_ending = False
-        self.shell.resume()
+        super().resume()
 
     async def drain(self, timeout_s: float) -> bool:
         """See `Life.drain`. What was finished is committed when it returns."""
         self._is_ending = True
-        is_drained = await self.shell.drain(timeout_s)
+        is_drained = await super().drain(timeout_s)
         await self._commit_the_rest()
         return is_drained and self._is_ending
 

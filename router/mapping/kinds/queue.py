@@ -5,12 +5,12 @@ from typing import Any
 
 from router.mapping.budget import Budget
 from router.mapping.driver import Clock
+from router.mapping.kinds.driven import Driven
 from router.mapping.kinds.kind import Order
 from router.mapping.queue_engine import QueueEngine
 from router.mapping.queue_shell import QueueFormat, QueueShell, QueueSource, TurnTaker
-from router.mapping.tape import Tape
 from router.mapping.trace import TracedQueueEngine
-from router.mapping.view import LaneView, LastError
+from router.mapping.view import LaneView
 from router.model.mapping_spec import MappingSpec
 
 
@@ -70,7 +70,7 @@ class QueueKind:
         return int(looks[arn])
 
 
-class QueueLife:
+class QueueLife(Driven[QueueShell, QueueEngine]):
     """Implements `Life`."""
 
     def __init__(
@@ -82,11 +82,6 @@ class QueueLife:
         self.engine = engine
 
     @property
-    def last_result(self) -> str:
-        """See `Life.last_result`."""
-        return self.shell.last_result
-
-    @property
     def transition_reason(self) -> str:
         """See `Dependent.transition_reason`: AWS tells of none for queues."""
         return ""
@@ -95,36 +90,6 @@ class QueueLife:
     def trouble(self) -> str:
         """See `Dependent.trouble`."""
         return self.shell.trouble
-
-    @property
-    def last_error(self) -> LastError | None:
-        """See `Life.last_error`."""
-        return self.shell.last_error
-
-    @property
-    def in_flight(self) -> int:
-        """See `Life.in_flight`."""
-        return self.shell.in_flight
-
-    @property
-    def held_records(self) -> int:
-        """See `Life.held_records`."""
-        return self.engine.held_records
-
-    @property
-    def is_draining(self) -> bool:
-        """See `Life.is_draining`."""
-        return self.shell.is_draining
-
-    @property
-    def is_broken(self) -> bool:
-        """See `Life.is_broken`."""
-        return self.shell.is_broken
-
-    @property
-    def tape(self) -> Tape | None:
-        """See `Life.tape`."""
-        return self.engine.tape if isinstance(self.engine, TracedQueueEngine) else None
 
     def lanes(self) -> list[LaneView]:
         """See `Life.lanes`."""
@@ -139,19 +104,3 @@ class QueueLife:
         if self.spec != spec:
             self.shell.change_settings(spec)
             self.spec = spec
-
-    def see_room(self) -> None:
-        """See `Life.see_room`."""
-        self.shell.see_room()
-
-    def resume(self) -> None:
-        """See `Life.resume`."""
-        self.shell.resume()
-
-    async def drain(self, timeout_s: float) -> bool:
-        """See `Life.drain`."""
-        return await self.shell.drain(timeout_s)
-
-    async def stop(self) -> None:
-        """See `Life.stop`."""
-        await self.shell.stop()

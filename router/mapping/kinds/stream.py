@@ -6,12 +6,12 @@ from typing import Any, Protocol
 from router.mapping import engine as e
 from router.mapping.budget import Budget
 from router.mapping.driver import Clock
+from router.mapping.kinds.driven import Driven
 from router.mapping.kinds.kind import Order
 from router.mapping.shell import Mailbox, Runner, Shell, Source, SourceFormat
 from router.mapping.stream_engine import StreamEngine
-from router.mapping.tape import Tape
 from router.mapping.trace import TracedEngine
-from router.mapping.view import LaneView, LastError, view_lanes
+from router.mapping.view import LaneView, view_lanes
 from router.model.mapping_spec import MappingSpec
 from router.model.progress import ShardProgress
 from router.model.shard import StreamShard
@@ -197,7 +197,7 @@ class StreamKind:
         return finished
 
 
-class StreamLife:
+class StreamLife(Driven[Shell, StreamEngine]):
     """Implements `Life`."""
 
     def __init__(
@@ -220,41 +220,6 @@ class StreamLife:
     def is_forgotten(self) -> bool:
         """Its progress was dropped."""
         return self._order.past.is_forgotten
-
-    @property
-    def last_result(self) -> str:
-        """See `Life.last_result`."""
-        return self.shell.last_result
-
-    @property
-    def last_error(self) -> LastError | None:
-        """See `Life.last_error`."""
-        return self.shell.last_error
-
-    @property
-    def in_flight(self) -> int:
-        """See `Life.in_flight`."""
-        return self.shell.in_flight
-
-    @property
-    def held_records(self) -> int:
-        """See `Life.held_records`."""
-        return self.engine.held_records
-
-    @property
-    def is_draining(self) -> bool:
-        """See `Life.is_draining`."""
-        return self.shell.is_draining
-
-    @property
-    def is_broken(self) -> bool:
-        """See `Life.is_broken`."""
-        return self.shell.is_broken
-
-    @property
-    def tape(self) -> Tape | None:
-        """See `Life.tape`."""
-        return self.engine.tape if isinstance(self.engine, TracedEngine) else None
 
     def lanes(self) -> list[LaneView]:
         """See `Life.lanes`."""
@@ -285,19 +250,7 @@ class StreamLife:
         self.shards += tuple(shard.shard for shard in opened)
         self.shell.start(opened)
 
-    def see_room(self) -> None:
-        """See `Life.see_room`."""
-        self.shell.see_room()
-
-    def resume(self) -> None:
-        """See `Life.resume`."""
-        self.shell.resume()
-
-    async def drain(self, timeout_s: float) -> bool:
-        """See `Life.drain`."""
-        return await self.shell.drain(timeout_s)
-
     async def stop(self) -> None:
         """See `Life.stop`."""
-        await self.shell.stop()
+        await super().stop()
         self._kind.ended(self)
