@@ -51,7 +51,16 @@ WHERE queue_id = ? AND visible_ms <= ? AND expires_ms > ?
 ORDER BY visible_ms, receive_count, id LIMIT ?
 """
 
-_DELETE = "DELETE FROM messages WHERE queue_id = ? AND id IN (:ids)"
+# The plus keeps SQLite to the ids: by its index of queues it would look at all that waits.
+_DELETE = "DELETE FROM messages WHERE +queue_id = ? AND id IN (:ids)"
+
+# The inner one needs no more than an index, however large the messages are.
+_PEEK = f"""
+SELECT {COLUMNS} FROM messages WHERE id IN (
+    SELECT id FROM messages WHERE queue_id = (SELECT id FROM queues WHERE name = ?)
+    ORDER BY id LIMIT ?
+) ORDER BY id
+"""  # noqa: S608 - a constant
 
 # A moved message keeps its id, body, time of sending and count, and names where it came from
 # (`bus-http-and-schedules.md` 6.3, Redrive). Its age goes on by the other queue's retention.
@@ -146,11 +155,7 @@ class SqliteQueues:
         """See `QueueStore.peek`."""
 
         def select(db: sqlite3.Connection) -> list[StoredMessage]:
-            rows = db.execute(
-                f"SELECT {COLUMNS} FROM messages WHERE queue_id ="  # noqa: S608 - a constant
-                " (SELECT id FROM queues WHERE name = ?) ORDER BY id LIMIT ?",
-                (queue, messages_max),
-            ).fetchall()
+            rows = db.execute(_PEEK, (queue, messages_max)).fetchall()
             return [messages.stored(row) for row in rows]
 
         return await self._reader.submit(select)
