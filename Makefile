@@ -12,7 +12,7 @@ PEERS_STAMP := $(PEERS)/.stamp
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo demo-kafka check test servers sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients peers changelog clean python
+.PHONY: demo demo-kafka check test servers servers-long sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients peers changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python -m examples.webhooks.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -60,6 +60,9 @@ fmt: venv ## format and mend what can be mended
 
 servers: venv ## the jars of the real servers some tests start; needs Java and Maven
 	@$(BIN)/python -m tests.servers
+
+servers-long: venv clients servers ## the tests of faults in their long form: 30 s pauses, three brokers, 1,000,000 waiting records; K=kafka picks
+	@set -o pipefail; TESTS_LONG=1 TESTS_REQUIRE_SERVERS=1 $(BIN)/python -m pytest -q -rP -m sized -p no:cacheprovider --durations=0 tests/integration tests/contract $(if $(K),-k $(K)) 2>&1 | grep -v '^{'
 
 venv: $(STAMP) ## .venv with everything pinned; instant when nothing changed
 clients: $(CLIENTS_STAMP) ## .venv-clients with the current boto3 and AWS CLI, as outside programs

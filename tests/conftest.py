@@ -10,14 +10,14 @@ from hypothesis import settings
 
 from tests.servers.base import running
 from tests.servers.elasticmq import ElasticMq
-from tests.servers.kafka import KafkaServer, SecureKafka
+from tests.servers.kafka import KafkaServer, SecureKafka, cluster
 from tests.servers.moto import Moto
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", derandomize=False)
 settings.load_profile("same")
 
-SERVERS = ("secure_kafka", "kafka", "elasticmq", "moto")
+SERVERS = ("kafka_cluster", "secure_kafka", "kafka", "elasticmq", "moto")
 
 
 def pytest_collection_modifyitems(items):
@@ -38,6 +38,13 @@ def elasticmq(tmp_path_factory):
 def kafka(tmp_path_factory):
     with running(KafkaServer, tmp_path_factory.mktemp("kafka")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_cluster(tmp_path_factory):
+    """Three nodes; who ends one starts it again."""
+    with cluster(tmp_path_factory.mktemp("kafka-cluster")) as nodes:
+        yield nodes
 
 
 @pytest.fixture(scope="session")

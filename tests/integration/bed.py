@@ -217,10 +217,11 @@ def call(
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
     method: str | None = None,
+    wait_s: float = WAIT_S,
 ) -> Reply:
     """One HTTP request on a connection of its own."""
     target = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(target.netloc, timeout=WAIT_S)
+    connection = http.client.HTTPConnection(target.netloc, timeout=wait_s)
     try:
         connection.request(method or ("GET" if body is None else "POST"), path, body, headers or {})
         answer = connection.getresponse()

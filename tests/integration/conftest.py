@@ -17,3 +17,19 @@ def bed(tmp_path, ear):
     bed = Bed(tmp_path, ear)
     yield bed
     bed.close()
+
+
+@pytest.fixture
+def routers(tmp_path, ear):
+    """Makes beds with folders of their own and one ear."""
+    made: list[Bed] = []
+
+    def make() -> Bed:
+        folder = tmp_path / f"router-{len(made)}"
+        folder.mkdir()
+        made.append(Bed(folder, ear))
+        return made[-1]
+
+    yield make
+    for bed in made:
+        bed.close()

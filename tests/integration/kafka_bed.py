@@ -1,8 +1,11 @@
 """Topics for tests of Kafka mappings: what is written, read and committed, from outside."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +13,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
+
+from tests.integration.bed import Bed, Ear, function, template
 
 CLOSE_S = 0.05
 """The client's transports close in later turns of the loop."""
@@ -124,8 +129,9 @@ class Topic:
 
         async def work() -> None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self.servers, acks="all", enable_idempotence=True, linger_ms=5
-            )
+                bootstrap_servers=self.servers, acks="all", enable_idempotence=True, linger_ms=5,
+                max_batch_size=1 << 17, max_request_size=8 << 20,
+            )  # fmt: skip
             await producer.start()
             try:
                 sent = [
@@ -194,6 +200,39 @@ class Topic:
 
         asyncio.run(work())
 
+    @contextlib.contextmanager
+    def pouring(
+        self, keys: Sequence[str], pause_s: float, partitions: int | None = None
+    ) -> Iterator["Pouring"]:
+        """Records of all keys, one of each and a pause in turn, for as long as the block lasts.
+
+        `partitions`: over so many of them, key by key; a key stays where it is when more come.
+        """
+        pouring = Pouring(self, keys, pause_s, partitions)
+        thread = threading.Thread(target=lambda: asyncio.run(pouring.work()))
+        thread.start()
+        try:
+            yield pouring
+        finally:
+            pouring.is_over.set()
+            thread.join()
+        assert pouring.error is None, pouring.error
+
+    def leader(self, partition: int) -> int:
+        """The node that leads a partition, as the cluster says."""
+        (told,) = self._admin(lambda admin: admin.describe_topics([self.name]))
+        (found,) = (it for it in told["partitions"] if it["partition"] == partition)
+        return int(found["leader"])
+
+    def in_sync(self) -> int:
+        """Of the partition that has fewest, how many replicas are in sync."""
+        (told,) = self._admin(lambda admin: admin.describe_topics([self.name]))
+        return min(len(it["isr"]) for it in told["partitions"])
+
+    def coordinator(self, group: str) -> int:
+        """The node that leads a group."""
+        return int(self._admin(lambda admin: admin.find_coordinator(group)))
+
     def committed(self, group: str) -> dict[int, tuple[int, str]]:
         """Offset and metadata of every partition, as any tool sees them; none without a broker."""
         try:
@@ -245,3 +284,89 @@ class Topic:
 
             time.sleep(0.1)
         raise AssertionError("unreachable")
+
+
+class Pouring:
+    """A producer beside the test. `count` is how many records of each key are in the topic."""
+
+    def __init__(
+        self, topic: Topic, keys: Sequence[str], pause_s: float, partitions: int | None
+    ) -> None:
+        self.count = 0
+        self.is_over = threading.Event()
+        self.error: Exception | None = None
+        self._topic, self._pause_s = topic, pause_s
+        self._places = {
+            key: None if partitions is None else number % partitions
+            for number, key in enumerate(keys)
+        }
+
+    async def work(self) -> None:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._topic.servers, acks="all", enable_idempotence=True,
+            metadata_max_age_ms=5_000, request_timeout_ms=60_000,
+        )  # fmt: skip
+        await producer.start()
+        sent = []
+        try:
+            while not self.is_over.is_set():
+                for key, place in self._places.items():
+                    value = json.dumps({"key": key, "n": self.count}).encode()
+                    sent.append(await producer.send(self._topic.name, value, key.encode(), place))
+                self.count += 1
+                await asyncio.sleep(self._pause_s)
+            await asyncio.gather(*sent)
+        except Exception as error:
+            self.error = error
+        finally:
+            await producer.stop()
+            await asyncio.sleep(CLOSE_S)
+
+
+# What tests of faults have in common: a mapping in a group named after its topic.
+
+
+def prepare(bed: Bed, topic: Topic, code: str = TELLING, timeout: int = 60, **more: Any) -> Bed:
+    """A template with a function that tells and a mapping that feeds it."""
+    bed.code(code)
+    bed.environment["ROUTER_KAFKA_LOOK_S"] = "1"
+    group = {"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": topic.name}}
+    feed = kafka_mapping(topic, **{"BatchSize": 10, **group, **more})
+    bed.write(template(function(timeout=timeout), feed))
+    return bed
+
+
+def is_all_committed(topic: Topic, count: int) -> bool:
+    """Whether the group has passed so many records."""
+    return sum(at for at, _ in topic.committed(topic.name).values()) == count
+
+
+def partitions(bed: Bed) -> int:
+    """How many a router had when it was last given any."""
+    rows = bed.lines("partitions_assigned")
+    return int(rows[-1]["partitions"]) if rows else 0
+
+
+def last_result(bed: Bed) -> str:
+    """LastProcessingResult of its one mapping."""
+    (mapping,) = bed.rest("GET", "/2015-03-31/event-source-mappings").json["EventSourceMappings"]
+    return str(mapping["LastProcessingResult"])
+
+
+def check_order(ear: Ear, keys: Sequence[str], count: int) -> None:
+    """D1, D5: each record of each key was handled, none seen before the one before it had been.
+
+    For functions that never fail: a call that was heard to end has succeeded.
+    """
+    done: set[tuple[str, int]] = set()
+    running: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for facts in list(ear.heard):
+        if facts["what"] == "end":
+            done |= running.pop(facts["call"], set())
+            continue
+        key, n = facts["key"], facts["n"]
+        before = (key, n - 1)
+        assert n == 0 or before in done or before in running[facts["call"]], (key, n)
+        running[facts["call"]].add((key, n))
+    for key in keys:
+        assert {n for name, n in done if name == key} == set(range(count)), key

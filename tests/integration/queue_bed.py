@@ -37,8 +37,11 @@ ESM = "/2015-03-31/event-source-mappings/"
 class Side:
     """Where queues are. Made with a bed that has no router yet; starts it."""
 
-    def __init__(self, bed, server=None, code=SEEING):
-        """`server`: one that speaks SQS; without it the router keeps the queues itself."""
+    def __init__(self, bed, server=None, code=SEEING, more=""):
+        """`server`: one that speaks SQS; without it the router keeps the queues itself.
+
+        `more`: what else is in the template.
+        """
         self.bed, self.server = bed, server
         if server is not None:
             bed.environment |= {
@@ -47,7 +50,7 @@ class Side:
                 "AWS_ACCESS_KEY_ID": "key",
                 "AWS_SECRET_ACCESS_KEY": "secret",
             }
-        bed.write(template(function(timeout=2)))
+        bed.write(template(function(timeout=2), more))
         bed.code(code)
         bed.ear.answer = lambda _facts: "{}"
         bed.start()
@@ -74,14 +77,16 @@ class Side:
         return Queue(self, name, url)
 
     def map(self, queue, **settings):
-        (name,) = [
-            it["FunctionName"]
-            for it in self.bed.rest("GET", "/2015-03-31/functions/").json["Functions"]
-        ]
-        asked = {"FunctionName": name, "EventSourceArn": queue.arn, **settings}
+        asked = {"FunctionName": self.function(), "EventSourceArn": queue.arn, **settings}
         reply = self.bed.rest("POST", ESM, asked)
         assert reply.status == 202, reply.body
         return reply.json
+
+    def function(self, resource="Worker"):
+        """The name of a function of the template."""
+        found = self.bed.rest("GET", "/2015-03-31/functions/").json["Functions"]
+        (name,) = (it["FunctionName"] for it in found if resource in it["FunctionName"])
+        return name
 
     def events(self):
         heard = list(self.bed.ear.heard)

@@ -1,4 +1,4 @@
-"""Kafka mappings on a real broker: events, order, commits, poison (7, P18 to P21, D1 to D12)."""
+"""Kafka mappings on a real broker: events, order, commits, poison (7, P19, D1 to D12)."""
 
 import json
 import threading
@@ -105,7 +105,7 @@ def test_d9_only_reported_records_are_tried_again_and_the_offset_waits_for_them(
     assert [n for _, n in ear.records()] == [0, 1, 2, 3, 4, 5, 1, 4, 1, 4]
 
 
-def test_p18_poison_is_halved_out_given_up_and_told_of(run, ear, kafka):
+def test_poison_is_halved_out_and_given_up(run, ear, kafka):
     """D8, D10: its neighbours pass, its place is committed past."""
     topic = Topic(kafka.bootstrap)
     topic.produce(

@@ -1,7 +1,6 @@
 """The same mappings on embedded queues and on those of a real server (ElasticMQ)."""
 
 import json
-import os
 import signal
 import time
 
@@ -9,14 +8,12 @@ import pytest
 
 from tests.integration.bed import until
 from tests.integration.queue_bed import ESM, Side, reports_poison, send_all
+from tests.sizes import size, sized
 
-MESSAGES = int(os.environ.get("QUEUE_MESSAGES", "2000"))
-"""Of the tests with a kill; 20,000 now and then."""
+MESSAGES = size(2_000, 20_000)
+"""Of the tests with a kill."""
 
 WAIT_S = 60 + MESSAGES / 50
-
-# With a router that is killed, a visibility timeout and a real server, on a busy machine.
-pytestmark = pytest.mark.timeout(120 + MESSAGES / 25)
 
 REPORTS = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
 
@@ -76,6 +73,7 @@ def test_a_missing_queue_is_refused_in_aws_words(side):
     assert "AWS.SimpleQueueService.NonExistentQueue" in reply.json["message"]
 
 
+@sized(200, 900)
 def test_messages_with_poison_and_a_kill_in_the_middle(side, name):
     """D1, D2, D9, D12, K1: all handled, exactly the poison in the dead-letter queue."""
     queue, letters = with_letters(side, name, 3, VisibilityTimeout=2)
@@ -96,6 +94,7 @@ def test_messages_with_poison_and_a_kill_in_the_middle(side, name):
     assert good <= 500, "what repeats was in flight"
 
 
+@sized(200, 900)
 def test_fifo_messages_of_20_groups_with_poison_and_a_kill(side, name):
     """D5, P24, K1: every group in order, through failures and a kill."""
     queue, letters = with_letters(side, f"{name}.fifo", 2, VisibilityTimeout=2)

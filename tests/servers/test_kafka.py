@@ -8,15 +8,17 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from tests.servers.kafka import PASSWORD, USER, cluster
+from tests.servers.kafka import PASSWORD, USER
 
 
-async def round_trip(bootstrap: str, replicas: int = 1, **security) -> None:
+async def round_trip(bootstrap: str, replicas: int = 1, *, then=lambda: None, **security) -> None:
+    """`then` is done when the topic is there and empty."""
     topic = f"t-{uuid4()}"
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **security)
     await admin.start()
     await admin.create_topics([NewTopic(topic, 1, replicas)])
     await admin.close()
+    then()
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", **security)
     await producer.start()
     await producer.send_and_wait(topic, b"v", b"k")
@@ -57,7 +59,7 @@ async def test_tls_with_a_certificate_of_the_client(secure_kafka):
     await round_trip(secure_kafka.address("MTLS"), security_protocol="SSL", ssl_context=context)
 
 
-async def test_three_nodes_go_on_without_one(tmp_path):
-    with cluster(tmp_path) as nodes:
-        nodes.nodes[1].kill()
-        await round_trip(nodes.bootstrap, replicas=3)
+async def test_three_nodes_go_on_without_one(kafka_cluster):
+    node = kafka_cluster.nodes[1]
+    await round_trip(kafka_cluster.bootstrap, replicas=3, then=node.kill)
+    node.start()
