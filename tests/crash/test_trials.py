@@ -24,7 +24,7 @@ def check(report: trials.Report) -> None:
     assert it.poison_not_discarded == set(), "D7: every poison record is in the queue"
     assert it.discarded_twice == set(), "D7: no position is discarded twice"
     assert it.unexplained == set(), "D12: only what was in flight may repeat"
-    assert report.start_s < 20, "C1: a second or two, ten times as long where others work too"
+    assert report.start_s < 20, "C1: 10 s, see `make bench ONLY=C1`; twice that on a busy machine"
 
 
 @pytest.mark.parametrize("seed", range(30))

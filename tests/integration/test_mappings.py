@@ -186,7 +186,7 @@ def test_l4_a_function_that_hangs_holds_up_no_other(bed):
         assert bed.post("q", n, "/quick").status == 202
         until(lambda n=n: ("q", n) in bed.ear.handled())
         waits.append(time.monotonic() - began)
-    # The promise is 50 ms at p99 on a quiet machine; who waited for the others would wait a minute.
+    # Who waited for the others would wait a minute; the 50 ms promised: make bench ONLY=L4.
     assert max(waits) < 5, waits
     bed.signal(9)
 

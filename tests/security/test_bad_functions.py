@@ -18,11 +18,11 @@ from tests.security.bad_table import BODIES
 from tests.security.test_attacks import SETTINGS
 
 WHOLE_S_MAX = 10.0
-"""The promise is 1 s; the machine that runs this is shared."""
+"""The promise is 1 s (`make bench ONLY=K3`); the machine that runs this is shared."""
 
 STALL_S_MAX = 1.5
-"""The promise is 50 ms; beside 2,000 processes of a bomb any process waits for its turn. What one
-waited that only waits is allowed on top."""
+"""The promise is 50 ms (`make bench ONLY=G15`); beside 2,000 processes of a bomb any process
+waits for its turn. What one waited that only waits is allowed on top."""
 
 
 @functools.cache

@@ -19,8 +19,8 @@ from .bad_functions import EXIT, KILLED, PRELUDE, TABLE
 from .conftest import Bed, until
 
 STALL_S = 0.7
-"""The promise is 50 ms. A loop that waited for one of these functions would stand for its timeout;
-less than that may be a machine busy with other things."""
+"""The promise is 50 ms (`make bench ONLY=G15`). A loop that waited for one of these functions would
+stand for its timeout; less than that may be a machine busy with other things."""
 
 
 class LoopWatch:
