@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from router.config import StoreSettings
 from router.model.progress import LaneProgress, ProgressUpdate, ShardProgress
 from router.store.base import DropProgress, EnqueuedMessage, OutboxRow
 from router.store.sqlite import migrate
@@ -23,6 +24,8 @@ from tests.simulation.options import FAILURES_QUEUE
 from tests.simulation.shard_state import Violation
 
 T = TypeVar("T")
+
+OUTBOX_BYTES_MAX = StoreSettings().outbox_bytes_max
 
 
 class _Turn(Generic[T]):
@@ -146,8 +149,11 @@ class Store:
         desk: Any = _Desk(self.db)
         queues = SqliteQueues(desk, desk, lambda: None)
         streams: Any = None
-        self.progress = self._make_progress(desk, desk, queues, self._wall_ms)
         self.outbox = self._make_outbox(desk, desk, queues, self._wall_ms)
+        finish(self.outbox.open())
+        self.progress = self._make_progress(
+            desk, desk, queues, self.outbox, OUTBOX_BYTES_MAX, self._wall_ms
+        )
         self._metadata = SqliteMetadata(desk, desk, streams, self.progress, lambda: None)
 
     def close(self) -> None:
