@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from router.model.limits import MIB
+from router.model.limits import KIB, MIB
 from router.workers import wire
 from router.workers.output import Output
 from router.workers.zygote_client import KILLED_STATUS, Zygote
 
 SEND_BUFFER_BYTES = 1 * MIB
 """Kernel buffer of the frame socket: fewer wake-ups for a large event."""
+
+READ_BYTES = 256 * KIB
+"""Of its last words at a time."""
 
 LAST_WORDS_S = 0.1
 """After the process is gone: how long its last bytes may take to arrive."""
@@ -242,10 +245,19 @@ class Environment(asyncio.Protocol):
 
     def _on_exit(self, status: int) -> None:
         self.status = status
+        self._hear_last_words()
         if self._is_connected:
             self._loop.call_later(LAST_WORDS_S, self._end)
         else:
             self._end()
+
+    def _hear_last_words(self) -> None:
+        """Read what the process wrote before it ended; the loop may not have looked yet."""
+        with contextlib.suppress(OSError):  # nothing more, or closed by us
+            while self._answer is not None and not self._answer.done():
+                if not (data := self._socket.recv(READ_BYTES, socket.MSG_DONTWAIT)):
+                    return
+                self.data_received(data)
 
     def _end(self) -> None:
         if self._is_ended:
