@@ -77,6 +77,8 @@ class KafkaSource:
             if not found:
                 return Fetched((), max(after, following - 1))
             left.extend(found)
+            # Each goes as soon as it is JSON, so that what follows finds its memory, still warm.
+            del found
             partition.left_next = following
         records = self._take(partition, records_max, aside.take(bytes_max))
         partition.given_to = records[-1].position if left else partition.left_next - 1
