@@ -165,16 +165,20 @@ class Shard:
         Raises `EngineError` when records are not in order or were read before.
         """
         lanes, factor, last = self.lanes, self.factor, self.read_to
+        sole = lanes[0] if factor == 1 else None
+        taken_records = taken_bytes = 0
         for record in records:
             position = record.position
             if position <= last:
                 raise EngineError(f"{self.name}: position {position} read after {last}")
             last = position
-            lane = lanes[lane_of(record.key, factor)]
+            lane = sole or lanes[lane_of(record.key, factor)]
             if position > lane.position and position not in lane.done:
                 lane.take_in(record, now_ms, window_ms)
-                self.held_records += 1
-                self.held_bytes += record.size_bytes
+                taken_records += 1
+                taken_bytes += record.size_bytes
+        self.held_records += taken_records
+        self.held_bytes += taken_bytes
         if read_to < last:
             raise EngineError(f"{self.name}: read to {read_to}, but saw {last}")
         self.read_to = read_to
