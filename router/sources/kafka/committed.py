@@ -41,7 +41,8 @@ def encode(progress: ShardProgress) -> tuple[int, str]:
     Lanes that are not ahead of the shard's position are history and left out.
     """
     base = progress.position
-    lanes = [it for it in progress.lanes if it.position > base or it.head is not None]
+    current = [_current(lane, base) for lane in progress.lanes]
+    lanes = [it for it in current if it.position > base or it.head is not None]
     if not lanes and progress.factor == 1:
         return base + 1, ""
     ahead = {it.lane: it.position - base for it in lanes if it.position > base}
@@ -105,6 +106,24 @@ def merged(committed: ShardProgress, stored: ShardProgress | None) -> ShardProgr
 
 
 # Lanes
+
+
+def _current(lane: LaneProgress, base: int) -> LaneProgress:
+    """A lane without what the partition's position has passed in its head.
+
+    No step of the lane says so where records were trimmed, or new filters leave them out.
+    """
+    head = lane.head
+    if head is None or head.first > base:
+        return lane
+    ends = [end for end in (head.last, *head.ends) if end > base]
+    if not ends:
+        # What was tried again is over, and with it all of its batch.
+        return LaneProgress(lane.lane, max((lane.position, *head.done)))
+    attempts = head.attempts if head.last > base else 0
+    done = tuple(position for position in head.done if position > base)
+    rest = LaneHead(base + 1, ends[0], attempts, tuple(ends[1:]), head.first_failure_wall_ms, done)
+    return LaneProgress(lane.lane, max(lane.position, base), rest)
 
 
 def _lanes_bytes(ahead: dict[int, int], factor: int) -> bytes:

@@ -123,3 +123,28 @@ def test_what_is_finished_before_a_head_is_left_out_of_it():
     head = LaneHead(181, 183, 0, (), WALL_MS, (180, 182))
     known = both_ways(ShardProgress(180, 4, (LaneProgress(2, 180, head),)))
     assert known.lanes[0].head == LaneHead(181, 183, 0, (), WALL_MS, (182,))
+
+
+@pytest.mark.parametrize(
+    ("head", "known"),
+    [
+        (LaneHead(148, 148, 3, (), WALL_MS), None),
+        (LaneHead(148, 160, 3, (), WALL_MS), LaneHead(153, 160, 3, (), WALL_MS)),
+        (LaneHead(148, 150, 3, (152, 170), WALL_MS), LaneHead(153, 170, 0, (), WALL_MS)),
+        (
+            LaneHead(148, 160, 3, (170,), WALL_MS, (149, 155)),
+            LaneHead(153, 160, 3, (170,), WALL_MS, (155,)),
+        ),
+    ],
+)
+def test_d3_what_the_position_has_passed_of_a_head_is_history(head, known):
+    """Records that were trimmed, or that new filters leave out: no step of their lane says so."""
+    found = both_ways(ShardProgress(152, 4, (LaneProgress(2, 89, head), LaneProgress(3, 154))))
+    lanes = {lane.lane: lane for lane in found.lanes}
+    assert lanes[3].position == 154
+    assert (lanes[2].head if 2 in lanes else None) == known
+
+
+def test_the_end_of_such_a_batch_finishes_what_was_done_of_it():
+    lane = LaneProgress(2, 89, LaneHead(148, 148, 3, (), WALL_MS, (149, 155)))
+    assert both_ways(ShardProgress(152, 4, (lane,))).lanes == (LaneProgress(2, 155),)
