@@ -83,7 +83,7 @@ class After:
             return None  # AWS knows; the mapping says what it finds
         queue = self._queues.get(arn)
         if queue is None:
-            return f"queue {arn} does not exist"
+            return f"queue {arn} does not exist (ROUTER_SQS=aws reads queues of AWS)"
         if function is None:
             return None
         visibility_s = neighbours.visibility_s(queue)

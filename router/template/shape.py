@@ -9,6 +9,9 @@ from router.template.sam import FUNCTION, TRANSFORM, uses_sam
 RESOURCES_MAX = 500
 """Resources of one template (CloudFormation quota)."""
 
+DESTINATIONS = ("AWS::SNS::Topic", "AWS::S3::Bucket")
+"""Not made here, but delivered to."""
+
 LOGICAL_ID_CHARACTERS_MAX = 255
 """Longest logical id (CloudFormation quota)."""
 
@@ -126,5 +129,8 @@ def _check_type(logical_id: str, kind: str, problems: Problems) -> None:
     if kind in TYPES:
         return
     supported = f"supported: {', '.join(SUPPORTED)}"
-    hint = f"{did_you_mean(kind, (*TYPES, FUNCTION), likeness=0.85)} {supported}".strip()
+    advice = did_you_mean(kind, (*TYPES, FUNCTION), likeness=0.85)
+    if kind in DESTINATIONS:
+        advice = "make it elsewhere and name it by its ARN as an on-failure destination;"
+    hint = f"{advice} {supported}".strip()
     problems.add(("Resources", logical_id, "Type"), f"type {kind} is not supported", hint)

@@ -715,7 +715,14 @@ CASES = {
         "Hook",
         "Type",
         3,
-        "type AWS::SNS::Topic is not supported (supported: AWS::Serverless::Function",
+        "type AWS::SNS::Topic is not supported (make it elsewhere and name it by its ARN",
+    ),
+    "unknown type": (
+        HOOK.replace("Router::Webhook", "AWS::EC2::Instance"),
+        "Hook",
+        "Type",
+        3,
+        "type AWS::EC2::Instance is not supported (supported: AWS::Serverless::Function",
     ),
     "misspelt type": (
         HOOK.replace("Router::Webhook", "Router::WebHook"),
