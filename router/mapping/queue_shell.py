@@ -110,7 +110,7 @@ class QueueShell(Driver[q.Event, q.Command]):
         self._messages = engine
         """Knows how large messages are."""
         self._is_quiet = True
-        """The last receive brought nothing, or there was none."""
+        """The last receive brought less than half of what it might, or there was none."""
         self._source = source
         self._format = source_format
         self._runner = runner
@@ -211,7 +211,7 @@ class QueueShell(Driver[q.Event, q.Command]):
             self._cannot_receive(error)
             return q.ReceiveFailed(command.command_id, error.code)
         self.trouble = ""
-        self._is_quiet = not found
+        self._is_quiet = 2 * len(found) < messages_max
         if not found:
             return q.MessagesReceived(command.command_id)
         until_ms = hidden_until_ms(self._clock.now_ms(), queue_s if longer_s is None else longer_s)

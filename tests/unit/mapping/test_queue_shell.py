@@ -252,6 +252,16 @@ async def test_l2_a_quiet_queue_may_bring_its_own_part_and_a_busy_one_what_it_se
     assert world.budget.aside_bytes == 0
 
 
+async def test_l2_a_queue_that_brings_a_message_now_and_then_sets_nothing_aside(make):
+    world = make()
+    world.budget = world.shell._budget = Budget(64 * MIB)
+    world.budget.mappings = 8
+    world.batches = [[received("a")], [received("b")]]
+    world.shell.start()
+    await world.until(lambda: len(world.wanted) > 2)
+    assert world.wanted == [(10, 0)] * 3
+
+
 async def test_l2_a_receive_asks_for_a_message_however_little_room_there_is(make):
     world = make()
     world.budget = world.shell._budget = Budget(8 * MIB)
