@@ -19,7 +19,7 @@ from tests.unit.mapping.house import UUID, Functions, House, arn, mapping, shard
 from tests.unit.mapping.play import lane_keys
 
 RECORD_BYTES = 50_000
-RECORDS = 24
+RECORDS = 12
 MAPPINGS = 24
 
 
@@ -49,7 +49,7 @@ class SomeStuck(Functions):
 
 
 async def fill(folder):
-    """Streams with 1.2 MB each on the disk, and none of it in memory any more."""
+    """Streams with 0.6 MB each on the disk, and none of it in memory any more."""
     house = House(folder)
     await house.open()
     await house.catalog.commit([webhook(f"w{number}") for number in range(MAPPINGS)])
@@ -130,7 +130,7 @@ def check(counted, memory_max):
 
 @pytest.mark.parametrize("stuck", [0, 5])
 async def test_l2_many_that_are_far_behind_stay_within_the_bound_and_all_finish(tmp_path, stuck):
-    """28 MB wait and 4 MiB may be held; windows end early when there is no room."""
+    """14 MB wait and 4 MiB may be held; windows end early when there is no room."""
     await fill(tmp_path / "data")
     house = House(tmp_path / "data", 4 * MIB)
     house.functions = SomeStuck(stuck)
