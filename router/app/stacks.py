@@ -20,7 +20,7 @@ from router.template.code import CodeOf, InPlace
 from router.template.desired import DesiredState
 from router.template.holdings import holdings_of
 from router.template.plan import Plan
-from router.template.render import plan_document
+from router.template.plan_document import plan_document
 
 log = structlog.get_logger()
 

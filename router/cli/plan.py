@@ -142,6 +142,7 @@ async def _on_folder(
 
 def _show(document: dict[str, Any], *, is_applied: bool) -> None:
     from router.cli.screen import screen
-    from router.template.render import plan_of, print_plan
+    from router.template.plan_document import plan_of
+    from router.template.render import print_plan
 
     print_plan(plan_of(document), screen(), is_applied=is_applied)

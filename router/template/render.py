@@ -1,8 +1,5 @@
-"""A plan for people and for programs."""
+"""A plan for people."""
 
-from typing import Any
-
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 
@@ -10,24 +7,6 @@ from router.template.plan import Plan, PlannedChange
 
 SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-", "keep": "="}
 _COLOURS = {"create": "green", "update": "yellow", "replace": "yellow", "delete": "red"}
-
-
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """The plan as plain data, without what is committed."""
-    document: dict[str, Any] = msgspec.to_builtins(
-        {name: getattr(plan, name) for name in ("stack", "changes", "outputs", "warnings")}
-    )
-    return document | {"refused": len(plan.refused), "empty": plan.is_empty}
-
-
-def plan_of(document: dict[str, Any]) -> Plan:
-    """The plan a document shows; what would be committed is not in it."""
-    return Plan(
-        stack=document["stack"],
-        changes=msgspec.convert(document["changes"], tuple[PlannedChange, ...]),
-        outputs=document["outputs"],
-        warnings=tuple(document["warnings"]),
-    )
 
 
 def print_plan(plan: Plan, console: Console, *, is_applied: bool = False) -> None:

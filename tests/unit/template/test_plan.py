@@ -27,7 +27,8 @@ from router.template.code import InPlace
 from router.template.differences import Difference
 from router.template.holdings import holdings_of
 from router.template.plan import PlanRefused
-from router.template.render import plan_document, print_plan
+from router.template.plan_document import plan_document
+from router.template.render import print_plan
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/shop-Hook"
 
