@@ -21,10 +21,13 @@ SERVERS = ("kafka_cluster", "secure_kafka", "kafka", "elasticmq", "moto")
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of a server run in one process (`--dist loadgroup`), so that it is started once."""
+    """Tests of a server run in one process (`--dist loadgroup`), so that it is started once.
+
+    A module that has many such tests may be a group of its own.
+    """
     for item in items:
         needed = [name for name in SERVERS if name in getattr(item, "fixturenames", ())]
-        if needed:
+        if needed and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(needed[0]))
 
 

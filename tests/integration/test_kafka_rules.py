@@ -14,6 +14,8 @@ from tests.integration.bed import Bed, Ear, function, template, until
 from tests.integration.kafka_bed import OPEN, Topic
 from tests.integration.queue_bed import ACCOUNT, ESM, SEEING
 
+pytestmark = pytest.mark.xdist_group("kafka-rules")
+
 PROVISIONED = {"ProvisionedPollerConfig": {"MinimumPollers": 1, "MaximumPollers": 1}}
 REPORTS = {"FunctionResponseTypes": ["ReportBatchItemFailures"], **PROVISIONED}
 

@@ -12,6 +12,8 @@ import pytest
 from tests.integration.bed import FUNCTION, Bed, Ear, until
 from tests.integration.queue_bed import ESM, Side
 
+pytestmark = pytest.mark.xdist_group("queue-rules")
+
 REPORTS = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
 HIDDEN_S = 2
 

@@ -2,17 +2,18 @@
 
 import json
 import threading
-
-import pytest
+import time
 
 from tests.integration.bed import until
 from tests.integration.queue_bed import Side
 from tests.servers.base import running
 from tests.servers.elasticmq import ElasticMq
+from tests.sizes import size, sized
 
 
-@pytest.mark.timeout(180)
+@sized(180, 240)
 def test_k4_a_server_that_hangs_and_comes_back(bed, tmp_path_factory):
+    """Deletions that have no answer (D1). Long: half a minute, which is longer than any try."""
     with running(ElasticMq, tmp_path_factory.mktemp("elasticmq")) as server:
         side = Side(bed, server)
         queue = side.create("jobs", VisibilityTimeout=5)
@@ -33,7 +34,8 @@ def test_k4_a_server_that_hangs_and_comes_back(bed, tmp_path_factory):
         server.pause()
         is_hanging.set()
         until(lambda: bed.lines("delete_failed"), what="a deletion without an answer")
+        time.sleep(size(0, 30))
         server.resume()
         queue.send({"g": None, "n": n} for n in range(100, 120))
-        queue.empties(wait_s=40)
+        queue.empties(wait_s=60)
         assert set(side.seen()) == {(None, n) for n in range(120)}
