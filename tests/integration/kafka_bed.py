@@ -112,8 +112,11 @@ class Topic:
         wanted = {TopicPartition(self.name, it): RecordsToDelete(at) for it, at in before.items()}
         self._admin(lambda admin: admin.delete_records(wanted))
 
-    def make_anew(self, partitions: int = 1) -> None:
+    def delete(self) -> None:
         self._admin(lambda admin: admin.delete_topics([self.name]))
+
+    def make_anew(self, partitions: int = 1) -> None:
+        self.delete()
         self._admin(
             lambda admin: admin.create_topics([NewTopic(self.name, partitions, 1)]), tries=50
         )

@@ -266,3 +266,17 @@ def test_d1_offsets_that_were_set_back_are_read_again(run, ear, kafka):
     bed.start()
     until(lambda: topic.committed(topic.name).get(0) == (4, ""), what="a commit of all again")
     assert [n for _, n in ear.records()[seen:]] == [1, 3]
+
+
+def test_a_topic_that_is_deleted_is_told(run, ear, kafka):
+    topic = Topic(kafka.bootstrap)
+    topic.send(["k"], 1)
+    bed = run(topic)
+    until(lambda: len(ear.handled()) == 1)
+    topic.delete()
+    (name,) = (row["Name"] for row in bed.told("mappings", "list"))
+    until(
+        lambda: "has no topic" in bed.told("mappings", "describe", name)["LastProcessingResult"],
+        wait_s=40,
+        what="a status that says so",
+    )

@@ -30,12 +30,12 @@ from router.model.errors import RouterError
 from router.model.mapping_spec import MappingSpec
 from router.model.progress import ShardProgress
 from router.sources.kafka.clusters import Clusters
-from router.sources.kafka.committed import NotOurs, decode
 from router.sources.kafka.format import KafkaFormat
 from router.sources.kafka.group_progress import GroupProgress
+from router.sources.kafka.opening import go_on
 from router.sources.kafka.problem import AUTHENTICATION, PASSING, SourceProblem
 from router.sources.kafka.source import KafkaSource
-from router.store.base import Store
+from router.store.base import DropProgress, Store
 
 if TYPE_CHECKING:
     from router.sources.kafka.member import Member
@@ -282,8 +282,9 @@ class KafkaLife(Driven[Shell, StreamEngine]):
         self._share_ahead()
         try:
             member.check()
-            if member.is_in_touch and self._trouble is None:
+            if member.is_in_touch and self._trouble is None and self._partitions:
                 return
+            # Whoever has no partitions may be one too many, or have no topic any more.
             await member.look()
         except SourceProblem as problem:
             self._in_trouble(problem)
@@ -324,9 +325,12 @@ class KafkaLife(Driven[Shell, StreamEngine]):
             access, spec.topics[0], spec.consumer_group, f"router-{spec.name}", clusters.look_s
         )
         await self._member.open()
-        await fix_start(self._member, spec, self._member.partitions)
+        await fix_start(self._member, spec, self._member.partitions, self._forget)
         self._order.numbers.pollers.set(1)
         self._member.join(self)
+
+    async def _forget(self) -> None:
+        await self._kind.store.metadata.apply([DropProgress(self.spec.uuid)])
 
     async def _disconnect(self) -> None:
         member, self._member = self._member, None
@@ -379,6 +383,9 @@ class KafkaLife(Driven[Shell, StreamEngine]):
 
     def assigned(self, partitions: Sequence[str]) -> None:
         """These partitions are ours: open them, in the background, for the group waits for us."""
+        self._term += 1
+        if self._opening is not None:
+            self._opening.cancel()  # of none, which nobody takes away before
         self._opening = asyncio.get_running_loop().create_task(self._open(partitions))
 
     async def _open(self, partitions: Sequence[str]) -> None:
@@ -406,32 +413,10 @@ class KafkaLife(Driven[Shell, StreamEngine]):
         log.info("partitions_assigned", mapping=self.spec.name, partitions=len(partitions))
 
     async def _openings(self, member: "Member", partitions: Sequence[str]) -> list[e.ShardOpened]:
-        """Where to go on in each, which is where they are begun. Raises `RouterError`."""
-        found = await member.committed(partitions)
+        """Where to go on in each. Raises `RouterError`."""
         stored = await self._kind.store.progress.load(self.spec.uuid)
-        if missing := [name for name in partitions if name not in found]:
-            # They came after the mapping began, so nothing in them was meant to be skipped. What
-            # is trimmed of them already is found out when they are read.
-            starts = dict.fromkeys(missing, (0, ""))
-            await member.commit(starts)
-            found |= starts
-        opened = []
-        for name in partitions:
-            said = self._decoded(name, *found[name])
-            progress = self._progress.standing(name, said, found[name], stored)
-            member.go_to(name, progress.position + 1)
-            opened.append(e.ShardOpened(name, progress))
-        for opening in opened:
-            self._progress.begin(opening.shard, opening.progress, found[opening.shard])
-        self._progress.found(stored)
-        return opened
-
-    def _decoded(self, name: str, offset: int, metadata: str) -> ShardProgress:
-        try:
-            return decode(offset, metadata)
-        except NotOurs as error:
-            log.info("foreign_commit", mapping=self.spec.name, partition=name, error=str(error))
-            return ShardProgress(offset - 1)
+        found = await go_on(member, self._progress, partitions, stored)
+        return [e.ShardOpened(name, progress) for name, progress in found.items()]
 
     def _begun_anew(self, partition: str, first: int) -> None:
         """A partition that ends before where it was read: the topic was made anew."""

@@ -175,6 +175,7 @@ class GroupProgress:
     def end_for_good(self, shard: str) -> None:
         """Nothing that was known of a partition holds any more."""
         self._partitions.pop(shard, None)
+        self._left.pop(shard, None)
         self._dirty.discard(shard)
         self._covers.pop(shard, None)
         # Who waits for a commit of it is told with the others, who ask again.
