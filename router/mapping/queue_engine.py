@@ -286,9 +286,10 @@ class QueueEngine:
         self._drop_groups(groups_of(failed))
         for message in failed:
             if (again := self._again.pop(message.event_id, None)) is not None:
-                # It is visible again, and here is its next receipt.
+                # It is visible again, and here is its next receipt, if that is not over as well.
                 self._release(again)
-                self._gather(again)
+                if again.until_ms > self._now_ms:
+                    self._gather(again)
 
     def _left(self, receipts: Iterable[q.Receipt]) -> None:
         """They were handled and come again, and what is behind them in their groups after them."""

@@ -427,6 +427,17 @@ def test_a_message_received_again_runs_again_when_it_failed(play):
     assert play.engine.held_bytes == 0
 
 
+@pytest.mark.parametrize("fifo", [False, True])
+def test_p24_a_receipt_that_is_over_as_well_runs_nothing(fifo):
+    """Others may have the message by then."""
+    name = "A1" if fifo else "1"
+    play = QueuePlay(fifo=fifo)
+    play.receives(name).invokes(name).starts()
+    play.at(31_000).receives(again(name)).does_nothing()
+    play.at(91_000).fails().does_nothing()
+    assert (play.engine.held_records, play.engine.held_bytes) == (0, 0)
+
+
 def test_d5_fifo_a_group_received_again_keeps_its_order():
     play = QueuePlay(fifo=True)
     play.receives("A1").invokes("A1").starts()
