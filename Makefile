@@ -27,7 +27,7 @@ test: venv clients peers servers ## every test
 	@$(BIN)/python .ci/stages.py test
 
 sim: venv ## 400 seeds of one virtual hour on all cores; SEED=n replays one, SEEDS=50 MINUTES=10 runs fewer
-	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES))
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(KIND),--kind $(KIND)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES))
 
 sim-nightly: venv ## 10,000 seeds of one virtual hour, other ones every night; then 20,000 examples of each model, and other examples for every test that draws them
 	@$(BIN)/python -m tests.simulation --random --seeds $(if $(SEEDS),$(SEEDS),10000) $(if $(MINUTES),--minutes $(MINUTES))

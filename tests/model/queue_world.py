@@ -14,48 +14,10 @@ from router.mapping import engine as e
 from router.mapping import queue_events as q
 from router.mapping.queue_engine import QueueEngine
 from router.model.outcome import Failed, NotRun, PartlySucceeded, Succeeded
+from tests.simulation.queues.naive import NaiveQueue
 from tests.unit.mapping.queue_play import spec_of
 
 MINUTE_MS = 60_000
-
-
-class NaiveQueue:
-    """Messages in the order they were sent; a dict each."""
-
-    def __init__(self, rng, visibility_ms, *, fifo):
-        self.rng, self.visibility_ms, self.fifo = rng, visibility_ms, fifo
-        self.messages = []
-
-    def send(self, number, group):
-        self.messages.append(
-            {"id": f"{group}{number}", "group": group, "visible": 0, "receipt": None, "count": 0}
-        )
-
-    def receive(self, most, now_ms):
-        found, blocked = [], set()
-        for one in (
-            self.messages if self.fifo else self.rng.sample(self.messages, len(self.messages))
-        ):
-            if len(found) == most:
-                break
-            if one["visible"] > now_ms or one["group"] in blocked:
-                if self.fifo:
-                    blocked.add(one["group"])
-                continue
-            one["visible"] = now_ms + self.visibility_ms
-            one["count"] += 1
-            one["receipt"] = f"{one['id']}/{one['count']}"
-            found.append((one["id"], one["group"], one["receipt"]))
-        return found
-
-    def delete(self, receipt, now_ms):
-        for one in self.messages:
-            if one["receipt"] == receipt:
-                if self.fifo and one["visible"] <= now_ms:
-                    return False  # its visibility timeout has ended
-                self.messages.remove(one)
-                return True
-        return not self.fifo and any(one["id"] == receipt.split("/")[0] for one in self.messages)
 
 
 class World:
@@ -128,7 +90,8 @@ class World:
         if not found and waited_ms < command.wait_ms:
             return self.later(500, lambda: self.receive(command, waited_ms + 500))
         passed, left_out = [], []
-        for name, group, receipt in found:
+        for one in found:
+            name, group, receipt = one.id, one.group, one.receipt
             until_ms = self.now_ms + self.visibility_ms - 100
             if name in self.filtered or (self.happens("filter") and name not in self.handled):
                 self.filtered.add(name)
@@ -164,7 +127,7 @@ class World:
             seen[one.key] = number
             before = self.before(one.key, number) - set(names)
             assert before <= self.handled | self.filtered, (one.event_id, before - self.handled)
-            there = {message["id"] for message in self.queue.messages}
+            there = {message.id for message in self.queue.messages}
             assert before & there <= self.filtered, "what was handled before may come again"
 
     def before(self, group, number):
@@ -217,7 +180,7 @@ class World:
         for _one in range(count):
             group = self.rng.choice("ABC")
             self.sent += 1
-            self.queue.send(self.sent, group)
+            self.queue.send(f"{group}{self.sent}", self.sent, group)
             self.last.setdefault(group, set()).add(f"{group}{self.sent}")
 
     def disturb(self):

@@ -25,6 +25,8 @@ from router.model.outcome import Failed, Outcome, PartlySucceeded, Succeeded
 from tests.simulation.around import AroundEngine
 from tests.simulation.edits import EDITS, Edit
 from tests.simulation.parts import Parts
+from tests.simulation.queues.edits import EDITS as QUEUE_EDITS
+from tests.simulation.topics.edits import EDITS as TOPIC_EDITS
 
 ENGINE = (
     "mapping.timers",
@@ -40,10 +42,33 @@ ENGINE = (
 )
 """The engine's modules; the events and commands are shared with the world."""
 
+QUEUE_ENGINE = (
+    "mapping.queue_batches",
+    "mapping.queue_deletes",
+    "mapping.queue_pace",
+    "mapping.queue_engine",
+)
+
+GROUP = (
+    "sources.kafka.committed",
+    "sources.kafka.group_progress",
+    "sources.kafka.source",
+    "mapping.kinds.kafka",
+)
+
 COURIER = ("destinations.lane", "destinations.outbox")
 
 WHOLE: dict[str, tuple[tuple[str, ...], str, str]] = {
     **dict.fromkeys(ENGINE, (ENGINE, "engine", "StreamEngine")),
+    **dict.fromkeys(QUEUE_ENGINE, (QUEUE_ENGINE, "queue_engine", "QueueEngine")),
+    **dict.fromkeys(GROUP, (GROUP, "kafka_kind", "KafkaKind")),
+    "sources.kafka.member": (("sources.kafka.member",), "kafka_member", "Member"),
+    "mapping.queue_shell": (("mapping.queue_shell",), "queue_shell", "QueueShell"),
+    "mapping.visibility": (
+        ("mapping.visibility", "mapping.queue_shell"),
+        "queue_shell",
+        "QueueShell",
+    ),
     "mapping.shell": (("mapping.shell",), "shell", "Shell"),
     "mapping.driver": (("mapping.driver", "mapping.shell"), "shell", "Shell"),
     "sources.sieve": (("sources.sieve", "mapping.shell"), "shell", "Shell"),
@@ -65,12 +90,14 @@ WHOLE: dict[str, tuple[tuple[str, ...], str, str]] = {
 """Which modules are loaded anew when one changes, and which part of a world they make."""
 
 
-def edited(edit: Edit) -> Parts:
+def edited(edit: Edit, kind: str = "") -> Parts:
     """Load the changed part. Raises `AssertionError` when the place is not there once."""
     path = Path(*router.__path__).joinpath(*edit.module.split(".")).with_suffix(".py")
     source = path.read_text(encoding="utf-8")
     assert source.count(edit.old) == 1, f"{edit.name}: {edit.old!r} is not once in {path.name}"
     modules, part, name = WHOLE[edit.module]
+    if kind == "topic" and modules is ENGINE:
+        modules, part, name = (*ENGINE, *GROUP), "kafka_kind", "KafkaKind"
     changed = {f"router.{edit.module}": source.replace(edit.old, edit.new)}
     module = _load(changed, [f"router.{module}" for module in modules])
     return Parts(**{part: getattr(module, name)})
@@ -276,6 +303,8 @@ class Mutant(msgspec.Struct, frozen=True):
 
     place: str
     make: Callable[[], Parts]
+    kind: str = "stream"
+    """Of the worlds that must notice."""
 
 
 def mutants() -> dict[str, Mutant]:
@@ -293,9 +322,11 @@ def mutants() -> dict[str, Mutant]:
 
         return Mutant("what the engine hears", make)
 
-    def changed(edit: Edit) -> Mutant:
-        return Mutant(edit.module, lambda: edited(edit))
+    def changed(edit: Edit, kind: str) -> Mutant:
+        return Mutant(edit.module, lambda: edited(edit, kind), kind)
 
-    made = {edit.name: changed(edit) for edit in EDITS}
+    made = {edit.name: changed(edit, "stream") for edit in EDITS}
+    made |= {edit.name: changed(edit, "queue") for edit in QUEUE_EDITS}
+    made |= {edit.name: changed(edit, "topic") for edit in TOPIC_EDITS}
     made |= {name: bent(bend) for name, bend in BENDS.items()}
     return made | {name: misheard(mishear) for name, mishear in MISHEARD.items()}

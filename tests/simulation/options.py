@@ -194,11 +194,6 @@ FAULTS = (
 """Switches that can lead to a record being handed over again."""
 
 
-def without(options: Options, switch: str) -> Options:
-    """The same run with one kind of trouble switched off."""
-    return msgspec.structs.replace(options, **SWITCHES[switch])
-
-
 def storm(options: Options) -> Options:
     """The same run with nearly every trouble at once: rare meetings become common."""
     is_windowed = options.seed % 2 == 1
@@ -212,11 +207,6 @@ def storm(options: Options) -> Options:
         state_bytes_max=200 if is_windowed else limits.WINDOW_STATE_BYTES_MAX,
     )
     return msgspec.structs.replace(options, spec=spec, **STORM)
-
-
-def is_on(options: Options, switch: str) -> bool:
-    """Whether switching it off would change anything."""
-    return any(getattr(options, name) != value for name, value in SWITCHES[switch].items())
 
 
 def draw(seed: int, rng: random.Random, minutes: int = 10) -> Options:

@@ -32,7 +32,7 @@ def tapes(seed: int) -> list[TracedEngine]:
         engines.append(TracedEngine(spec, run_ahead, b"simulation"))
         return engines[-1]
 
-    result = simulate_seed(seed, MINUTES, Parts(engine=make))
+    result = simulate_seed(seed, MINUTES, Parts(engine=make), kind="stream")
     assert result.error is None, result.error
     return engines
 

@@ -1,12 +1,13 @@
 """What a person sees of simulated runs: a failing seed made small, and what was met."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
-from tests.simulation.checker import SOMETIMES
-from tests.simulation.options import SWITCHES, Options, is_on, without
+from tests.simulation.kinds import KINDS, is_on, kind_of, kind_of_options, without
 from tests.simulation.parts import Parts
 from tests.simulation.run import REAL, Result, simulate_seed
 from tests.simulation.seeds import MINUTES, SEEDS_PER_SOMETIMES
@@ -22,7 +23,8 @@ def failure_text(result: Result, switched_off: Iterable[str] = ()) -> str:
         f"the last {len(result.last_steps)} of {result.steps} steps (virtual ms):",
         *result.last_steps,
         f"replay: make sim SEED={options.seed}"
-        + (f" MINUTES={options.minutes}" if options.minutes != MINUTES else ""),
+        + (f" MINUTES={options.minutes}" if options.minutes != MINUTES else "")
+        + (f" KIND={result.kind}" if kind_of(options.seed).name != result.kind else ""),
     ]
     return "\n".join(lines)
 
@@ -32,11 +34,11 @@ def minimise(result: Result, parts: Parts = REAL) -> tuple[Result, tuple[str, ..
     smallest = result
     off: tuple[str, ...] = ()
     seed, minutes = result.options.seed, result.options.minutes
-    for switch in SWITCHES:
+    for switch in kind_of_options(result.options).switches:
         if not is_on(smallest.options, switch):
             continue
         tried = (*off, switch)
-        again = simulate_seed(seed, minutes, parts, _switching_off(tried))
+        again = simulate_seed(seed, minutes, parts, _switching_off(tried), result.kind)
         if again.error is not None and _kind(again.error) == _kind(result.error):
             smallest, off = again, tried
     return smallest, off
@@ -44,26 +46,35 @@ def minimise(result: Result, parts: Parts = REAL) -> tuple[Result, tuple[str, ..
 
 def sometimes_table(results: Iterable[Result]) -> str:
     """How many runs met what a set of runs must meet."""
-    counts = count_seen(results)
-    width = max(map(len, SOMETIMES))
-    return "\n".join(f"{name:<{width}} {counts[name]:>6}" for name in SOMETIMES)
+    rows = [
+        (f"{kind}: {name}", count)
+        for kind, counts in count_seen(results).items()
+        for name, count in counts.items()
+    ]
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join(f"{name:<{width}} {count:>6}" for name, count in rows)
 
 
-def count_seen(results: Iterable[Result]) -> dict[str, int]:
-    """Runs in which each of the *sometimes* properties was seen."""
-    counts = dict.fromkeys(SOMETIMES, 0)
+def count_seen(results: Iterable[Result]) -> dict[str, dict[str, int]]:
+    """By kind, runs in which each of the *sometimes* properties was seen."""
+    counts: dict[str, dict[str, int]] = {}
     for result in results:
+        of = counts.setdefault(result.kind, dict.fromkeys(KINDS[result.kind].sometimes, 0))
         for name in result.seen:
-            counts[name] += 1
+            of[name] += 1
     return counts
 
 
 def missed(results: Iterable[Result]) -> list[str]:
-    """What should have been seen in so many seeds, and was not."""
+    """What should have been seen in so many seeds of a kind, and was not."""
     counted = list(results)
-    if len(counted) < SEEDS_PER_SOMETIMES:
-        return []
-    return [name for name, count in count_seen(counted).items() if not count]
+    seeds = Counter(result.kind for result in counted)
+    return [
+        f"{kind}: {name}"
+        for kind, counts in count_seen(counted).items()
+        for name, count in counts.items()
+        if not count and seeds[kind] >= SEEDS_PER_SOMETIMES
+    ]
 
 
 def _kind(error: Exception | None) -> str:
@@ -71,8 +82,8 @@ def _kind(error: Exception | None) -> str:
     return re.sub(r"\b[a-z]+-\d\w*|[\d(),.\s]+", "", str(error))[:40]
 
 
-def _switching_off(switches: tuple[str, ...]) -> Callable[[Options], Options]:
-    def change(options: Options) -> Options:
+def _switching_off(switches: tuple[str, ...]) -> Callable[[Any], Any]:
+    def change(options: Any) -> Any:
         for switch in switches:
             options = without(options, switch)
         return options
@@ -80,7 +91,7 @@ def _switching_off(switches: tuple[str, ...]) -> Callable[[Options], Options]:
     return change
 
 
-def _said(options: Options) -> Iterable[str]:
+def _said(options: Any) -> Iterable[str]:
     """Options that are not the default, the mapping's settings among them."""
     for struct in (options.spec, options):
         for field in msgspec.structs.fields(struct):

@@ -19,7 +19,6 @@ import msgspec
 
 from router.model.errors import EngineError
 from tests.simulation.mutants import Mutant, mutants
-from tests.simulation.parts import Parts
 from tests.simulation.run import Result, simulate_seed
 from tests.simulation.seeds import CHECK_MINUTES, HUNT_SEEDS, honest
 from tests.simulation.shard_state import Violation
@@ -40,8 +39,9 @@ by the simulation: by a seed that fails, not by a unit test. `make mutants` runs
 writes this page; a test fails when a mutant was added or moved and the page was not written.
 
 *Promise* is the one of `contracts/reliability.md` 2 whose check failed first; `engine` means that
-the engine itself refused what it was told. *Seed* replays with `make sim SEED=… MINUTES=10` once
-the change is made by hand.
+the engine itself refused what it was told; Q is what only queues promise (section 3 there), P a
+behaviour of `contracts/event-source-mappings.md`. *Seed* replays with
+`make sim KIND=… SEED=… MINUTES=10` once the change is made by hand.
 
 """
 
@@ -51,16 +51,18 @@ class Trial(msgspec.Struct, frozen=True):
 
     name: str
     place: str
+    kind: str
     seed: int | None
     promise: str = ""
     text: str = ""
 
 
-def _met(seed: int) -> int:
-    return len(honest(seed).seen)
+def _met(chosen: tuple[str, int]) -> int:
+    kind, seed = chosen
+    return len(honest(seed, CHECK_MINUTES, kind).seen)
 
 
-def hunt(parts: Parts, seeds: Sequence[int], promise: str = "") -> Result | None:
+def hunt(mutant: Mutant, seeds: Sequence[int], promise: str = "") -> Result | None:
     """The first seed that notices; one that never ends does too (L3).
 
     With a promise: the first that notices by that one's check.
@@ -69,11 +71,12 @@ def hunt(parts: Parts, seeds: Sequence[int], promise: str = "") -> Result | None
     def give_up(_signal: int, _frame: object) -> None:
         raise Violation("L3", "no end in sight")
 
+    parts = mutant.make()
     before = signal.signal(signal.SIGVTALRM, give_up)
     try:
         for seed in seeds:
             signal.setitimer(signal.ITIMER_VIRTUAL, SEED_CPU_S_MAX)
-            result = simulate_seed(seed, CHECK_MINUTES, parts)
+            result = simulate_seed(seed, CHECK_MINUTES, parts, kind=mutant.kind)
             if result.error is not None and promise in {"", promise_of(result)}:
                 return result
     finally:
@@ -86,10 +89,12 @@ def run_trial(chosen: tuple[str, Sequence[int], str]) -> Trial:
     """Hunt one mutant."""
     name, seeds, promise = chosen
     mutant = _mutants()[name]
-    result = hunt(mutant.make(), seeds, promise)
+    result = hunt(mutant, seeds, promise)
     if result is None:
-        return Trial(name, mutant.place, None)
-    return Trial(name, mutant.place, result.options.seed, promise_of(result), str(result.error))
+        return Trial(name, mutant.place, mutant.kind, None)
+    return Trial(
+        name, mutant.place, mutant.kind, result.options.seed, promise_of(result), str(result.error)
+    )
 
 
 def promise_of(result: Result) -> str:
@@ -105,10 +110,12 @@ def promise_of(result: Result) -> str:
 
 def table(trials: Iterable[Trial]) -> str:
     """The list, by promise."""
-    lines = ["| mutant | place | promise | seed |", "| --- | --- | --- | --- |"]
+    lines = ["| mutant | place | promise | kind | seed |", "| --- | --- | --- | --- | --- |"]
     for trial in sorted(trials, key=_order):
         caught = "**not caught**" if trial.seed is None else str(trial.seed)
-        lines.append(f"| {trial.name} | `{trial.place}` | {trial.promise} | {caught} |")
+        lines.append(
+            f"| {trial.name} | `{trial.place}` | {trial.promise} | {trial.kind} | {caught} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -122,7 +129,7 @@ def caught_before() -> dict[str, tuple[str, int]]:
     if not DOCUMENT.exists():
         return {}
     text = DOCUMENT.read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (.+?) \| `.+?` \| (.+?) \| (\d+) \|", text, re.MULTILINE)
+    rows = re.findall(r"^\| (.+?) \| `.+?` \| (.+?) \| \w+ \| (\d+) \|", text, re.MULTILINE)
     return {name: (promise, int(seed)) for name, promise, seed in rows}
 
 
@@ -142,24 +149,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.simulation.trials", description=__doc__)
     parser.add_argument("--check", action="store_true", help="do not write docs/mutants.md")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--only", help="mutants with this in their name or place")
+    parser.add_argument("--only", help="mutants with this in their name, place or kind")
     chosen = parser.parse_args()
     started_s = time.monotonic()
     names = [
         name
         for name, mutant in _mutants().items()
-        if not chosen.only or chosen.only in f"{name} {mutant.place}"
+        if not chosen.only or chosen.only in f"{name} {mutant.place} {mutant.kind}"
     ]
     known = caught_before()
     trials: list[Trial] = []
     with get_context("fork").Pool(chosen.cores) as pool:
-        seeds: Sequence[int] = HUNT_SEEDS
-        if known.keys() < set(names):
-            met = dict(zip(HUNT_SEEDS, pool.map(_met, HUNT_SEEDS, chunksize=1), strict=True))
-            seeds = sorted(HUNT_SEEDS, key=lambda seed: -met[seed])
+        seeds = dict(HUNT_SEEDS)
+        for kind in {_mutants()[name].kind for name in names if name not in known}:
+            pairs = [(kind, seed) for seed in seeds[kind]]
+            met = dict(zip(seeds[kind], pool.map(_met, pairs, chunksize=1), strict=True))
+            seeds[kind] = tuple(sorted(met, key=lambda seed: -met[seed]))
+        of = {name: seeds[_mutants()[name].kind] for name in names}
         for trial in pool.imap_unordered(
             run_trial,
-            [(name, [known[name][1], *seeds] if name in known else seeds, "") for name in names],
+            [(it, [known[it][1], *of[it]] if it in known else of[it], "") for it in names],
         ):
             trials.append(trial)
             if trial.seed is None or chosen.only:
@@ -167,7 +176,7 @@ def main() -> int:
         for promise in () if chosen.only else unproved(trials):
             # Another check was faster this time: the mutants that broke it before, on more seeds.
             broke = [name for name in names if known.get(name, ("", 0))[0] == promise]
-            found = pool.map(run_trial, [(name, seeds, promise) for name in broke], chunksize=1)
+            found = pool.map(run_trial, [(it, of[it], promise) for it in broke], chunksize=1)
             better = {trial.name: trial for trial in found if trial.seed is not None}
             trials = [better.get(trial.name, trial) for trial in trials]
     alive = [trial.name for trial in trials if trial.seed is None]

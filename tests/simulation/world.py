@@ -68,6 +68,16 @@ class World:
         self.lives = Lives(self)
         self.troubles = Troubles(self)
 
+    @property
+    def records(self) -> int:
+        """That the stream offered."""
+        return sum(len(book.records) for book in self.checker.books.values())
+
+    @property
+    def duplicates(self) -> int:
+        """Records handed over again."""
+        return self.checker.duplicates
+
     # The clock, as the shell asks for it
 
     def now_ms(self) -> int:
