@@ -1,7 +1,8 @@
 """Runs the project's checks in stages and prints how long each took.
 
     python .ci/stages.py check     format, lint, types, architecture, unit, short simulation
-    python .ci/stages.py test      all of it, then real routers, crashes, attacks, fuzzing, demos
+    python .ci/stages.py test      all of it but the short simulation, then real routers, crashes,
+                                   longer simulations, attacks, fuzzing, demos
 
 Some stages run side by side. Ends with status 1 when a stage failed; the others still
 run, so that one run tells all.
@@ -59,6 +60,9 @@ UNIT = Stage(
 )  # fmt: skip
 CHECK = [[FORMAT, LINT, TYPES, SIMULATION], [UNIT]]
 """Lanes that run side by side."""
+
+FIRST = [[FORMAT, LINT, TYPES], [UNIT]]
+"""The same where longer simulations follow."""
 
 ROUTERS = Stage(
     "real routers",
@@ -130,8 +134,10 @@ def run_side_by_side(lanes: list[list[Stage]]) -> list[Result]:
 def main() -> int:
     """Run the named suite; 0 when every stage passed."""
     started = time.monotonic()
-    results = run_side_by_side(CHECK)
-    if sys.argv[1] == "test":
+    if sys.argv[1] == "check":
+        results = run_side_by_side(CHECK)
+    else:
+        results = run_side_by_side(FIRST)
         results.append(run(ROUTERS))
         results += run_side_by_side(BESIDE)
         results += [run(stage) for stage in ALONE]
