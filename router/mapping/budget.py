@@ -14,7 +14,7 @@ what it comes to at most:
 - the one read of the disk that is under way: a segment as it is stored, decoded, and the next;
 - the long poll of a queue that was quiet: it brings what is its mapping's own part. It may take
   long and mostly brings nothing, so that what was set aside for it would be missing elsewhere;
-- of each answer of a Kafka broker, what its first batch is larger than was asked for.
+- of each Kafka partition, what a producer's batch is larger than was asked for.
 """
 
 import msgspec

@@ -66,7 +66,7 @@ REQUEST_MS: Final = 30_000
 PARTITION_BYTES: Final = 1 << 20
 PARTITION_BYTES_MIN: Final = 16 << 10
 """What one answer brings of each partition, between these two, so that all of them together are
-what `read_ahead` is told. The first batch of an answer comes whole, however large it is."""
+what `read_ahead` is told. A larger batch of a producer comes whole, one for each partition."""
 
 WAIT_BUSY_MS: Final = 500
 WAIT_IDLE_MS: Final = 5_000
