@@ -66,8 +66,9 @@ EDITS = (
     Edit(
         "what was given is opened one offset too far",
         "mapping.kinds.kafka",
-        "            opened.append(e.ShardOpened(name, progress))",
-        "            opened.append(e.ShardOpened(name, ShardProgress(progress.position + 1)))",
+        "        return [e.ShardOpened(name, progress) for name, progress in found.items()]",
+        "        return [e.ShardOpened(name, ShardProgress(it.position + 1))"
+        " for name, it in found.items()]",
     ),
     Edit(
         "the rest of an answer is given out in reverse",
