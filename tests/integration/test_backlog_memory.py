@@ -56,7 +56,7 @@ class Watched:
         deadline = started + size(100, 600)
         while self.invoked < count:
             assert time.monotonic() < deadline, f"{count} records were not handled"
-            time.sleep(0.2)  # each look at a queue's lag counts its messages
+            time.sleep(size(0.2, 2))  # each look at a queue's lag counts its messages
         return self.most_bytes, (self.invoked - before) / (time.monotonic() - started)
 
     @property
