@@ -53,6 +53,7 @@ GROUP = (
     "sources.kafka.committed",
     "sources.kafka.group_progress",
     "sources.kafka.source",
+    "sources.kafka.opening",
     "mapping.kinds.kafka",
 )
 

@@ -58,6 +58,9 @@ class Epoch:
         self.failed: dict[int, int] = {}
         """Failed attempts of each record, those it knew of included."""
         self.is_over = False
+        """The engine knows that it is."""
+        self.is_given_up = False
+        """The group knows it too."""
 
 
 class Place:
@@ -386,20 +389,21 @@ class RouterBook:
 
     def gave_up(self, *, is_good: bool) -> None:
         """All partitions were revoked; in good order everything done is committed (D12, K6)."""
+        given_up = {it: epoch for it, epoch in self.epochs.items() if not epoch.is_given_up}
+        for epoch in given_up.values():
+            epoch.is_given_up = True
         if self.invokes:
             self.book.seen.add("revoked_with_open_invocation")
-            return
         if not is_good or any(not isinstance(it, e.Fetch) for it in self.open.values()):
             return
         self.book.seen.add("handed_over_in_good_order")
-        for shard, epoch in self.epochs.items():
+        for shard, epoch in given_up.items():
             place = self.book.places[shard]
             offset, metadata = place.committed or (0, "")
             progress = decoded(offset, metadata)
             for done in epoch.handled:
                 if not covers(progress, done, place.keys[done]) and len(metadata) < METADATA_FULL:
                     raise Violation("D12", f"{shard}: {done} is done, revoked with {progress}")
-        self.epochs = {}
 
 
 def decoded(offset: int, metadata: str) -> ShardProgress:

@@ -4,12 +4,6 @@ from tests.simulation.edits import Edit
 
 EDITS = (
     Edit(
-        "what the position has passed of a head is in commits",
-        "sources.kafka.committed",
-        "if head is None or head.first > base:",
-        "if head is None or head.first >= 0:",
-    ),
-    Edit(
         "a commit one offset too far",
         "sources.kafka.committed",
         '        return base + 1, ""\n    ahead',
@@ -34,12 +28,6 @@ EDITS = (
         "return tuple(first + at + 1 for at in range(field.bit_length())",
     ),
     Edit(
-        "a commit that failed is not made again",
-        "sources.kafka.group_progress",
-        "self._dirty |= {name for name, it in taken.items() if self._is_ours(name, it)}",
-        "self._dirty |= set()",
-    ),
-    Edit(
         "a discard's on-failure record is not stored",
         "sources.kafka.group_progress",
         "        if outbox is not None or message is not None:\n            await",
@@ -52,12 +40,6 @@ EDITS = (
         "        partitions, self._partitions",
     ),
     Edit(
-        "partitions are let go with batches running",
-        "mapping.kinds.kafka",
-        "        await self.shell.drain(FINISH_S_MAX)\n",
-        "        await self.shell.drain(0.0)\n",
-    ),
-    Edit(
         "after a rebalance nothing is taken up again",
         "mapping.kinds.kafka",
         "        if not self._is_ending:\n            self.shell.resume()",
@@ -66,9 +48,8 @@ EDITS = (
     Edit(
         "what was given is opened one offset too far",
         "mapping.kinds.kafka",
-        "        return [e.ShardOpened(name, progress) for name, progress in found.items()]",
-        "        return [e.ShardOpened(name, ShardProgress(it.position + 1))"
-        " for name, it in found.items()]",
+        "e.ShardOpened(name, progress) for",
+        "e.ShardOpened(name, ShardProgress(progress.position + 1)) for",
     ),
     Edit(
         "the rest of an answer is given out in reverse",
