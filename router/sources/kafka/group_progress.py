@@ -126,7 +126,9 @@ class GroupProgress:
         self._storing = 0
         """Discards on their way into the store."""
         self._started: set[str] = set()
-        """Partitions that have a place in the store."""
+        """Partitions that got a place in the store since it was last told to forget."""
+        self._is_kept = False
+        """The store may have such discards. What is read there may be about to be forgotten."""
         self._task: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
@@ -147,6 +149,10 @@ class GroupProgress:
         left = self._left.pop(shard, None)
         if left is None or left.said != said:
             left = _Partition(progress, said or encode(progress))
+        elif encode(left.progress()) != said:
+            # More was done than its last commit says, and perhaps nothing else comes to commit.
+            self._dirty.add(shard)
+            self._see_to_it()
         self._partitions[shard] = left
 
     def begin_anew(self, shard: str, first: int) -> None:
@@ -158,11 +164,11 @@ class GroupProgress:
     def found(self, stored: Mapping[str, ShardProgress]) -> None:
         """The store has discards of an earlier life: once they are committed they are forgotten."""
         for name in stored:
-            self._started.add(name)
             if name in self._partitions:
                 self._covers[name] = self._covers.get(name, 0) + 1
                 self._dirty.add(name)
         if stored:
+            self._is_kept = True
             self._see_to_it()
 
     def end(self) -> None:
@@ -220,6 +226,7 @@ class GroupProgress:
         shard = update.shard
         self._storing += 1
         try:
+            self._is_kept = True
             if shard not in self._started:
                 await self._cover.start(mapping, {shard: NOTHING, basis(shard): committed})
                 self._started.add(shard)
@@ -297,16 +304,17 @@ class GroupProgress:
         for name in taken:
             if self._covers.get(name) == covers.get(name):
                 self._covers.pop(name, None)
-        if self._started and not self._covers and not self._storing:
+        if self._is_kept and not self._covers and not self._storing:
             await self._forget_covers()
 
     async def _forget_covers(self) -> None:
         """All discards in the store are committed: what is there says nothing any more."""
-        started, self._started = self._started, set()
+        self._is_kept = False
+        self._started.clear()
         try:
             await self._forget([DropProgress(self._mapping)])
         except RouterError as error:
-            self._started |= started
+            self._is_kept = True
             log.warning("covered_discards_kept", error=str(error))
 
     def _note(self, taken: Mapping[str, _Partition], offsets: Mapping[str, Said]) -> None:

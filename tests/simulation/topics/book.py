@@ -71,6 +71,8 @@ class Place:
         self.keys: dict[int, str] = {}
         self.unfinished: list[int] = []
         self.finished: set[int] = set()
+        self.handled: set[int] = set()
+        """Of these, what some invocation said is done."""
         self.discarded: dict[int, set[int]] = {}
         """Records given up, with the routers that did."""
         self.committed: tuple[int, str] | None = None
@@ -185,7 +187,7 @@ class TopicBook:
                 raise Violation("D5", f"{place.name}: {offset} after {before} in a batch")
             if offset in epoch.handled or covers(epoch.progress, offset, key):
                 raise Violation("D12", f"{place.name}: {offset} again, the router knows it")
-            if offset in place.finished:
+            if offset in place.handled or offset in place.discarded:
                 self.duplicates += 1
                 self.seen.add("duplicate")
             before = offset
@@ -225,6 +227,7 @@ class TopicBook:
                 epoch.failed[offset] = epoch.failed.get(offset, 0) + 1
             else:
                 epoch.handled.add(offset)
+                place.handled.add(offset)
                 place.finish(offset)
         if failed:
             self.seen.add("partial" if len(failed) < len(command.records) else "failed")

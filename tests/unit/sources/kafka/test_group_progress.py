@@ -299,3 +299,21 @@ async def test_a_commit_that_cannot_be_written_down_is_told_and_stops_nobody_els
 )
 def test_d7_positions_a_stored_discard_covers_are_skipped(committed, stored, expected):
     assert merged(committed, stored) == expected
+
+
+async def test_d12_what_was_finished_and_not_committed_is_when_the_partition_comes_back(group):
+    """Also where nothing else comes to be committed with it."""
+    await group.progress.save("m", step(3))
+    group.progress.end()
+    await asyncio.sleep(0.4)  # its commit finds nothing left to say
+    assert group.commits == []
+    assert back(group, (0, ""), ShardProgress(-1), {}) == ShardProgress(3)
+    await asyncio.wait_for(group.progress.flush(), 5)
+    assert group.commits == [{"t-0": ShardProgress(3)}]
+
+
+async def test_d7_a_discard_begins_its_place_in_the_store_itself(group):
+    """What was read of the store may be forgotten by a commit that was under way."""
+    group.progress.found(STORED)
+    await group.progress.discard("m", step(501), ROW, None)
+    assert group.told[:2] == ["start", "discard"]
