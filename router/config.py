@@ -81,6 +81,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class IngressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of the ingress listener; deadlines are absolute."""
 
+    processes: Annotated[int, Meta(ge=-1, le=1)] = -1
+    """Processes of its own that the listener runs in; 0: in the router's. -1: one where there are
+    two processors or more. `ROUTER_INGRESS_PROCESSES`."""
     connections_max: Annotated[int, Meta(ge=1)] = 4_096
     """`ROUTER_INGRESS_CONNECTIONS_MAX`."""
     connections_per_address_max: Annotated[int, Meta(ge=1)] = 1_024

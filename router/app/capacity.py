@@ -89,6 +89,13 @@ def api_connections_fitting(files: int) -> int:
     return min(API_CONNECTIONS_MAX, max(API_CONNECTIONS_MIN, fitting))
 
 
+def has_ingress_process(settings: IngressSettings) -> bool:
+    """Whether the listener gets a process of its own: it pays where another processor runs it."""
+    if settings.processes >= 0:
+        return settings.processes > 0
+    return len(os.sched_getaffinity(0)) > 1
+
+
 def ingress_fitting(settings: IngressSettings, files: int, environments: int) -> IngressSettings:
     """The listener's settings, as far as open files and memory reach.
 

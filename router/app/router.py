@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,12 +19,14 @@ from router.app.capacity import (
     api_connections_fitting,
     buffer_bytes_default,
     concurrency_default,
+    has_ingress_process,
     ingress_fitting,
     raise_open_files,
 )
 from router.app.connect import EmbeddedConnector, KindTable, QueueConnector, QueueMailbox
 from router.app.destinations import make_carriers, make_invoke, make_reach, problems
 from router.app.functions import ApiInvoker, FunctionKeys
+from router.app.health import IngressNotices
 from router.app.identity import ADDRESS_FILE, claim, write_private
 from router.app.jumps import SteadyClock
 from router.app.maintenance import Maintenance
@@ -45,6 +47,7 @@ from router.dispatch.dispatcher import Dispatcher
 from router.embedded.queues import EmbeddedQueues
 from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
+from router.ingress.front import IngressProcess
 from router.ingress.listener import Ingress
 from router.mapping.budget import Budget
 from router.mapping.kinds.kafka import KafkaKind
@@ -53,13 +56,15 @@ from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
 from router.model.errors import ConfigError, RouterError
 from router.model.function import FunctionVersion
-from router.ops.server import IDLE_S_MAX, Health, LoopWatch, make_app
+from router.ops.server import IDLE_S_MAX, Health, make_app
 from router.sources.kafka.access import secrets_in
 from router.sources.kafka.clusters import Clusters
 from router.sources.sqs_format import SqsFormat
 from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog
 from router.store.sqlite import SqliteStore
+from router.telemetry import metrics
+from router.telemetry.loop_watch import LoopWatch
 from router.template.desired import DesiredState
 from router.workers.isolation.plain import hide_from_peers
 from router.workers.isolation.plan import Planner
@@ -247,12 +252,8 @@ class Router:
         self.maintenance = Maintenance(
             self.store, self.catalog, self.mappings, self.health, self.clock.jumps
         )
-        self.watch = LoopWatch()
-        self.ingress = Ingress(
-            self.store.streams,
-            lambda text: resolve_secret(text, settings.secrets_dir),
-            self._listen(),
-        )
+        self.watch = LoopWatch(metrics.LOOP_STALL.observe)
+        self.ingress = self._make_ingress()
         # Before anybody can ask: a webhook that exists is never answered 404.
         self._set_webhooks()
         self.catalog.listen(self._hear)
@@ -284,6 +285,22 @@ class Router:
     def _kafka_kind(self) -> KafkaKind:
         return KafkaKind(
             self.store, self.clusters, self.dispatcher, self.mailbox, self.clock, self.budget
+        )
+
+    def _make_ingress(self) -> Ingress | IngressProcess:
+        settings = msgspec.structs.replace(self.settings, listen=self._listen())
+
+        def resolve(text: str) -> str:
+            return resolve_secret(text, settings.secrets_dir)
+
+        if not has_ingress_process(settings.listen):
+            return Ingress(self.store.streams, resolve, settings.listen)
+        return IngressProcess(
+            self.store.streams,
+            resolve,
+            settings,
+            locks=self.isolation.mechanisms,
+            notices=IngressNotices(self.health, self.watch),
         )
 
     def _listen(self) -> IngressSettings:
@@ -341,7 +358,7 @@ class Router:
         self.addresses["ingress"] = f"http://{_shown(bound_host)}:{bound_port}"
 
     async def _start_ops(self) -> None:
-        app = make_app(self.health, self.watch, self.maintenance.refresh)
+        app = make_app(self.health, self.watch, self._refresh)
         runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_S_MAX
         )
@@ -352,6 +369,10 @@ class Router:
             await web.TCPSite(runner, host, port).start()
         bound_host, bound_port = runner.addresses[0][:2]
         self.addresses["ops"] = f"http://{_shown(bound_host)}:{bound_port}"
+
+    async def _refresh(self) -> None:
+        """Before a scrape."""
+        await asyncio.gather(self.maintenance.refresh(), self.ingress.measure())
 
     # What exists changes
 
@@ -394,7 +415,7 @@ class Router:
     def _set_webhooks(self) -> None:
         self.ingress.set_webhooks([webhook.spec for webhook in self.catalog.webhooks.values()])
 
-    def _hear(self, changes: Sequence[Change]) -> None:
+    def _hear(self, changes: Sequence[Change]) -> Awaitable[None] | None:
         kinds = {
             change.resource.kind if isinstance(change, Put) else change.kind
             for change in changes
@@ -407,6 +428,7 @@ class Router:
                 self.pool.retire(change.resource.name)
             elif isinstance(change, Delete) and change.kind == "function":
                 self.pool.retire(change.name)
+        return self.ingress.heard() if "webhook" in kinds else None
 
     # Telling
 
@@ -448,6 +470,7 @@ class Router:
             "destination_problems": problems(self.courier, self.clock.wall_ms()),
             "mapping_problems": mapping_problems(self.catalog, self.mappings),
             "kafka_clusters": kafka_clusters(self.catalog, self.mappings),
+            "ingress": self.ingress.describe(),
             "not_ready": self.health.reasons,
             "has_queues": self.hosting.has_queues,
             "region": self.settings.region,

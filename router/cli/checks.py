@@ -41,6 +41,7 @@ def run_checks(folder: Path, data: str, endpoint: str | None, *, is_probing: boo
     found += [_disk(folder), _sync(folder), _clock(), _files()]
     if about is not None:
         found.append(_buffer(about["buffer"]))
+        found.append(_ingress(about["ingress"]))
         found += _kafka(about)
         found += _problems(about)
     return found
@@ -152,6 +153,19 @@ def _buffer(buffer: dict[str, int]) -> Check:
     held, limit = buffer["held"] / MIB, buffer["limit"] / MIB
     text = f"mappings hold {held:.1f} of {limit:.0f} MiB (ROUTER_BUFFER_BYTES_MAX)"
     return Check("memory", True, text)
+
+
+def _ingress(facts: dict[str, Any]) -> Check:
+    """Where requests from outside are read."""
+    if facts["process"] is None and not facts["is_apart"]:
+        text = "in the router's own process (ROUTER_INGRESS_PROCESSES=0, or one processor)"
+        return Check("ingress", True, text)
+    restarts = facts["restarts"]
+    if facts["process"] is None:
+        return Check("ingress", False, f"its process is being started again ({restarts} times)")
+    locks = ", ".join(facts["locks"]) or "nothing"
+    text = f"process {facts['process']}, locked in by {locks}, started again {restarts} times"
+    return Check("ingress", True, text)
 
 
 def _kafka(about: dict[str, Any]) -> list[Check]:

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
-import gc
 import os
 import signal
 import sys
@@ -15,18 +13,7 @@ import click
 
 SETTINGS_FILE = "router.toml"
 
-YOUNG_OBJECTS_MAX = 5_000
-"""Objects made before the garbage collector looks for cycles. Under load far more than its usual
-700 are alive at any time without being garbage; nearly all of ours end without it."""
-
 _PATH = click.Path(path_type=Path, dir_okay=False)
-
-
-def _give_back_memory() -> None:
-    """What starting needed and nobody uses any more goes back to the system: a megabyte or more."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
-    if trim is not None:
-        trim(0)
 
 
 def _listener_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,6 +131,7 @@ def _loop_runner() -> Callable[[Any], int]:
 async def _serve(settings: Any, options: Any) -> int:
     """Until told to stop; 0 when the drain came to its end in time."""
     from router.app import Router
+    from router.telemetry import memory
 
     stop, hurry = asyncio.Event(), asyncio.Event()
 
@@ -156,11 +144,7 @@ async def _serve(settings: Any, options: Any) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     async with Router(settings, options).running() as router:
-        # What lives from here on is garbage sooner or later; what was made before is not.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS_MAX)
-        _give_back_memory()
+        memory.settle()
         await stop.wait()
         drain = asyncio.create_task(router.drain())
         impatient = asyncio.create_task(hurry.wait())

@@ -1,13 +1,14 @@
 """The ingress listener: the HTTP server, the webhooks behind it, and their metrics."""
 
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from router.config import IngressSettings
 from router.ingress.http_server import HttpServer
 from router.ingress.http_values import HttpLimits
-from router.ingress.webhooks import WebhookIngress
+from router.ingress.webhooks import Appender, WebhookIngress
 from router.model.webhook import WebhookSpec
-from router.store.base import StreamStore
 from router.telemetry import metrics
 
 
@@ -16,7 +17,7 @@ class Ingress:
 
     def __init__(
         self,
-        streams: StreamStore,
+        streams: Appender,
         resolve_secret: Callable[[str], str],
         settings: IngressSettings | None = None,
     ) -> None:
@@ -38,6 +39,29 @@ class Ingress:
         address = await self._server.start(host, port)
         metrics.INGRESS_CONNECTIONS.set_function(lambda: self._server.connections)
         return address
+
+    async def serve(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept on sockets that listen already."""
+        await self._server.serve(sockets)
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return self._server.connections
+
+    async def heard(self) -> None:
+        """Wait until a change of webhooks is in force: it is at once."""
+
+    async def measure(self) -> None:
+        """Bring counts up to date for a scrape: they always are."""
+
+    def describe(self) -> dict[str, Any]:
+        """For `router doctor`."""
+        return {"is_apart": False, "process": None, "restarts": 0, "locks": []}
+
+    def forget_secrets(self) -> None:
+        """Look all secrets up again, each before the next request that needs it."""
+        self._webhooks.forget_secrets()
 
     def drain(self) -> None:
         """Answer new requests with 503 and Retry-After; finish those under way."""

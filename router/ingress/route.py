@@ -1,7 +1,8 @@
 """One webhook, made ready to take requests."""
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -29,6 +30,25 @@ SECRET_RETRY_S: Final = 2.0
 
 LOG_S: Final = 10.0
 """One webhook's failures of the store are logged at most this often; each is counted."""
+
+
+def make_routes(
+    specs: Iterable[WebhookSpec], known: Iterable["Route"], resolve_secret: Callable[[str], str]
+) -> dict[str, "Route"]:
+    """Routes by path; one that is `known` and did not change is kept as it is.
+
+    Raises `ConfigError` when a webhook is wrong, or two have the same path.
+    """
+    kept = {route.spec.path: route for route in known}
+    routes: dict[str, Route] = {}
+    for spec in specs:
+        if (other := routes.get(spec.path)) is not None:
+            names = f"{other.spec.name} and {spec.name}"
+            raise ConfigError(f"webhooks {names} have the same path {spec.path}")
+        route = kept.get(spec.path)
+        is_same = route is not None and route.spec == spec
+        routes[spec.path] = route if route and is_same else Route(spec, resolve_secret)
+    return routes
 
 
 class Route:
@@ -64,7 +84,7 @@ class Route:
         """What was accepted in this turn of the loop and is not counted yet."""
         self._resolve_secret = resolve_secret
         self._scheme: Scheme | None = None
-        self._scheme_until_s = 0.0
+        self._scheme_until_s = -math.inf
         self._log_after_s = 0.0
 
     def count(self, result: str) -> None:
@@ -94,6 +114,10 @@ class Route:
         if now_s >= self._scheme_until_s:
             self._renew_scheme(now_s)
         return self._scheme
+
+    def forget_scheme(self) -> None:
+        """Look the secrets up again before the next request."""
+        self._scheme_until_s = -math.inf
 
     def _renew_scheme(self, now_s: float) -> None:
         signature = self.spec.signature

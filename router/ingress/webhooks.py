@@ -7,7 +7,7 @@ is refused, and nothing is answered 2xx that is not stored.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -25,9 +25,9 @@ from router.ingress.http_values import (
     json_response,
 )
 from router.ingress.keys import BodyUnreadable, Key
-from router.ingress.route import Route
+from router.ingress.route import Route, make_routes
 from router.ingress.senders import Answer, accepted
-from router.model.errors import ConfigError, ShardClosed, StoreError, StoreFull
+from router.model.errors import ShardClosed, StoreError, StoreFull
 from router.model.limits import EVENT_BYTES_MAX
 from router.model.webhook import WebhookSpec
 from router.sources.webhook_event import (
@@ -37,7 +37,7 @@ from router.sources.webhook_event import (
     join_pairs,
     record_size_bytes,
 )
-from router.store.base import Appended, NewRecord, StreamStore
+from router.store.base import Appended, NewRecord
 from router.telemetry import metrics
 
 WAITING_MAX: Final = 4_096
@@ -49,12 +49,22 @@ APPENDS_MAX: Final = 3
 _Stored = asyncio.Future[Appended] | asyncio.Future[Sequence[Appended]]
 
 
+class Appender(Protocol):
+    """What takes records, as `StreamStore` does: the store, or the way to it."""
+
+    def append_nowait(self, record: NewRecord) -> asyncio.Future[Appended]:
+        """As `StreamStore.append_nowait`."""
+
+    def append_all_nowait(self, records: Sequence[NewRecord]) -> asyncio.Future[Sequence[Appended]]:
+        """As `StreamStore.append_all_nowait`."""
+
+
 class WebhookIngress:
     """The handler behind the ingress listener."""
 
     def __init__(
         self,
-        streams: StreamStore,
+        streams: Appender,
         specs: Iterable[WebhookSpec],
         resolve_secret: Callable[[str], str],
         *,
@@ -79,16 +89,14 @@ class WebhookIngress:
 
         Requests under way end on the webhook they began with, if it still exists.
         """
-        routes: dict[str, Route] = {}
-        for spec in specs:
-            if (other := routes.get(spec.path)) is not None:
-                names = f"{other.spec.name} and {spec.name}"
-                raise ConfigError(f"webhooks {names} have the same path {spec.path}")
-            known = self._routes.get(spec.path)
-            is_same = known is not None and known.spec == spec
-            routes[spec.path] = known if known and is_same else Route(spec, self._resolve_secret)
+        routes = make_routes(specs, self._routes.values(), self._resolve_secret)
         self._routes = routes
         self._by_arn = {route.spec.arn: route for route in routes.values()}
+
+    def forget_secrets(self) -> None:
+        """Look all secrets up again, each before the next request that needs it."""
+        for route in self._routes.values():
+            route.forget_scheme()
 
     def drain(self) -> None:
         """Refuse new requests from now on; those under way are finished."""

@@ -1,4 +1,4 @@
-"""`/metrics`, `/live`, `/ready` on the ops listener, and the watch on the event loop.
+"""`/metrics`, `/live`, `/ready` on the ops listener.
 
 `/metrics` is rendered in a thread: with many label sets it would hold up the loop for tens of
 milliseconds (`performance.md` 2, G15).
@@ -11,12 +11,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from router.telemetry import metrics
+from router.telemetry.loop_watch import LoopWatch
 
 IDLE_S_MAX = 30.0
 """From a connection's start, or its last answer, to the complete head of its next request."""
-
-STALL_PROBE_S = 0.02
-"""How often the loop is asked whether it is on time."""
 
 
 class Health:
@@ -39,28 +37,6 @@ class Health:
     def reasons(self) -> dict[str, str]:
         """Name → text of everything that stands in the way; empty when ready."""
         return dict(self._reasons)
-
-
-class LoopWatch:
-    """Measures how late the event loop wakes up (G15)."""
-
-    def __init__(self) -> None:
-        self._worst_s = 0.0
-
-    async def run(self) -> None:
-        """Probe for ever."""
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + STALL_PROBE_S
-            await asyncio.sleep(STALL_PROBE_S)
-            late_s = max(0.0, loop.time() - due)
-            metrics.LOOP_STALL.observe(late_s)
-            self._worst_s = max(self._worst_s, late_s)
-
-    def take_worst_s(self) -> float:
-        """The longest stall since this was asked before."""
-        worst_s, self._worst_s = self._worst_s, 0.0
-        return worst_s
 
 
 def make_app(

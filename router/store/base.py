@@ -123,8 +123,8 @@ class MetadataStore(Protocol):
 # Streams: webhook records.
 
 
-class NewRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A record to append to one shard of one stream."""
+class NewRecord(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """A record to append to one shard of one stream. Travels as its values, without their names."""
 
     stream: str
     """ARN."""

@@ -6,7 +6,7 @@ commits them; they are durable first, then visible, then listeners hear of them.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ KINDS: Final[dict[str, type[msgspec.Struct]]] = {
     "stack": Stack,
 }
 
-Listener = Callable[[Sequence[Change]], None]
+Listener = Callable[[Sequence[Change]], Awaitable[None] | None]
 
 
 class CatalogError(RouterError):
@@ -55,7 +55,10 @@ class Catalog:
             self._keep(resource)
 
     def listen(self, listener: Listener) -> None:
-        """Call `listener` in the loop after each commit, with its changes, in order."""
+        """Call `listener` in the loop after each commit, with its changes, in order.
+
+        What it returns is waited for before the commit is over: for who acts on changes elsewhere.
+        """
         self._listeners.append(listener)
 
     @asynccontextmanager
@@ -94,8 +97,10 @@ class Catalog:
                 self._keep(change.resource)
             elif isinstance(change, Delete):
                 self._table(change.kind).pop(change.name, None)
-        for listener in self._listeners:
-            listener(changes)
+        hearing = [listener(changes) for listener in self._listeners]
+        for heard in hearing:
+            if heard is not None:
+                await heard
 
     def _keep(self, resource: Resource) -> None:
         self._table(resource.kind)[resource.name] = decode(resource)

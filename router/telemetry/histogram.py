@@ -28,6 +28,17 @@ class Cells:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    def take(self) -> tuple[list[int], float]:
+        """Counts of each bucket and the sum of all values; both begin anew."""
+        taken = self._counts, self._sum
+        self._counts, self._sum = [0] * len(self._counts), 0.0
+        return taken
+
+    def add(self, counts: Sequence[int], total: float) -> None:
+        """Count what another process took. Raises `ValueError` for other buckets."""
+        self._counts = [mine + theirs for mine, theirs in zip(self._counts, counts, strict=True)]
+        self._sum += total
+
     def rendered(self) -> tuple[list[tuple[str, float]], float]:
         """Cumulative buckets by their upper bound, and the sum of all values."""
         names = [*map(floatToGoString, self._bounds), "+Inf"]
@@ -59,6 +70,11 @@ class FastHistogram(Collector):
         if child is None:
             child = self._children[value] = Cells(self._buckets)
         return child
+
+    def take(self) -> dict[str, tuple[list[int], float]]:
+        """What each child observed since it was asked before; those that did."""
+        taken = {value: child.take() for value, child in self._children.items()}
+        return {value: cells for value, cells in taken.items() if any(cells[0])}
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """What the registry asks for."""

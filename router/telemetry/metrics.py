@@ -51,6 +51,11 @@ INGRESS_REFUSED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+INGRESS_RESTARTS = Counter(
+    "router_ingress_process_restarts_total",
+    "Times the ingress process ended by itself and was started again.",
+    registry=REGISTRY,
+)
 API_CONNECTIONS_REFUSED = Counter(
     "router_api_connections_refused_total",
     "Connections to the API, or to the functions' own listener, that were one too many.",
@@ -348,7 +353,7 @@ CLOCK_JUMPS = Counter(
 )
 LOOP_STALL_MAX = Gauge(
     "router_event_loop_stall_max_seconds",
-    "Longest time the event loop was held up since the scrape before.",
+    "Longest time the event loop, or the ingress process's, was held up since the scrape before.",
     registry=REGISTRY,
 )
 LOOP_STALL = Histogram(

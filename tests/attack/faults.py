@@ -103,6 +103,8 @@ class Clock:
             self._shift = mmap.mmap(file.fileno(), 8)
         self.fds = ()
         self.condition = {"clock": str(path)}
+        # The bent clock is one process's own; a real one is set for all.
+        self.environment = {"ROUTER_INGRESS_PROCESSES": "0"}
 
     def set(self, hours: float) -> None:
         self._shift[:8] = struct.pack("q", int(hours * 3_600_000))

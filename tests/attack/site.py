@@ -17,6 +17,7 @@ from tests.integration.bed import (
     assert_in_order,
     call,
     function,
+    ingress_pids,
     mapping,
     template,
     until,
@@ -99,6 +100,8 @@ class Site:
             sys.executable, str(HERE / "launch.py"),
             json.dumps({k: v for one in conditions for k, v in one.condition.items()}),
         ]  # fmt: skip
+        for one in conditions:
+            bed.environment.update(getattr(one, "environment", {}))
         bed.pass_fds = tuple(fd for one in conditions for fd in one.fds)
 
     def start(self, *more: str, text: str | None = None) -> None:
@@ -138,7 +141,11 @@ class Site:
         return int(self.bed.addresses["pid"])
 
     def rss_bytes(self) -> int:
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * 4096
+        """Of the router and of its ingress process, which holds what requests under way hold."""
+        return sum(
+            int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+            for pid in (self.pid, *ingress_pids(self.pid))
+        )
 
     def ready(self) -> bool:
         with contextlib.suppress(OSError):

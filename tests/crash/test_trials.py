@@ -1,4 +1,5 @@
-"""K1–K3 with real processes and honest counting; D1–D7, D10, D12, C1."""
+"""K1–K3 with real processes and honest counting; D1–D7, D10, D12, C1. K3 is also the ingress
+process."""
 
 from pathlib import Path
 
@@ -44,3 +45,10 @@ async def test_k2_the_router_dies_at_a_named_point(tmp_path: Path, point: str, s
 @pytest.mark.parametrize("how", CRASHES)
 async def test_k3_environments_die(tmp_path: Path, how: str, seed: int) -> None:
     check(await trials.killed_workers(tmp_path, seed, how))
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_k3_the_ingress_process_dies(tmp_path: Path, seed: int) -> None:
+    report = await trials.killed_ingress(tmp_path, seed)
+    check(report)
+    assert report.verdict.accepted == trials.Size().posts

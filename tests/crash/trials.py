@@ -22,6 +22,7 @@ from tests.crash.harness import (
     settled,
     snapshot,
 )
+from tests.integration.bed import ingress_pids
 
 TEMPLATE = HERE / "app" / "template.yaml"
 SETTLE_S = 60
@@ -153,6 +154,28 @@ async def killed_workers(folder: Path, seed: int, how: str) -> Report:
                 collector.orders.append(f"{how}\n".encode())
         await asyncio.wait_for(sending, SETTLE_S)
         return await conclude(router, plan, sender, collector, kills)
+
+
+async def killed_ingress(folder: Path, seed: int) -> Report:
+    """The ingress process is killed again and again; the router lives on.
+
+    No environment dies, so nothing at all may be handled twice: what was handed over and not
+    answered is sent again, and known.
+    """
+    async with stage(folder, Size(poison=2), seed) as (rng, collector, router, plan, sender):
+        router.start({"ROUTER_INGRESS_PROCESSES": "1"})
+        assert router.process is not None
+        sending = asyncio.create_task(sender.run())
+        await busy(collector)
+        for _ in range(3):
+            (pid,) = ingress_pids(router.process.pid)
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(rng.uniform(0.1, 0.5))
+            async with asyncio.timeout(SETTLE_S):
+                while pid in (now := ingress_pids(router.process.pid)) or not now:
+                    await asyncio.sleep(0.01)
+        await asyncio.wait_for(sending, SETTLE_S)
+        return await conclude(router, plan, sender, collector, [])
 
 
 def _environments(router: RouterProcess) -> list[int]:

@@ -147,6 +147,17 @@ def template(*parts: str) -> str:
     return f"Transform: AWS::Serverless-2016-10-31\n{text}" if "AWS::Serverless" in text else text
 
 
+def ingress_pids(router: int) -> list[int]:
+    """The router's ingress process, if it has one just now."""
+    found = []
+    for task in Path(f"/proc/{router}/task").glob("*/children"):
+        for pid in task.read_text().split():
+            with contextlib.suppress(OSError):
+                if b"router.ingress.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(int(pid))
+    return found
+
+
 class Ear:
     """Hears what functions tell, on any number of connections."""
 

@@ -147,7 +147,7 @@ class SqliteStreams:
     def append_all_nowait(self, records: Sequence[NewRecord]) -> asyncio.Future[Sequence[Appended]]:
         """See `StreamStore.append_all_nowait`: one operation, so never divided."""
         size_bytes = sum(len(record.data) + RECORD_OVERHEAD_BYTES for record in records)
-        return self._writer.submit(self._append_all_kind, records, size_bytes)
+        return self._writer.submit(self._append_all_kind, records, size_bytes, max(1, len(records)))
 
     async def read(
         self, stream: str, shard: str, after: int, records_max: int, bytes_max: int

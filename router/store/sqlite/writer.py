@@ -121,8 +121,9 @@ class _Failed:
         self.error = error
 
 
-# (kind, request, future, size_bytes): a tuple is the cheapest thing to make 20,000 times a second
-_Operation = tuple[Kind[Any, Any], Any, "asyncio.Future[Any]", int]
+# (kind, request, future, size_bytes, writes): a tuple is the cheapest thing to make 20,000 times a
+# second
+_Operation = tuple[Kind[Any, Any], Any, "asyncio.Future[Any]", int, int]
 _kind_of = itemgetter(0)
 
 
@@ -155,7 +156,7 @@ class Writer:
         self._settings = settings
         self._checkpointer = checkpointer
         self._waiting: deque[_Operation] = deque()
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._waiting_writes = 0
         self._operations_open = 0
         self._bytes_open = 0
         self._folder = folder
@@ -211,10 +212,12 @@ class Writer:
         """Call `forget` in the storage thread whenever something was undone."""
         self._forgetters.append(forget)
 
-    def submit(self, kind: Kind[Q, R], request: Q, size_bytes: int) -> "asyncio.Future[R]":
-        """Queue one write; the future has its result once it is durable.
+    def submit(
+        self, kind: Kind[Q, R], request: Q, size_bytes: int, writes: int = 1
+    ) -> "asyncio.Future[R]":
+        """Queue one write, or so many that are one; the future has its result once it is durable.
 
-        The write is made even when the future is cancelled. Raises `StoreFull` when too much
+        It is made even when the future is cancelled. Raises `StoreFull` when too much
         waits or, for what makes the store larger, when the store has reached its size or the
         disk has too little left.
         """
@@ -235,8 +238,9 @@ class Writer:
             metrics.STORE_ERRORS.labels("disk_low").inc()
             raise StoreFull(f"the disk has {self.free_bytes} bytes left, too few for new records")
         future: asyncio.Future[R] = self._loop.create_future()
-        self._waiting.append((kind, request, future, size_bytes))
-        self._operations_open += 1
+        self._waiting.append((kind, request, future, size_bytes, writes))
+        self._operations_open += writes
+        self._waiting_writes += writes
         self._bytes_open += size_bytes
         self._waiting_bytes += size_bytes
         if not self._is_busy and not self._is_woken:
@@ -259,10 +263,10 @@ class Writer:
         if self._is_busy or not self._waiting:
             return
         group: list[_Operation]
-        if len(self._waiting) <= GROUP_OPERATIONS_MAX and self._waiting_bytes <= GROUP_BYTES_MAX:
+        if self._waiting_writes <= GROUP_OPERATIONS_MAX and self._waiting_bytes <= GROUP_BYTES_MAX:
             group = list(self._waiting)
             self._waiting.clear()
-            self._waiting_bytes = 0
+            self._waiting_bytes = self._waiting_writes = 0
         else:
             group = self._cut()
         self._is_busy = True
@@ -271,21 +275,23 @@ class Writer:
 
     def _cut(self) -> list[_Operation]:
         group: list[_Operation] = []
-        size_bytes = 0
-        while self._waiting and len(group) < GROUP_OPERATIONS_MAX:
+        size_bytes = writes = 0
+        while self._waiting:
             size_bytes += self._waiting[0][3]
-            if group and size_bytes > GROUP_BYTES_MAX:
+            writes += self._waiting[0][4]
+            if group and (size_bytes > GROUP_BYTES_MAX or writes > GROUP_OPERATIONS_MAX):
                 break
             group.append(self._waiting.popleft())
             self._waiting_bytes -= group[-1][3]
+            self._waiting_writes -= group[-1][4]
         return group
 
     def _finish(self, group: list[_Operation], results: list[Any]) -> None:
         """One call per group, however many waited."""
         self._is_busy = False
-        self._operations_open -= len(group)
         for operation in group:
             self._bytes_open -= operation[3]
+            self._operations_open -= operation[4]
         self._hand_over()  # the thread writes the next group while the callers are told
         metrics.STORE_WAITING.set(self._operations_open)
         try:
@@ -294,7 +300,7 @@ class Writer:
             self._loop.call_exception_handler(
                 {"message": "the store could not tell of a commit", "exception": error}
             )
-        for (_kind, _request, future, _size), result in zip(group, results, strict=True):
+        for (_kind, _request, future, _size, _writes), result in zip(group, results, strict=True):
             if future.done():
                 continue  # the caller was cancelled; what it asked for is written all the same
             if type(result) is _Failed:
@@ -342,7 +348,7 @@ class Writer:
             except RuntimeError:
                 return  # the loop is closed: nobody is left to hear of it
             metrics.STORE_COMMIT_DURATION.observe(time.perf_counter() - started)
-            metrics.STORE_COMMIT_OPERATIONS.observe(len(group))
+            metrics.STORE_COMMIT_OPERATIONS.observe(sum(operation[4] for operation in group))
             self._after(sum(operation[3] for operation in group))
             del group, results  # waiting for the next one, it holds nothing of what was written
             timeout_s = IDLE_S
@@ -417,7 +423,7 @@ class Writer:
         """Still one transaction, but each operation in a savepoint: only the bad ones fail."""
         self._db.execute("BEGIN IMMEDIATE")
         results: list[Any] = []
-        for kind, request, _future, _size in group:
+        for kind, request, _future, _size, _writes in group:
             self._db.execute("SAVEPOINT operation")
             try:
                 results.extend(kind.run(self._db, [request]))

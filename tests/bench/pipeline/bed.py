@@ -146,9 +146,14 @@ class Server:
         return self.process.poll() is None
 
     def cpu_s(self) -> float:
-        """User and system time of the process itself, its threads included, no children."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """User and system time of the router and of its ingress process, no other children."""
+        return sum(map(_cpu_s, (self.process.pid, *self._ingress_pids())))
+
+    def _ingress_pids(self) -> list[int]:
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        pids = [int(text) for task in tasks for text in task.read_text().split()]
+        name = b"router.ingress.process"
+        return [pid for pid in pids if name in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def memory_mb(self, field: str = "VmRSS") -> float:
         """Memory of the process itself; `VmHWM` is the most it ever had."""
@@ -169,6 +174,11 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         self.collector.close()
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def metric(text: str, name: str) -> float:

@@ -78,3 +78,14 @@ def test_the_soft_limit_of_open_files_is_raised():
         "assert raise_open_files() == 64"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("processes", "processors", "is_apart"),
+    [(-1, 1, False), (-1, 2, True), (0, 8, False), (1, 1, True)],
+)
+def test_the_listener_is_apart_where_another_processor_runs_it(
+    monkeypatch, processes, processors, is_apart
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert capacity.has_ingress_process(IngressSettings(processes=processes)) is is_apart

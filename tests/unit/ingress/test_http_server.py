@@ -6,6 +6,7 @@ import time
 import pytest
 
 from router.ingress.http_connection import Connection
+from router.ingress.http_values import Response
 from tests.unit.ingress.client import connect, post
 
 CHUNKED = b"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -688,3 +689,20 @@ async def test_a_deadline_in_the_turn_a_request_came_in_does_not_lose_it(serve):
             await asyncio.sleep(0)
     assert wire.written.startswith(b"HTTP/1.1 200 OK")
     connection.connection_lost(None)
+
+
+async def test_an_answer_that_cannot_be_written_is_no_matter_of_others(serve, monkeypatch):
+    running = await serve()
+    clients = [await running.client() for _ in range(3)]
+
+    def answer(request):
+        is_bad = request.head.path == "/bad"
+        return Response(200, b"-", (("x", "a\r\nb"),) if is_bad else ())
+
+    monkeypatch.setattr(running.handler, "on_request", answer)
+    # All are read in one turn, and begun together.
+    for client, path in zip(clients, (b"/", b"/bad", b"/"), strict=True):
+        client.writer.write(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
+    replies = [await clients[index].reply() for index in (0, 2)]
+    assert [reply.status for reply in replies] == [200, 200]
+    assert await clients[1].is_closed()

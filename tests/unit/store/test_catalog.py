@@ -83,3 +83,20 @@ async def test_a_change_that_failed_after_its_caller_left_is_not_known(catalog, 
     with pytest.raises(asyncio.CancelledError):
         await committing
     assert catalog.queues == {}
+
+
+async def test_a_listener_that_tells_others_is_waited_for(catalog, metadata):
+    gate, known = asyncio.Event(), []
+
+    async def tell():
+        await gate.wait()
+        known.append("told")
+
+    catalog.listen(lambda _: tell())
+    metadata.gate.set()
+    committing = asyncio.ensure_future(catalog.commit([put("queue", "q", QUEUE)]))
+    await asyncio.sleep(0.01)
+    assert not committing.done()
+    gate.set()
+    await committing
+    assert known == ["told"]

@@ -37,3 +37,18 @@ def test_a_child_is_kept():
     assert fast.labels("a") is not fast.labels("b")
     fast.labels("a").observe(math.inf)
     assert fast.labels("a").rendered()[0][-1] == ("+Inf", 1.0)
+
+
+def test_what_one_process_took_another_adds():
+    here, there = (
+        FastHistogram("x_seconds", "About.", "w", BOUNDS, CollectorRegistry()) for _ in "12"
+    )
+    for value in (0.0, 0.75, 40.0):
+        there.labels("a").observe(value)
+    here.labels("a").observe(0.75)
+    there.labels("b")
+    taken = there.take()
+    assert taken.keys() == {"a"}
+    assert there.take() == {}
+    here.labels("a").add(*taken["a"])
+    assert here.take()["a"] == ([1, 0, 2, 0, 1], 41.5)

@@ -178,6 +178,34 @@ async def test_what_waits_is_bounded_in_operations(open_store, disk):
     assert await event_ids(store) == [*(f"e{n}" for n in range(10)), "again"]
 
 
+async def test_many_records_of_one_write_count_as_many(open_store, disk):
+    """L2: whoever hands over whole groups has the same bound, and groups stay as large."""
+    store = await open_store(waiting_operations_max=10)
+    disk.delay_s = 0.2
+    waiting = [
+        store.streams.append_all_nowait([record(f"{n}-{index}") for index in range(5)])
+        for n in range(2)
+    ]
+    with pytest.raises(StoreFull, match="too many"):
+        store.streams.append_nowait(record("one too many"))
+    await asyncio.gather(*waiting)
+    assert (await store.streams.append(record("again"))).position == 11
+
+
+async def test_a_group_ends_before_a_write_of_many_that_does_not_fit(open_store, disk, monkeypatch):
+    store = await open_store()
+    monkeypatch.setattr(writer, "GROUP_OPERATIONS_MAX", 4)
+    disk.commits = 0
+    sizes = (3, 2, 9, 1)
+    await asyncio.gather(
+        *(
+            store.streams.append_all_nowait([record(f"{n}-{index}") for index in range(size)])
+            for n, size in enumerate(sizes)
+        )
+    )
+    assert disk.commits == 4  # 3, then 2 (3 + 2 are too many), then 9 alone, then 1
+
+
 async def test_what_waits_is_bounded_in_bytes_but_one_large_write_always_goes(open_store, disk):
     store = await open_store(waiting_bytes_max=1 << 20)
     disk.delay_s = 0.2

@@ -1,0 +1,52 @@
+"""What one process counts, another shows."""
+
+import pytest
+
+from router.ingress import tally
+from router.ingress.tally import Tally
+from router.telemetry import metrics
+
+
+@pytest.fixture(autouse=True)
+def from_zero():
+    metrics.INGEST.clear()
+    metrics.INGEST_DURATION.take()
+
+
+def value(result):
+    labels = {"webhook": "w", "result": result}
+    return metrics.REGISTRY.get_sample_value("router_ingest_requests_total", labels)
+
+
+def test_only_what_is_new_travels():
+    mine = Tally()
+    mine.take(0, 0.0)
+    metrics.INGEST.labels("w", "accepted").inc(3)
+    metrics.INGEST_DURATION.labels("w").observe(0.02)
+    first = mine.take(5, 0.5)
+    assert first.counters == [(0, ["w", "accepted"], 3.0)]
+    assert (first.connections, first.stall_s) == (5, 0.5)
+    assert sum(first.durations["w"].counts) == 1
+    metrics.INGEST.labels("w", "accepted").inc()
+    second = mine.take(5, 0.0)
+    assert second.counters == [(0, ["w", "accepted"], 1.0)]
+    assert second.durations == {}
+
+
+def test_it_adds_up():
+    mine = Tally()
+    mine.take(0, 0.0)
+    metrics.INGEST.labels("w", "accepted").inc(2)
+    metrics.INGEST_DURATION.labels("w").observe(0.02)
+    counts = mine.take(0, 0.0)
+    tally.add(counts)
+    tally.add(counts)
+    assert value("accepted") == 6
+    assert sum(metrics.INGEST_DURATION.labels("w").take()[0]) == 2
+
+
+def test_other_buckets_are_refused():
+    counts = Tally().take(0, 0.0)
+    counts.durations["w"] = tally.Cells([1], 1.0)
+    with pytest.raises(ValueError, match="shorter"):
+        tally.add(counts)
