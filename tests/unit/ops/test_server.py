@@ -1,6 +1,5 @@
 """Probes, metrics and the watch on the loop, over a real socket."""
 
-
 import aiohttp
 import pytest
 from aiohttp import web
