@@ -86,6 +86,11 @@ class Child:
         return child
 
     @property
+    def status(self) -> int | None:
+        """How it ended: minus a signal's number, or its exit status; None while it runs."""
+        return self._process.returncode
+
+    @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid

@@ -126,6 +126,8 @@ class IngressProcess:
         self._ready: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_draining = self._is_stopping = False
+        self._is_up = False
+        """A process listens."""
         self._starts = self._connections = 0
         self._locked_by: list[str] = []
 
@@ -231,30 +233,32 @@ class IngressProcess:
         pause_s = PAUSE_S_MIN
         while True:
             began_s = time.monotonic()
-            await self._run()
+            status = await self._run()
             if self._is_stopping:
                 return
             if self._ready is not None and not self._ready.done():
                 raise IngressFailed("the ingress process ended before it listened")
             metrics.INGRESS_RESTARTS.inc()
             self._notices.down("the ingress process ended and is started again")
-            log.error("ingress_process_ended", lived_s=round(time.monotonic() - began_s, 1))
-            if time.monotonic() - began_s >= SHORT_LIFE_S:
+            lived_s = time.monotonic() - began_s
+            log.error("ingress_process_ended", status=status, lived_s=round(lived_s, 1))
+            if lived_s >= SHORT_LIFE_S:
                 pause_s = PAUSE_S_MIN
             else:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
-    async def _run(self) -> None:
-        """One process from its start to its end."""
+    async def _run(self) -> int | None:
+        """One process from start to end, and its status; None for one that did not start."""
         self._starts += 1
         listeners = [listening.fileno() for listening in self._sockets]
         try:
             child = await Child.start(listeners, self._locks, self._on_message)
         except OSError as error:
             log.error("ingress_process_not_started", error=str(error))
-            return
+            return None
         self._child = child
+        late = asyncio.get_running_loop().call_later(START_S, self._check_up, child)
         try:
             settings = self._settings
             child.link.send(
@@ -274,11 +278,20 @@ class IngressProcess:
             child.kill()
             raise
         finally:
+            late.cancel()
             self._child = None
+            self._is_up = False
             self._connections = 0
             self._heard.set()
             while self._counted:
                 _done(self._counted.popleft())
+        return child.status
+
+    def _check_up(self, child: Child) -> None:
+        """End a process that does not come up, so that another can."""
+        if not self._is_up:
+            log.error("ingress_process_stuck", silent_s=START_S)
+            child.kill()
 
     def _on_message(self, child: Child, kind: int, message: Any) -> None:
         match message:
@@ -291,6 +304,7 @@ class IngressProcess:
                 self._heard.set()
             case Ready():
                 self._locked_by = message.locks
+                self._is_up = True
                 if self._ready is not None:
                     _done(self._ready)
                 self._notices.up()
@@ -305,7 +319,7 @@ class IngressProcess:
             await asyncio.wait({answer}, timeout=COUNTED_S)
 
     def _ask(self) -> "asyncio.Future[None] | None":
-        if self._child is None or len(self._counted) >= ASKED_MAX:
+        if self._child is None or not self._is_up or len(self._counted) >= ASKED_MAX:
             return None
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._counted.append(answer)
@@ -324,7 +338,7 @@ class IngressProcess:
         while True:
             await asyncio.sleep(ASK_S)
             answer, child = self._ask(), self._child
-            if child is None:
+            if child is None or not self._is_up:
                 silent = 0
                 continue
             silent = silent + 1 if self._counted and answer is not self._counted[0] else 0

@@ -7,7 +7,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from router.ingress.frames import Cells, Counts
+from router.ingress.frames import Cells, Counts, FrameError
 from router.telemetry import metrics
 
 COUNTERS: Final[tuple[Counter, ...]] = (
@@ -46,8 +46,11 @@ class Tally:
 
 
 def add(counts: Counts) -> None:
-    """In the router: count it. Raises `ValueError` or `IndexError` for what cannot be counted."""
-    for index, labels, more in counts.counters:
-        COUNTERS[index].labels(*labels).inc(more)
-    for webhook, cells in counts.durations.items():
-        metrics.INGEST_DURATION.labels(webhook).add(cells.counts, cells.total)
+    """In the router: count it. Raises `FrameError` for what cannot be counted."""
+    try:
+        for index, labels, more in counts.counters:
+            COUNTERS[index].labels(*labels).inc(more)
+        for webhook, cells in counts.durations.items():
+            metrics.INGEST_DURATION.labels(webhook).add(cells.counts, cells.total)
+    except (ValueError, IndexError) as error:
+        raise FrameError(f"counts: {type(error).__name__}") from None

@@ -272,9 +272,13 @@ async def test_s1_what_has_begun_is_answered_before_the_process_ends(site):
 
 async def test_it_holds_neither_secrets_of_others_nor_the_store(site, monkeypatch):
     assert set(site.front.describe()["locks"]) <= set(LOCKS)
-    for entry in Path(f"/proc/{site.pid}/fd").iterdir():
-        assert "router.db" not in str(entry.readlink())
-    environ = Path(f"/proc/{site.pid}/environ").read_bytes()
+    try:
+        files = [str(entry.readlink()) for entry in Path(f"/proc/{site.pid}/fd").iterdir()]
+        environ = Path(f"/proc/{site.pid}/environ").read_bytes()
+    except PermissionError:
+        assert os.getuid() != 0  # it is hidden from all others of its user, this test too
+        return
+    assert not any("router.db" in file for file in files)
     names = {pair.partition(b"=")[0] for pair in environ.split(b"\0") if pair}
     assert not any(name.startswith((b"ROUTER_", b"AWS_")) for name in names)
 

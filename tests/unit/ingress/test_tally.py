@@ -3,6 +3,7 @@
 import pytest
 
 from router.ingress import tally
+from router.ingress.frames import FrameError
 from router.ingress.tally import Tally
 from router.telemetry import metrics
 
@@ -48,5 +49,15 @@ def test_it_adds_up():
 def test_other_buckets_are_refused():
     counts = Tally().take(0, 0.0)
     counts.durations["w"] = tally.Cells([1], 1.0)
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(FrameError):
+        tally.add(counts)
+
+
+@pytest.mark.parametrize(
+    "counter", [(99, ["w"], 1.0), (0, ["w"], 1.0), (0, ["w", "accepted"], -1.0)]
+)
+def test_what_cannot_be_counted_is_refused(counter):
+    counts = Tally().take(0, 0.0)
+    counts.counters.append(counter)
+    with pytest.raises(FrameError):
         tally.add(counts)
