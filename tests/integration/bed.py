@@ -305,8 +305,15 @@ class Bed:
             "ROUTER_SECRET_HOOK": SECRET,
             "ROUTER_LOG_FORMAT": "json",
             "ROUTER_BACKOFF_MS_MAX": "500",
+            **self._ingress(),
             **self.environment,
         }
+
+    def _ingress(self) -> dict[str, str]:
+        """Where nothing comes by HTTP its process would only cost a start, hundreds of times."""
+        if not self.template.exists() or "Router::Webhook" in self.template.read_text():
+            return {}
+        return {"ROUTER_INGRESS_PROCESSES": "0"}
 
     def command(self, *more: str, with_template: bool = True) -> list[str]:
         template = [str(self.template)] if with_template and self.template.exists() else []
