@@ -8,6 +8,7 @@ Some stages run side by side. Ends with status 1 when a stage failed; the others
 run, so that one run tells all.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,8 @@ class Result(NamedTuple):
     name: str
     status: int
     seconds: float
+    cpu_s: float
+    """Of all its processes, but those that nobody waited for."""
 
 
 def processes(number: int) -> list[object]:
@@ -66,8 +69,9 @@ FIRST = [[FORMAT, LINT, TYPES], [UNIT]]
 
 ROUTERS = Stage(
     "real routers",
-    [*PYTEST, *by_server(5), "tests/servers", "tests/integration", "tests/crash", "tests/contract"],
-)
+    [*PYTEST, *by_server(5), "--durations=30", "--durations-min=5",
+     "tests/servers", "tests/integration", "tests/crash", "tests/contract"],
+)  # fmt: skip
 """They mostly wait: five at a time leave neither core without work."""
 
 DEMO = ["make", "--no-print-directory", "demo"]
@@ -103,17 +107,19 @@ def run(stage: Stage) -> Result:
     """Run a stage; its output comes in one piece when it has ended."""
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:
-        status = subprocess.run(
+        process = subprocess.Popen(
             [str(part) for part in stage.command],
-            cwd=ROOT, check=False, stdout=output, stderr=subprocess.STDOUT,
-        ).returncode  # fmt: skip
+            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        _pid, ended, used = os.wait4(process.pid, 0)
+        process.returncode = status = os.waitstatus_to_exitcode(ended)
         seconds = time.monotonic() - started
         output.seek(0)
         with printing:
             print(f"── {stage.name} ({seconds:.1f} s)", flush=True)
             sys.stdout.buffer.write(output.read())
             sys.stdout.flush()
-    return Result(stage.name, status, seconds)
+    return Result(stage.name, status, seconds, used.ru_utime + used.ru_stime)
 
 
 def run_side_by_side(lanes: list[list[Stage]]) -> list[Result]:
@@ -141,9 +147,10 @@ def main() -> int:
         results.append(run(ROUTERS))
         results += run_side_by_side(BESIDE)
         results += [run(stage) for stage in ALONE]
-    print("\nstage                 seconds  result")
-    for name, status, seconds in results:
-        print(f"{name:<20} {seconds:>8.1f}  {'ok' if status == 0 else f'FAILED ({status})'}")
+    print("\nstage                 seconds    cpu s  result")
+    for name, status, seconds, cpu_s in results:
+        result = "ok" if status == 0 else f"FAILED ({status})"
+        print(f"{name:<20} {seconds:>8.1f} {cpu_s:>8.1f}  {result}")
     print(f"{'all, wall clock':<20} {time.monotonic() - started:>8.1f}")
     failed = sum(1 for result in results if result.status != 0)
     print(f"\n{len(results) - failed} passed, {failed} failed")
