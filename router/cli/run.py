@@ -97,6 +97,9 @@ def _start(
     settings_file: Path | None,
     **overrides: Any,
 ) -> None:
+    from router.telemetry import memory
+
+    memory.load_structlog()
     from router import config
     from router.app import Options
     from router.telemetry import logs
