@@ -20,7 +20,7 @@ from router.telemetry import metrics
 log = structlog.get_logger(__name__)
 
 FRAME_FULL_BYTES: Final = MIB
-FRAME_RECORDS: Final = 64
+FRAME_RECORDS: Final = 128
 """A frame goes as soon as it has so many bytes or records, before the end of the turn: the
 router stores them while the next are read. All that was ready in one turn in one frame, and each
 side would wait for the other."""
