@@ -13,6 +13,7 @@ import pytest
 from tests.integration.bed import Bed, Ear, function, template, until
 from tests.integration.kafka_bed import OPEN, Topic
 from tests.integration.queue_bed import ACCOUNT, ESM, SEEING
+from tests.integration.replies import REPLIES
 
 pytestmark = pytest.mark.xdist_group("kafka-rules")
 
@@ -207,15 +208,10 @@ def test_p10_what_is_too_old_is_given_up_and_what_is_fresh_delivered(feed):
 @pytest.mark.parametrize(
     ("reply", "is_success"),
     [
-        ("", True), ([], True), (None, True), ({}, True),
-        ({"batchItemFailures": []}, True), ({"batchItemFailures": None}, True),
-        ({"batchItemFailures": [{"itemIdentifier": ""}]}, False),
-        ({"batchItemFailures": [{"itemIdentifier": 123}]}, False),
-        ({"batchItemFailures": [{"itemIdentifier": None}]}, False),
-        ({"batchItemFailures": [{}]}, False),
+        *REPLIES,
         ({"batchItemFailures": [{"itemIdentifier": {"partition": "x-0", "offset": 0}}]}, False),
     ],
-)  # fmt: skip
+)
 def test_p12_replies_that_say_nothing_failed_and_those_that_fail_everything(
     feed, reply, is_success
 ):

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.bed import FUNCTION, Bed, Ear, until
 from tests.integration.queue_bed import ESM, Side
+from tests.integration.replies import REPLIES
 
 pytestmark = pytest.mark.xdist_group("queue-rules")
 
@@ -112,15 +113,10 @@ def test_p7_the_mapping_of_a_deleted_function_stays_enabled_and_uses_up_no_recei
 @pytest.mark.parametrize(
     ("reply", "is_success"),
     [
-        ("", True), ([], True), (None, True), ({}, True),
-        ({"batchItemFailures": []}, True), ({"batchItemFailures": None}, True),
-        ({"batchItemFailures": [{"itemIdentifier": ""}]}, False),
-        ({"batchItemFailures": [{"itemIdentifier": 123}]}, False),
-        ({"batchItemFailures": [{"itemIdentifier": None}]}, False),
-        ({"batchItemFailures": [{}]}, False),
+        *REPLIES,
         ({"batchItemFailures": [{"itemIdentifier": "nobody"}]}, False),
     ],
-)  # fmt: skip
+)
 def test_p12_p25_replies_that_say_nothing_failed_and_those_that_fail_everything(
     feed, reply, is_success
 ):
