@@ -100,7 +100,7 @@ class KafkaKind:
         if self._lives.get(life.spec.uuid) is life:
             del self._lives[life.spec.uuid]
 
-    async def lag(self, spec: MappingSpec, looks: dict[str, Any]) -> int | None:  # noqa: ARG002
+    async def lag(self, spec: MappingSpec, looks: dict[str, Any]) -> int | None:  # noqa: ARG002  protocol
         """See `Kind.lag`. Of the partitions this router has; None while the mapping has none."""
         life = self._lives.get(spec.uuid)
         return None if life is None else life.lag

@@ -75,6 +75,7 @@ class RecordWriter:
             self._partition,
             offset,
             timestamp_ms,
+            # None has no entry, which `get` may be asked for all the same.
             _TIMESTAMP_TYPES.get(timestamp_type, _NO_TIMESTAMP),  # type: ignore[arg-type]
             msgspec.UNSET if key is None else key,
             msgspec.UNSET if value is None else value,

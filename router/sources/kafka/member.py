@@ -357,6 +357,7 @@ class Member:
         """
         part_bytes = bytes_max // max(1, partitions)
         part_bytes = min(PARTITION_BYTES, max(PARTITION_BYTES_MIN, part_bytes))
+        # The client fixes it for its life; what a group gives us changes.
         self._consumer._fetcher._max_partition_fetch_bytes = part_bytes  # noqa: SLF001
         return part_bytes
 
@@ -434,6 +435,7 @@ async def _abandon(consumer: Any) -> None:
     coordinator = _coordinator(consumer)
     with suppress(errors.KafkaError, OSError, TimeoutError):
         async with asyncio.timeout(FORCE_S_MAX):
+            # Its `stop` is what took too long; these are the parts of it that wait for nobody.
             await coordinator._stop_heartbeat_task()  # noqa: SLF001
             await consumer._fetcher.close()  # noqa: SLF001
             await consumer._client.close()  # noqa: SLF001

@@ -54,6 +54,7 @@ async def read_odd(
     consumer: Any, place: TopicPartition, offset: int, records_max: int, bytes_max: int
 ) -> tuple[list[Any], int]:
     """Records from an offset on, and the next offset. Raises `KafkaError`."""
+    # Its public calls stop at what it cannot decode: the broker is asked over its connections.
     client = consumer._client  # noqa: SLF001
     node = client.cluster.leader_for_partition(place)
     if node is None or node == -1:
