@@ -45,6 +45,7 @@ from router.destinations.kafka_topic import KafkaTopic
 from router.destinations.outbox import Courier
 from router.dispatch.dispatcher import Dispatcher
 from router.embedded.queues import EmbeddedQueues
+from router.functions.dependents import code_in_use
 from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
 from router.ingress.front import IngressProcess
@@ -155,8 +156,7 @@ class Router:
         self._undo.push_async_callback(self.store.close)
         self.catalog = Catalog(self.store.metadata)
         await self.catalog.load()
-        in_use = {function.code_hash for function in self.catalog.functions.values()}
-        await CodeStore(self.data / "code").sweep(in_use)
+        await CodeStore(self.data / "code").sweep(code_in_use(self.catalog))
 
     async def _start_workers(self) -> None:
         settings = self.settings

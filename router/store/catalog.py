@@ -5,6 +5,7 @@ commits them; they are durable first, then visible, then listeners hear of them.
 """
 
 import asyncio
+import collections.abc
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import msgspec
 
 from router.model.errors import RouterError
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
+from router.model.version import Alias, Version
 from router.store.base import Change, Delete, MetadataStore, Put, Resource
 
 KINDS: Final[dict[str, type[msgspec.Struct]]] = {
@@ -22,7 +24,10 @@ KINDS: Final[dict[str, type[msgspec.Struct]]] = {
     "queue": Queue,
     "webhook": Webhook,
     "stack": Stack,
+    "version": Version,
+    "alias": Alias,
 }
+"""What may exist: kind → what it is stored as. Each has a table, and one a name in `Catalog`."""
 
 Listener = Callable[[Sequence[Change]], Awaitable[None] | None]
 
@@ -34,7 +39,7 @@ class CatalogError(RouterError):
 
 
 class Catalog:
-    """Functions, mappings, queues, webhooks and stacks by name (mappings by UUID).
+    """Everything of each kind by name: mappings by UUID, what is a function's own by `own_name`.
 
     The dicts are for reading; change them only through `commit`.
     """
@@ -43,11 +48,14 @@ class Catalog:
         self._store = store
         self._lock = asyncio.Lock()
         self._listeners: list[Listener] = []
-        self.functions: dict[str, Function] = {}
-        self.mappings: dict[str, Mapping] = {}
-        self.queues: dict[str, Queue] = {}
-        self.webhooks: dict[str, Webhook] = {}
-        self.stacks: dict[str, Stack] = {}
+        self._tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        self.functions: dict[str, Function] = self._tables["function"]
+        self.mappings: dict[str, Mapping] = self._tables["mapping"]
+        self.queues: dict[str, Queue] = self._tables["queue"]
+        self.webhooks: dict[str, Webhook] = self._tables["webhook"]
+        self.stacks: dict[str, Stack] = self._tables["stack"]
+        self.versions: dict[str, Version] = self._tables["version"]
+        self.aliases: dict[str, Alias] = self._tables["alias"]
 
     async def load(self) -> None:
         """Read everything. Raises `CatalogError` for what cannot be read."""
@@ -102,21 +110,23 @@ class Catalog:
             if heard is not None:
                 await heard
 
+    def table(self, kind: str) -> collections.abc.Mapping[str, Any]:
+        """Everything of one kind by name. Raises `CatalogError` for a kind there is none of."""
+        return self._table(kind)
+
     def _keep(self, resource: Resource) -> None:
         self._table(resource.kind)[resource.name] = decode(resource)
 
     def _table(self, kind: str) -> dict[str, Any]:
-        tables: dict[str, dict[str, Any]] = {
-            "function": self.functions,
-            "mapping": self.mappings,
-            "queue": self.queues,
-            "webhook": self.webhooks,
-            "stack": self.stacks,
-        }
         try:
-            return tables[kind]
+            return self._tables[kind]
         except KeyError:
             raise CatalogError(f"the store holds a resource of unknown kind {kind!r}") from None
+
+
+def own_name(function: str, qualifier: str) -> str:
+    """The name of what a function has for a version (its number), an alias or `$LATEST`."""
+    return f"{function}:{qualifier}"
 
 
 def put(kind: str, name: str, value: msgspec.Struct) -> Put:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from router.functions.dependents import removal
 from router.model import limits
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
@@ -194,7 +195,10 @@ class Planning:
             elif records:
                 reason = f"{reason}; {records} records are lost"
         self._note("delete", kind, name, logical_id, reason=reason, refusal=refusal)
-        self._changes.append(Delete(kind, name))
+        if kind == "function":
+            self._changes += removal(self._catalog, name)
+        else:
+            self._changes.append(Delete(kind, name))
         match kind:
             case "mapping":
                 self._changes.append(DropProgress(name))

@@ -24,6 +24,7 @@ from router.control.lambda_service.shown import add_state, configuration
 from router.control.lambda_service.states import Transitions
 from router.control.model import ServiceModel
 from router.control.validate import validate
+from router.functions.dependents import removal
 from router.functions.packages import CodeStore, Package
 from router.functions.resolve import has_qualifier
 from router.functions.tree import FolderUnusable
@@ -31,7 +32,6 @@ from router.functions.zips import BadZip, UnzippedTooLarge
 from router.model.hosting import BARE, Hosting
 from router.model.limits import CODE_ZIPPED_BYTES_MAX
 from router.model.resources import Function
-from router.store.base import Delete
 from router.store.catalog import Catalog, put
 
 log = structlog.get_logger()
@@ -131,7 +131,7 @@ class Functions:
             if ref.qualifier is not None and not ref.qualifier.isdigit():
                 raise invalid("Deletion of aliases is not currently supported.")
             if ref.qualifier is None:
-                await catalog.commit_locked([Delete("function", ref.name)])
+                await catalog.commit_locked(removal(catalog, ref.name))
                 self._transitions.end(ref.name)
         return {"StatusCode": 204}
 

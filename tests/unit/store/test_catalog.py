@@ -7,7 +7,7 @@ import pytest
 from router.model.errors import StoreError
 from router.model.resources import Queue
 from router.store.base import Delete
-from router.store.catalog import Catalog, put
+from router.store.catalog import KINDS, Catalog, CatalogError, put
 
 QUEUE = Queue(name="q", arn="arn:aws:sqs:us-east-1:000000000000:q", created_s=1, modified_s=1)
 
@@ -100,3 +100,10 @@ async def test_a_listener_that_tells_others_is_waited_for(catalog, metadata):
     gate.set()
     await committing
     assert known == ["told"]
+
+
+def test_every_kind_has_a_table(catalog):
+    for kind in KINDS:
+        assert catalog.table(kind) == {}
+    with pytest.raises(CatalogError, match="unknown kind 'dream'"):
+        catalog.table("dream")

@@ -1,0 +1,28 @@
+"""What belongs to a function and goes with it."""
+
+from typing import Final
+
+from router.store.base import Delete
+from router.store.catalog import Catalog, own_name
+
+KINDS: Final = ("version", "alias")
+"""Kinds whose names are `own_name(function, qualifier)`."""
+
+
+def removal(catalog: Catalog, function: str) -> list[Delete]:
+    """The changes that delete a function and all that belongs to it. Its mappings stay (P7)."""
+    start = own_name(function, "")
+    belonging = [
+        Delete(kind, name)
+        for kind in KINDS
+        for name in catalog.table(kind)
+        if name.startswith(start)
+    ]
+    return [*belonging, Delete("function", function)]
+
+
+def code_in_use(catalog: Catalog) -> set[str]:
+    """Hashes of all code that a function or one of its versions runs."""
+    functions = [*catalog.functions.values()]
+    functions += [version.function for version in catalog.versions.values()]
+    return {function.code_hash for function in functions}
