@@ -48,11 +48,12 @@ log = structlog.get_logger(__name__)
 START_S: Final = 30.0
 """Longest wait for a process to listen."""
 
-HEARD_S: Final = 1.0
-"""How long a change of webhooks waits for the process to know it."""
+HEARD_S: Final = 10.0
+"""How long a change of webhooks waits for the process to know it. Ample: on a machine that is busy
+whoever made a webhook must not be answered 404 there."""
 
-COUNTED_S: Final = 1.0
-"""How long a scrape waits for the process's counts."""
+COUNTED_S: Final = 5.0
+"""How long a scrape waits for the process's counts; scrapers give up after 10 s by default."""
 
 ASK_S: Final = 5.0
 """How often the process is asked for its counts, which also shows that it lives."""

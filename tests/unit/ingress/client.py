@@ -8,6 +8,9 @@ import msgspec
 
 from router.ingress.http_values import Response
 
+PATIENCE_S = 30.0
+"""Ample for whatever is sure to come, however busy the machine is."""
+
 
 class Reply(msgspec.Struct):
     status: int
@@ -27,13 +30,13 @@ class Client:
         await self.writer.drain()
 
     async def reply(self, *, has_body: bool = True) -> Reply:
-        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
         line, *lines = head.decode().split("\r\n")[:-2]
         headers = dict(text.split(": ", 1) for text in lines)
         size = int(headers.get("content-length", 0)) if has_body else 0
         return Reply(int(line.split()[1]), headers, await self.reader.readexactly(size))
 
-    async def is_closed(self, wait_s: float = 5.0) -> bool:
+    async def is_closed(self, wait_s: float = PATIENCE_S) -> bool:
         """Whether the server closes without saying another word."""
         try:
             return await asyncio.wait_for(self.reader.read(1), wait_s) == b""

@@ -91,7 +91,7 @@ class Site:
     def pid(self):
         return self.front.describe()["process"]
 
-    async def until(self, is_true, wait_s=20.0):
+    async def until(self, is_true, wait_s=30.0):
         async with asyncio.timeout(wait_s):
             while not is_true():
                 await asyncio.sleep(0.02)
@@ -100,6 +100,13 @@ class Site:
 @pytest.fixture(autouse=True)
 def counters_from_zero():
     metrics.INGEST.clear()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """Whatever is asked of the process is waited for, however busy the machine is."""
+    monkeypatch.setattr(front, "COUNTED_S", 30.0)
+    monkeypatch.setattr(front, "HEARD_S", 30.0)
 
 
 @pytest.fixture
@@ -191,11 +198,11 @@ async def test_a_secret_is_renewed_without_a_restart(site, monkeypatch):
 
     assert await status("x", "/locked") == 500
     site.secrets["{{absent}}"] = "x"
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while await status("x", "/locked") != 202:
             await asyncio.sleep(0.1)
     site.secrets["{{absent}}"] = "y"
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while await status("x", "/locked") != 401:
             await asyncio.sleep(0.05)
     assert await status("y", "/locked") == 202
@@ -238,11 +245,13 @@ async def test_k3_nothing_accepted_is_lost_when_the_process_is_killed(site):
 
 
 async def test_a_process_that_is_stuck_is_replaced(site, monkeypatch):
+    pid, usual_s = site.pid, front.ASK_S
+    os.kill(pid, signal.SIGSTOP)
     monkeypatch.setattr(front, "ASK_S", 0.05)
     site.front._tasks[2].cancel()
     site.front._tasks[2] = asyncio.create_task(site.front._keep_asking())
-    pid = site.pid
-    os.kill(pid, signal.SIGSTOP)
+    await site.until(lambda: site.pid != pid)
+    monkeypatch.setattr(front, "ASK_S", usual_s)  # the next one may be slow
     await site.until(lambda: site.pid not in {None, pid})
     assert (await site.post(post(b"{}", "/large"))).status == 202
 
@@ -259,10 +268,12 @@ async def test_s1_draining_refuses_what_is_new_and_stopping_ends_the_process(sit
 
 async def test_s1_what_has_begun_is_answered_before_the_process_ends(site):
     client = await site.client()
-    request = post(b"x" * 500_000, "/large")
-    await client.send(request[:100_000])
-    await asyncio.sleep(0.2)
-    stopping = asyncio.create_task(site.front.stop(5))
+    request = post(b"x" * 500_000, "/large", Expect="100-continue")
+    head_bytes = request.index(b"\r\n\r\n") + 4
+    await client.send(request[:head_bytes])
+    assert (await client.reply(has_body=False)).status == 100  # so it has begun
+    await client.send(request[head_bytes:100_000])
+    stopping = asyncio.create_task(site.front.stop(30))
     await asyncio.sleep(0.2)
     await client.send(request[100_000:])
     # It was begun before, and its head was admitted: in or out, but never without an answer.
@@ -314,7 +325,7 @@ async def test_more_connections_than_fit_are_told(tmp_path):
     third = await running.client()
     assert (await third.reply()).status == 503
     assert await third.is_closed()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while metrics.REGISTRY.get_sample_value("router_ingress_connections") != 2:
             await running.front.measure()
     await running.stop()
