@@ -1,11 +1,14 @@
 """Messages on their way out of a queue.
 
-Each deletion is tried until the queue takes it, or would hand the message out again anyway.
+Each deletion is tried until the queue takes it, or would hand the message out again anyway. When
+it has done so it is the newer receipt that counts: what is handled is not run again for it.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
+
+import msgspec
 
 from router.mapping.queue_events import Receipt
 from router.model import backoff, limits
@@ -22,12 +25,25 @@ CROWD: Final = 10_000
 
 
 class _Deletion:
-    __slots__ = ("due_ms", "misses", "receipts")
+    __slots__ = ("due_ms", "is_renewed", "misses", "receipts")
 
     def __init__(self, receipts: tuple[Receipt, ...]) -> None:
         self.receipts = receipts
         self.misses = 0
         self.due_ms = 0
+        self.is_renewed = False
+        """There is a newer receipt than when it was asked for."""
+
+    def renew(self, receipt: Receipt) -> None:
+        """Put a newer receipt in the place of the same message's, at its index."""
+        self.receipts = tuple(
+            msgspec.structs.replace(receipt, group=one.group)
+            if one.message_id == receipt.message_id
+            else one
+            for one in self.receipts
+        )
+        self.misses = 0
+        self.is_renewed = True
 
 
 class Deletes:
@@ -40,6 +56,11 @@ class Deletes:
         self._open: dict[int, _Deletion] = {}
         self._count = 0
         self._groups: Counter[str] = Counter()
+        self._names: Counter[str] = Counter()
+
+    def __contains__(self, message_id: str) -> bool:
+        """Whether this message is on its way out."""
+        return message_id in self._names
 
     def change(self, spec: MappingSpec) -> None:
         """Other settings."""
@@ -65,8 +86,22 @@ class Deletes:
         self._waiting.append(_Deletion(tuple(receipts)))
         self._count += len(receipts)
         for one in receipts:
+            self._names[one.message_id] += 1
             if one.group:
                 self._groups[one.group] += 1
+
+    def renew(self, receipt: Receipt, now_ms: int) -> None:
+        """A message on its way out was received again.
+
+        A FIFO queue takes the last receipt only; of others any may be the one that counts.
+        """
+        if not receipt.group:
+            self.add((receipt,))
+            return
+        for deletion in (*self._waiting, *self._open.values()):
+            if any(one.message_id == receipt.message_id for one in deletion.receipts):
+                deletion.renew(receipt)
+                deletion.due_ms = now_ms
 
     def due(self, now_ms: int) -> Iterable[tuple[tuple[Receipt, ...], _Deletion]]:
         """What to ask for now; say `issued` for each."""
@@ -79,6 +114,7 @@ class Deletes:
 
     def issued(self, command_id: int, deletion: _Deletion) -> None:
         """A deletion was asked for."""
+        deletion.is_renewed = False
         self._open[command_id] = deletion
 
     def next_ms(self) -> int | None:
@@ -104,16 +140,19 @@ class Deletes:
     def _over(self, receipts: Iterable[Receipt]) -> None:
         for one in receipts:
             self._count -= 1
+            _take_off(self._names, one.message_id)
             if one.group:
-                self._groups[one.group] -= 1
-                if not self._groups[one.group]:
-                    del self._groups[one.group]
+                _take_off(self._groups, one.group)
 
     def _again(
         self, deletion: _Deletion, receipts: tuple[Receipt, ...], now_ms: int
     ) -> tuple[Receipt, ...]:
         """Try once more what can still be deleted; the rest, told, comes back by itself."""
         if not receipts:
+            return ()
+        if deletion.is_renewed:
+            deletion.receipts = receipts
+            self._waiting.append(deletion)
             return ()
         deletion.misses += 1
         wait_ms = backoff.backoff_ms(
@@ -139,3 +178,9 @@ class Deletes:
         if deletion is None:
             raise EngineError(f"no Delete with id {command_id} waits for an answer")
         return deletion
+
+
+def _take_off(counter: Counter[str], name: str) -> None:
+    counter[name] -= 1
+    if not counter[name]:
+        del counter[name]

@@ -178,9 +178,11 @@ class QueueEngine:
             self._take_in(message)
 
     def _take_in(self, message: q.Message) -> None:
-        """One message, which may be here already: its visibility timeout has ended meanwhile."""
+        """One message; when it is here, or handled, already its visibility timeout has ended."""
         name = message.event_id
-        if name not in self._held:
+        if name in self._deletes:
+            self._deletes.renew(_receipt(message), self._now_ms)
+        elif name not in self._held:
             self._gather(message)
         elif any(one.event_id == name for batch in self._open.values() for one in batch.messages):
             self._hold(message)

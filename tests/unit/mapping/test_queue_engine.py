@@ -331,7 +331,7 @@ def test_provisioned_pollers_set_floor_and_ceiling():
     for second in range(11):
         play.at(1_000 * second).receives(*names(10, 100 * second)).starts().ends()
     assert play.engine._pace.batches_max == 30
-    play.at(12_000).receives("1").starts().fails()
+    play.at(12_000).receives("1200").starts().fails()
     assert play.engine._pace.batches_max == 20
 
 
@@ -387,6 +387,45 @@ def test_a_deletion_that_fails_is_tried_again_while_the_message_is_hidden(play):
     play.at(29_999).ticks().deletes("2").delete_fails()
     assert play.engine.next_wakeup_ms() is None
     play.at(90_000).ticks().does_nothing()
+
+
+def test_d6_fifo_what_is_handled_and_received_again_goes_by_its_newer_receipt():
+    """It is not run again, and no receive of it is in vain: that one's receipt deletes it."""
+    play = QueuePlay(fifo=True)
+    play.receives("A1", "B1").invokes("A1", "B1").starts().ends().deletes("A1", "B1")
+    play.at(31_000).receives(again("A1"), again("A2")).does_nothing()
+    play.deleted(0).deletes_receipts("r2-A1").does_nothing()
+    assert play.engine.held_records == 1
+    play.deleted().invokes("A2")
+
+
+def test_d6_fifo_a_newer_receipt_is_tried_at_once_and_as_often_as_the_first():
+    play = QueuePlay(fifo=True)
+    play.receives("A1").invokes("A1").starts().ends().deletes("A1").delete_fails()
+    play.at(29_000).ticks().deletes("A1").delete_fails().at(29_900).ticks().does_nothing()
+    play.receives(again("A1"), again("A2")).deletes_receipts("r2-A1").delete_fails().does_nothing()
+    play.at(70_000).ticks().deletes_receipts("r2-A1").delete_fails()
+    play.at(89_900).ticks().deletes_receipts("r2-A1").delete_fails().does_nothing()
+    assert play.engine.held_records == 0, "A2 comes again by itself, behind A1"
+    play.receives(again("A1")).invokes("A1")
+
+
+def test_d6_what_is_handled_is_not_run_again_when_it_is_received_while_its_deletion_waits(play):
+    """Of a standard queue a deletion by any receipt may be the one that counts."""
+    play.receives("1", "2").invokes("1", "2").starts().ends().deletes("1", "2")
+    play.at(31_000).receives(again("1")).deletes_receipts("r2-1").does_nothing()
+    play.deleted().deleted().receives(again("1")).invokes("1")
+
+
+def test_a_drain_waits_for_what_goes_by_a_newer_receipt():
+    play = QueuePlay(fifo=True)
+    play.receives("A1").invokes("A1").starts().ends().deletes("A1")
+    play.at(31_000).receives(again("A1")).drains()
+    play.open[q.Receive].clear()
+    play.deleted(0).deletes_receipts("r2-A1")
+    assert not play.engine.is_drained
+    play.deleted()
+    assert play.engine.held_bytes == 0
 
 
 def test_a_deletion_is_tried_three_times_also_after_the_timeout(play):
