@@ -327,6 +327,7 @@ class Router:
             self.clock.wall_ms,
             account=settings.account,
             hosting=self.hosting,
+            clients=self.aws,
             elsewhere=self.aws_queues,
         )
         whose: dict[str, Any] = {

@@ -9,8 +9,10 @@ from router.app.functions import FunctionKeys
 from router.auth.peer import FunctionPeers
 from router.control.code_links import PREFIX, CodeLinks
 from router.control.context import FUNCTION_CALLS, Principal
+from router.control.lambda_service.code_source import Clients, CodeSource
 from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations, Invoker
+from router.control.lambda_service.layers import Layers
 from router.control.lambda_service.mappings import MappingRuntime, Mappings, QueuesElsewhere
 from router.control.lambda_service.states import Transitions
 from router.control.lambda_service.tags import Tags
@@ -32,7 +34,7 @@ class Services(msgspec.Struct, frozen=True):
 
     models: Mapping[str, ServiceModel]
     lambda_parts: tuple[object, ...]
-    """Functions, invocations, mappings, tags: one object for each area of Lambda."""
+    """Functions, layers, invocations, mappings, tags: one object for each area of Lambda."""
     sqs: tuple[object, ...]
     """As `lambda_parts`."""
     sts: StsService
@@ -51,17 +53,22 @@ async def make_services(
     *,
     account: str,
     hosting: Hosting,
+    clients: Clients,
     elsewhere: QueuesElsewhere | None = None,
 ) -> Services:
     """Build every service. Raises `ModelError`."""
     models = await load(data / "cache", MODELS)
     codes = CodeStore(data / "code")
+    source = CodeSource(codes, clients)
     links = CodeLinks(catalog, codes, wall_ms)
     transitions = Transitions()
     return Services(
         models,
         (
-            Functions(catalog, codes, links, transitions, models["lambda"], wall_ms, hosting),
+            Functions(
+                catalog, codes, source, links, transitions, models["lambda"], wall_ms, hosting
+            ),
+            Layers(catalog, source, links, wall_ms),
             Invocations(catalog, invoker, transitions),
             Mappings(catalog, runtime, wall_ms, hosting, elsewhere),
             Tags(catalog),

@@ -10,10 +10,14 @@ from urllib.parse import quote, unquote, urlencode
 from router.control.protocol.wire import Reply, Request
 from router.functions.packages import CodeStore
 from router.functions.tree import FolderUnusable
+from router.model.layer import LayerVersion, layer_key
 from router.model.resources import Function
 from router.store.catalog import Catalog
 
 PREFIX: Final = "/_router/code/"
+LAYERS: Final = "layers"
+"""What the place of a layer's code begins with; of a function's it is the name itself."""
+
 VALID_MS: Final = 600_000
 """How long a link works (Lambda: 10 minutes)."""
 
@@ -29,8 +33,15 @@ class CodeLinks:
 
     def url(self, base_url: str, function: Function) -> str:
         """A link to the code the function has now."""
+        return self._link(base_url, f"{function.name}/{function.code_hash}")
+
+    def layer_url(self, base_url: str, version: LayerVersion) -> str:
+        """A link to what a version of a layer holds."""
+        name = layer_key(version.name, version.number)
+        return self._link(base_url, f"{LAYERS}/{name}/{version.code_hash}")
+
+    def _link(self, base_url: str, place: str) -> str:
         until_ms = self._wall_ms() + VALID_MS
-        place = f"{function.name}/{function.code_hash}"
         query = urlencode({"Expires": until_ms, "Signature": self._sign(place, until_ms)})
         return f"{base_url}{PREFIX}{quote(place)}?{query}"
 
@@ -50,15 +61,27 @@ class CodeLinks:
             return _text(403, "This link is not signed.")
         if int(until) < self._wall_ms():
             return _text(403, "This link has expired; ask GetFunction for a new one.")
-        name, _, code_hash = place.partition("/")
+        try:
+            data = await self._read(place)
+        except (FolderUnusable, OSError):
+            return _text(404, "The code cannot be read.")
+        if data is None:
+            return _text(404, "There is other code now, or it is gone.")
+        return Reply(200, {"Content-Type": "application/zip"}, data)
+
+    async def _read(self, place: str) -> bytes | None:
+        """The zip a signed place names; None once the place has other code."""
+        owner, _, code_hash = place.rpartition("/")
+        kind, _, name = owner.rpartition("/")
+        if kind == LAYERS:
+            version = self._catalog.layer_versions.get(name)
+            if version is None or version.code_hash != code_hash:
+                return None
+            return await self._codes.zip_of(code_hash, "")
         function = self._catalog.functions.get(name)
         if function is None or function.code_hash != code_hash:
-            return _text(404, "The function has other code now, or is gone.")
-        try:
-            data = await self._codes.zip_of(function.code_hash, function.code_path)
-        except FolderUnusable:
-            return _text(404, "The code cannot be read.")
-        return Reply(200, {"Content-Type": "application/zip"}, data)
+            return None
+        return await self._codes.zip_of(code_hash, function.code_path)
 
 
 def _text(status: int, text: str) -> Reply:

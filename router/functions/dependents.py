@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from router.functions.packages import overlay_hash
 from router.store.base import Delete
 from router.store.catalog import Catalog, own_name
 
@@ -22,7 +23,12 @@ def removal(catalog: Catalog, function: str) -> list[Delete]:
 
 
 def code_in_use(catalog: Catalog) -> set[str]:
-    """Hashes of all code that a function or one of its versions runs."""
+    """Hashes of all code that is a layer's, or that a function or one of its versions runs."""
     functions = [*catalog.functions.values()]
     functions += [version.function for version in catalog.versions.values()]
-    return {function.code_hash for function in functions}
+    used = {layer.code_hash for layer in catalog.layer_versions.values()}
+    for function in functions:
+        used.add(function.code_hash)
+        if hashes := [layer.code_hash for layer in function.layers]:
+            used |= {*hashes, overlay_hash(hashes)}
+    return used

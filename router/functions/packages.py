@@ -10,16 +10,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from router.functions import tree, zips
+from router.functions import overlay, tree, zips
 from router.functions.bytecode import add_bytecode
-from router.functions.zips import BadZip
-from router.model.limits import CODE_ZIPPED_BYTES_MAX
 
 FLUSHED_FILES_MAX: Final = 1_000
 """Packages with more files are flushed with everything else that waits for the disk."""
@@ -36,7 +34,9 @@ class Package(msgspec.Struct, frozen=True):
     size_bytes: int
     """Of the zip, or of the folder's files."""
     sha256: str | None
-    """Base64 of the uploaded zip's SHA-256 (`CodeSha256`); None for a folder."""
+    """Base64 of the zip's SHA-256 (`CodeSha256`); None for a folder."""
+    unzipped_bytes: int = 0
+    """Of the files, without what is compiled beside them."""
 
 
 class CodeStore:
@@ -46,14 +46,19 @@ class CodeStore:
         self._root = root
 
     async def add_zip(self, data: bytes) -> Package:
-        """Unpack and keep an uploaded zip. Raises `BadZip`."""
-        if len(data) > CODE_ZIPPED_BYTES_MAX:
-            raise BadZip(f"Zipped size must be smaller than {CODE_ZIPPED_BYTES_MAX} bytes")
+        """Unpack and keep a zip. Raises `BadZip`."""
         return await asyncio.to_thread(self._add_zip, data)
 
     async def snapshot(self, folder: Path) -> Package:
         """Keep a copy of a folder of code. Raises `tree.FolderUnusable`."""
         return await asyncio.to_thread(self._snapshot, folder)
+
+    async def overlay(self, hashes: Sequence[str]) -> str:
+        """The folder that is several packages one over the other: what a later one has counts.
+
+        Its name is the one `overlay_hash` tells. Raises `OSError` for one that is gone.
+        """
+        return await asyncio.to_thread(self._overlay, tuple(hashes))
 
     async def zip_of(self, code_hash: str, code_path: str) -> bytes:
         """The uploaded zip, or a folder's deterministic one. Raises `tree.FolderUnusable`."""
@@ -77,6 +82,7 @@ class CodeStore:
             hash=name,
             size_bytes=len(data),
             sha256=base64.b64encode(digest.digest()).decode(),
+            unzipped_bytes=zips.unzipped_bytes(data),
         )
 
     def _snapshot(self, folder: Path) -> Package:
@@ -90,7 +96,19 @@ class CodeStore:
                 path.chmod(0o755 if tree.is_executable(source) else 0o644)
 
         self._keep(name, copy)
-        return Package(str(self._root / name), name, size_bytes, None)
+        return Package(str(self._root / name), name, size_bytes, None, size_bytes)
+
+    def _overlay(self, hashes: Sequence[str]) -> str:
+        name = overlay_hash(hashes)
+        if len(hashes) == 1:
+            return str(self._root / name)
+
+        def fill(target: Path) -> None:
+            for one in hashes:
+                overlay.put_over(self._root / one, target)
+
+        self._keep(name, fill)
+        return str(self._root / name)
 
     def _zip_of(self, code_hash: str, code_path: str) -> bytes:
         path = self._root / f"{code_hash}.zip"
@@ -151,6 +169,13 @@ class CodeStore:
                 else:
                     path.unlink(missing_ok=True)
         return removed
+
+
+def overlay_hash(hashes: Sequence[str]) -> str:
+    """The name of several packages one over the other: of one it is its own, of none empty."""
+    if len(hashes) < 2:
+        return "".join(hashes)
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def _flush(folder: Path) -> None:

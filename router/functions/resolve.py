@@ -18,6 +18,7 @@ def version_of(function: Function, region: str, account: str) -> FunctionVersion
         handler=function.handler,
         code_path=function.code_path,
         code_hash=function.code_hash,
+        layers_path=function.layers_path,
         timeout_ms=function.timeout_s * 1000,
         memory_mb=function.memory_mb,
         ephemeral_mb=function.ephemeral_mb,

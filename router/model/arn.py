@@ -51,3 +51,8 @@ def queue_arn(region: str, account: str, name: str) -> str:
 def webhook_arn(region: str, account: str, name: str) -> str:
     """ARN of a webhook stream (`design.md` 5)."""
     return f"arn:aws:router:{region}:{account}:webhook/{name}"
+
+
+def layer_arn(region: str, account: str, name: str) -> str:
+    """ARN of a layer; a version's has its number behind a colon."""
+    return f"arn:aws:lambda:{region}:{account}:layer:{name}"

@@ -18,6 +18,8 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     handler: str
     code_path: str
     code_hash: str
+    layers_path: str = ""
+    """The folder it sees as `/opt`; empty without layers."""
     timeout_ms: int = 3_000
     memory_mb: int = 128
     ephemeral_mb: int = 512

@@ -5,6 +5,7 @@ Each is one JSON document in the store's metadata. Times are epoch milliseconds.
 
 import msgspec
 
+from router.model.layer import LayerUse
 from router.model.source_kind import SourceKind, kind_of_arn, source_name
 from router.model.webhook import WebhookSpec
 
@@ -40,6 +41,11 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     code_hash: str
     code_size: int = 0
     code_sha256: str | None = None
+    unzipped_bytes: int = 0
+    """Of the code's files, without layers."""
+    layers: tuple[LayerUse, ...] = ()
+    layers_path: str = ""
+    """The folder they make together, below the data folder; empty without layers."""
     is_in_place: bool = False
     last_modified_ms: int
     revision_id: str

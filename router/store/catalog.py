@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from router.model.errors import RouterError
+from router.model.layer import Layer, LayerVersion
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
 from router.model.version import Alias, Version
 from router.store.base import Change, Delete, MetadataStore, Put, Resource
@@ -26,6 +27,8 @@ KINDS: Final[dict[str, type[msgspec.Struct]]] = {
     "stack": Stack,
     "version": Version,
     "alias": Alias,
+    "layer": Layer,
+    "layer_version": LayerVersion,
 }
 """What may exist: kind → what it is stored as. Each has a table, and one a name in `Catalog`."""
 
@@ -56,6 +59,8 @@ class Catalog:
         self.stacks: dict[str, Stack] = self._tables["stack"]
         self.versions: dict[str, Version] = self._tables["version"]
         self.aliases: dict[str, Alias] = self._tables["alias"]
+        self.layers: dict[str, Layer] = self._tables["layer"]
+        self.layer_versions: dict[str, LayerVersion] = self._tables["layer_version"]
 
     async def load(self) -> None:
         """Read everything. Raises `CatalogError` for what cannot be read."""

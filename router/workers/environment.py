@@ -37,8 +37,15 @@ def needs_fresh_exec(function: FunctionVersion, user: Mapping[str, str]) -> bool
     """Whether variables or shipped libraries only work in a newly started interpreter."""
     if any(name.startswith(READ_AT_EXEC) for name in user):
         return True
-    try:  # a cold start waits for it: one call where there is no such folder, the usual case
-        names = os.listdir(f"{function.code_path}/lib")  # noqa: PTH208
+    # A cold start waits for it: one call where there is no such folder, the usual case.
+    if _has_libraries(f"{function.code_path}/lib"):
+        return True
+    return bool(function.layers_path) and _has_libraries(f"{function.layers_path}/lib")
+
+
+def _has_libraries(folder: str) -> bool:
+    try:
+        names = os.listdir(folder)  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError):
         return False
     return any(name.endswith(".so") or ".so." in name for name in names)

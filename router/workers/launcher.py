@@ -86,7 +86,7 @@ class Launcher:
         self._zygotes: dict[tuple[str, bool], Zygote] = {}
         self._lock = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
-        self._suits: dict[tuple[str, str], bool] = {}
+        self._suits: dict[tuple[str, str, str], bool] = {}
         self._warned: set[str] = set()
 
     async def start(self) -> None:
@@ -143,6 +143,7 @@ class Launcher:
                 function,
                 task=function.code_path,
                 tmp=tmp,
+                opt=function.layers_path,
                 runtime=self._runtime.path,
                 read_only=[str(FOLDER)] * fresh + [self._runtime.path] * preloads,
                 cgroup=self._make_group(group, function.memory_mb),
@@ -237,11 +238,13 @@ class Launcher:
             return zygote
 
     async def _preloads(self, function: FunctionVersion) -> bool:
-        key = (function.code_path, function.code_hash)
+        key = (function.code_path, function.code_hash, function.layers_path)
         if key not in self._suits:
             while len(self._suits) >= REMEMBERED_MAX:
                 del self._suits[next(iter(self._suits))]
-            self._suits[key] = await asyncio.to_thread(self._runtime.suits, function.code_path)
+            self._suits[key] = await asyncio.to_thread(
+                self._runtime.suits, function.code_path, function.layers_path
+            )
         return self._suits[key]
 
     def _interpreter(self, runtime: str) -> str:

@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -38,19 +39,29 @@ class RuntimeFolder(msgspec.Struct, frozen=True):
     packages: frozenset[str]
     preload: tuple[str, ...] = PRELOAD
 
-    def suits(self, code_path: str) -> bool:
+    def suits(self, code_path: str, layers_path: str = "") -> bool:
         """Whether an environment for this code is best forked with boto3 loaded already.
 
-        Never when the code ships a package of the same name: it must get its own. And only when a
-        source file speaks of it: forking a larger process takes longer. Blocks for a few ms.
+        Never when the code or a layer ships a package of the same name: it must get its own. And
+        only when a source file speaks of it: forking a larger process takes longer. Blocks for a
+        few ms.
         """
         if not self.packages:
             return False
-        with contextlib.suppress(OSError):
-            for name in os.listdir(code_path):  # noqa: PTH208
-                if name.partition(".")[0] in self.packages:
-                    return False
-        return _mentions(Path(code_path), MENTION)
+        folders = [code_path]
+        if layers_path:
+            folders += [f"{layers_path}/{below}" for below in python_folders(sys.version_info[:2])]
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                for name in os.listdir(folder):  # noqa: PTH208
+                    if name.partition(".")[0] in self.packages:
+                        return False
+        return any(_mentions(Path(folder), MENTION) for folder in folders)
+
+
+def python_folders(version: tuple[int, int]) -> tuple[str, str]:
+    """Where a layer has packages for Python, first the one that counts first."""
+    return f"python/lib/python{version[0]}.{version[1]}/site-packages", "python"
 
 
 NONE = RuntimeFolder("", frozenset())

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from router.app.services import api_server, make_services
+from router.auth.aws_session import AwsSession
 from router.auth.peer import FunctionPeers
 from router.control.context import FUNCTION_CALLS, Principal
 from router.control.server import ControlServer
@@ -79,6 +80,7 @@ class Harness:
             self.catalog, self.store.queues, _wall_ms, region=REGION, account=ACCOUNT
         )
         self.invoker = ScriptedInvoker()
+        self.objects = AwsSession(REGION)
         self.runtime = RestingMappings(self.catalog)
         self.services = await make_services(
             self.folder,
@@ -89,6 +91,7 @@ class Harness:
             {"Echo": self._echo},
             _wall_ms,
             account=ACCOUNT,
+            clients=self.objects,
             hosting=Hosting(file_systems={"/mnt/ledger": "/srv/ledger"}),
         )
         where = {"region": REGION, "account": ACCOUNT, "connections_max": 64}
@@ -121,6 +124,7 @@ class Harness:
         await self.queues.moves.stop()
         for server in self.servers.values():
             await server.close()
+        await self.objects.close()
         await self.store.close()
 
     def url(self, listener="open"):

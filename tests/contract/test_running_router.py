@@ -146,6 +146,86 @@ def test_a_mapping_made_through_the_api_delivers(aws, router, function):
     }
 
 
+LAYERED = """
+import os
+import subprocess
+
+import both
+import one
+import two
+
+
+def handler(event, context):
+    return {
+        "both": both.TEXT,
+        "modules": [one.TEXT, two.TEXT],
+        "tool": subprocess.run(["tool"], capture_output=True, text=True).stdout,
+        "opt": sorted(os.listdir("/opt")),
+        "writes": can_write("/opt/x"),
+        "boto": __import__("boto3").__file__,
+    }
+
+
+def can_write(path):
+    try:
+        open(path, "w").close()
+    except OSError:
+        return False
+    return True
+"""
+
+
+def zipped(files, modes=()):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = (0o100755 if name in modes else 0o100644) << 16
+            archive.writestr(entry, text)
+    return out.getvalue()
+
+
+def test_layers_are_seen_below_opt_the_later_over_the_earlier(aws):
+    """Modules, tools and a boto3 of its own; the layer lives on after its version is deleted."""
+    first = zipped(
+        {
+            "python/one.py": "TEXT = 1",
+            "python/both.py": "TEXT = 'first'",
+            "bin/tool": "#!/bin/sh\necho from a layer\n",
+        },
+        {"bin/tool"},
+    )
+    second = zipped(
+        {
+            "python/lib/python3.11/site-packages/two.py": "TEXT = 2",
+            "python/both.py": "TEXT = 'second'",
+            "python/boto3.py": "",
+        }
+    )
+    arns = [
+        aws("lambda", "publish_layer_version", LayerName=name, Content={"ZipFile": data})[
+            "LayerVersionArn"
+        ]
+        for name, data in (("first", first), ("second", second))
+    ]
+    aws(
+        "lambda", "create_function", FunctionName="layered", Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/any", Handler="app.handler", Timeout=30,
+        Code={"ZipFile": zipped({"app.py": LAYERED})}, Layers=arns,
+    )  # fmt: skip
+    for name in ("first", "second"):
+        aws("lambda", "delete_layer_version", LayerName=name, VersionNumber=1)
+    answer = aws("lambda", "invoke", FunctionName="layered", Payload=b"{}")
+    assert json.loads(answer["Payload"]) == {
+        "both": "second",
+        "modules": [1, 2],
+        "tool": "from a layer\n",
+        "opt": ["bin", "python"],
+        "writes": False,
+        "boto": "/opt/python/boto3.py",
+    }
+
+
 def wait_for(aws, uuid, state):
     deadline = time.monotonic() + 10
     while (found := aws("lambda", "get_event_source_mapping", UUID=uuid)["State"]) != state:

@@ -9,8 +9,9 @@ import structlog
 
 from router.control.code_links import CodeLinks
 from router.control.context import Context
-from router.control.errors import ApiError
 from router.control.lambda_service import settings
+from router.control.lambda_service.code_source import CodeSource
+from router.control.lambda_service.layer_use import put_together, uses_of
 from router.control.lambda_service.names import (
     LATEST,
     FunctionRef,
@@ -28,9 +29,7 @@ from router.functions.dependents import removal
 from router.functions.packages import CodeStore, Package
 from router.functions.resolve import has_qualifier
 from router.functions.tree import FolderUnusable
-from router.functions.zips import BadZip, UnzippedTooLarge
 from router.model.hosting import BARE, Hosting
-from router.model.limits import CODE_ZIPPED_BYTES_MAX
 from router.model.resources import Function
 from router.store.catalog import Catalog, put
 
@@ -52,6 +51,7 @@ class Functions:
         self,
         catalog: Catalog,
         codes: CodeStore,
+        source: CodeSource,
         links: CodeLinks,
         transitions: Transitions,
         model: ServiceModel,
@@ -61,6 +61,7 @@ class Functions:
         self._catalog = catalog
         self._hosting = hosting
         self._codes = codes
+        self._source = source
         self._links = links
         self._transitions = transitions
         self._runtimes = model.shapes["Runtime"].enum
@@ -77,12 +78,17 @@ class Functions:
         ref = parse_ref(context, params["FunctionName"])
         settings.check_bare_name(ref.name)
         settings.check_create(params, self._runtimes, self._hosting)
-        data = settings.zip_of(params["Code"])
         if ref.name in self._catalog.functions:
             raise conflict(f"Function already exist: {ref.name}")
-        package = await self._unpack(data)
+        layers = uses_of(context, self._catalog, params.get("Layers") or ())
+        package = await self._source.take(params["Code"])
+        layers_path = await put_together(self._codes, layers, package.unzipped_bytes)
         first, second = str(uuid.uuid4()), str(uuid.uuid4())
-        function = _new_function(ref.name, params, package, self._wall_ms(), second)
+        function = msgspec.structs.replace(
+            _new_function(ref.name, params, package, self._wall_ms(), second),
+            layers=layers,
+            layers_path=layers_path,
+        )
         async with self._catalog.changing() as catalog:
             if ref.name in catalog.functions:
                 raise conflict(f"Function already exist: {ref.name}")
@@ -100,10 +106,10 @@ class Functions:
             raise invalid(
                 "Please don't provide ImageUri when updating a function with packageType Zip."
             )
-        data = settings.zip_of(params)
         await self._transitions.settled(ref.name)
         self._check_revision(ref, params.get("RevisionId"))
-        package = await self._unpack(data)
+        package = await self._source.take(params)
+        await put_together(self._codes, self._find(ref).layers, package.unzipped_bytes)
         if params.get("DryRun"):
             return await self._shown(context, _with_code(self._find(ref), package), None)
         first, second = str(uuid.uuid4()), str(uuid.uuid4())
@@ -182,23 +188,6 @@ class Functions:
         if given is not None and given != self._find(ref).revision_id:
             raise settings.stale_revision()
 
-    async def _unpack(self, data: bytes) -> Package:
-        if len(data) > CODE_ZIPPED_BYTES_MAX:
-            raise ApiError(
-                "RequestEntityTooLargeException",
-                f"Zipped size must be smaller than {CODE_ZIPPED_BYTES_MAX} bytes",
-                status=413,
-            )
-        try:
-            return await self._codes.add_zip(data)
-        except UnzippedTooLarge as error:
-            raise invalid(str(error)) from None
-        except BadZip as error:
-            log.info("code_refused", reason=str(error))
-            raise invalid(
-                "Could not unzip uploaded file. Please check your file, then try to upload again."
-            ) from None
-
     async def _shown(
         self, context: Context, function: Function, qualifier: str | None
     ) -> dict[str, Any]:
@@ -253,6 +242,7 @@ def _new_function(
         code_hash=package.hash,
         code_size=package.size_bytes,
         code_sha256=package.sha256,
+        unzipped_bytes=package.unzipped_bytes,
         last_modified_ms=now_ms,
         revision_id=revision,
         tags=params.get("Tags") or {},
@@ -267,5 +257,6 @@ def _with_code(function: Function, package: Package) -> Function:
         code_hash=package.hash,
         code_size=package.size_bytes,
         code_sha256=package.sha256,
+        unzipped_bytes=package.unzipped_bytes,
         is_in_place=False,
     )

@@ -14,6 +14,11 @@ EPHEMERAL_MB_MAX: Final = 10_240
 TAGS_MAX: Final = 50
 TOO_MANY_TAGS: Final = "Number of tags exceeds resource tag limit."
 
+IMAGES: Final = (
+    "Container images are not run by Event Router: there is no container engine behind it. "
+    "Unpack the image's /var/task into a zip or a folder, and use its Runtime and Handler"
+)
+
 RUNTIMES: Final = tuple(f"python3.{minor}" for minor in range(8, 16))
 """Runtimes this version can run."""
 
@@ -84,8 +89,6 @@ LATER: Final = {
     "AcceleratorConfig": "Accelerators are",
     "CapacityProviderConfig": "Capacity providers are",
     "DurableConfig": "Durable executions are",
-    "ImageConfig": "Container images are",
-    "Layers": "Layers are",
     "PublishTo": "Published versions are",
     "RuntimeConfig": "Custom runtimes are",
     "TenancyConfig": "Tenant isolation is",
@@ -95,13 +98,15 @@ LATER: Final = {
 
 def check_create(params: dict[str, Any], runtimes_known: tuple[str, ...], hosting: Hosting) -> None:
     """Raise `ApiError` for settings no function here can have."""
+    if params.get("ImageConfig"):
+        raise invalid(f"{IMAGES}.")
     for name, what in LATER.items():
         if params.get(name):
             raise not_yet(what)
     if params.get("Publish"):
         raise not_yet("Published versions are")
     if params.get("PackageType", "Zip") != "Zip":
-        raise not_yet("Container images are")
+        raise invalid(f"{IMAGES}.")
     if not params.get("Runtime") or not params.get("Handler"):
         raise invalid(
             "Runtime and Handler are mandatory parameters for functions created with deployment "
@@ -183,18 +188,6 @@ def check_environment(variables: dict[str, str]) -> None:
     measured = orjson.dumps(variables)
     if len(measured) > ENVIRONMENT_BYTES_MAX:
         raise invalid(f"{start}exceeded the 4KB limit. String measured: {measured.decode()}")
-
-
-def zip_of(code: dict[str, Any]) -> bytes:
-    """The uploaded package. Raises `ApiError` for other sources of code."""
-    if code.get("S3Bucket") or code.get("S3Key"):
-        raise not_yet("Code in S3 is")
-    if code.get("ImageUri"):
-        raise not_yet("Container images are")
-    package: bytes | None = code.get("ZipFile")
-    if package is None:
-        raise invalid("Please provide a source for function code.")
-    return package
 
 
 def stale_revision() -> ApiError:

@@ -47,6 +47,8 @@ def configuration(
         "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{function.name}"},
     }
+    if function.layers:
+        shown["Layers"] = [{"Arn": use.arn, "CodeSize": use.code_size} for use in function.layers]
     if function.environment:
         shown["Environment"] = {"Variables": function.environment}
     shown.update(_extra(function))

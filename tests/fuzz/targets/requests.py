@@ -16,8 +16,10 @@ from structlog.testing import capture_logs
 from router.control.auth import Authenticator
 from router.control.code_links import CodeLinks
 from router.control.dispatch import Dispatcher
+from router.control.lambda_service.code_source import CodeSource
 from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations
+from router.control.lambda_service.layers import Layers
 from router.control.lambda_service.mappings import Mappings
 from router.control.lambda_service.states import Transitions
 from router.control.lambda_service.tags import Tags
@@ -128,6 +130,13 @@ class Runtime(RestingMappings):
         return InvokeReply(payload=payload)
 
 
+class Nowhere:
+    """AWS, out of reach."""
+
+    async def client(self, service, _region=""):
+        raise ConnectionError(f"{service} is out of reach")
+
+
 class Site:
     """The services with one function, one queue and one webhook, whatever was asked before."""
 
@@ -157,15 +166,17 @@ class Site:
         folder = Path(FOLDER.name)
         models = await load(folder / "cache", ("lambda", "sqs"))
         codes = CodeStore(folder / "code")
+        source = CodeSource(codes, Nowhere())
         links = CodeLinks(self.catalog, codes, wall_ms)
         transitions, runtime = Transitions(), Runtime(self.catalog)
         functions = Functions(
-            self.catalog, codes, links, transitions, models["lambda"], wall_ms, Hosting()
+            self.catalog, codes, source, links, transitions, models["lambda"], wall_ms, Hosting()
         )
+        layers = Layers(self.catalog, source, links, wall_ms)
         invocations = Invocations(self.catalog, runtime, transitions)
         mappings = Mappings(self.catalog, runtime, wall_ms)
         for name, parts in (
-            ("lambda", (functions, invocations, mappings, Tags(self.catalog))),
+            ("lambda", (functions, layers, invocations, mappings, Tags(self.catalog))),
             ("sqs", sqs_parts(queues, "000000000000")),
         ):
             self.dispatcher.add(ModelledService(name, models[name], parts))

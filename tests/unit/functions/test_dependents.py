@@ -1,8 +1,11 @@
 """What goes with a function, and what it leaves alone."""
 
+import msgspec
 import pytest
 
 from router.functions.dependents import code_in_use, removal
+from router.functions.packages import overlay_hash
+from router.model.layer import LayerUse, LayerVersion
 from router.model.resources import Function
 from router.model.version import Alias, Version
 from router.store.base import Delete
@@ -78,3 +81,16 @@ async def test_code_is_in_use_as_long_as_a_version_runs_it(catalog):
     assert code_in_use(catalog) == {"0", "1", "2", "3"}
     await catalog.commit([Delete("version", "f:1")])
     assert code_in_use(catalog) == {"0", "2", "3"}
+
+
+async def test_a_layer_is_in_use_by_itself_and_by_who_names_it(catalog):
+    layer = LayerVersion(
+        name="l", number=1, code_hash="a", code_size=1, unzipped_bytes=1, sha256="", created_ms=1
+    )
+    uses = tuple(LayerUse(f"arn:l{code}:1", code, 1, 1) for code in "ab")
+    with_layers = msgspec.structs.replace(function("f"), layers=uses)
+    await catalog.commit([put("layer_version", "l:1", layer), put("function", "f", with_layers)])
+    rest = {"0", "1", "2", "3"}
+    assert code_in_use(catalog) == rest | {"a", "b", overlay_hash(["a", "b"])}
+    await catalog.commit([Delete("function", "f")])
+    assert code_in_use(catalog) == rest | {"a"}

@@ -65,9 +65,6 @@ async def test_nothing_stays_of_what_was_refused(store, tmp_path, monkeypatch):
     with pytest.raises(BadZip):
         await store.add_zip(data)
     assert list((tmp_path / "code").iterdir()) == []
-    monkeypatch.setattr(packages, "CODE_ZIPPED_BYTES_MAX", 10)
-    with pytest.raises(BadZip, match="Zipped size must be smaller than 10 bytes"):
-        await store.add_zip(data)
 
 
 async def test_snapshots(store, tmp_path):
@@ -148,3 +145,27 @@ async def test_big_packages_are_flushed_at_once(store, monkeypatch):
     monkeypatch.setattr(os, "sync", lambda: calls.append(time.monotonic()))
     await store.add_zip(zipped(a="1", b="2"))
     assert len(calls) == 1
+
+
+async def test_packages_one_over_the_other(store, tmp_path):
+    made = [await store.add_zip(zipped(**{name: text, "both": text})) for name, text in (
+        ("a", "1"), ("b", "2")
+    )]  # fmt: skip
+    hashes = [package.hash for package in made]
+    path = await store.overlay(hashes)
+    assert {file.name: file.read_text() for file in Path(path).iterdir()} == {
+        "a.py": "1",
+        "b.py": "2",
+        "both.py": "2",
+    }
+    assert Path(path).name == packages.overlay_hash(hashes)
+    assert await store.overlay(hashes) == path
+    assert await store.overlay(hashes[::-1]) != path
+    assert await store.overlay(hashes[:1]) == made[0].path
+    assert await store.sweep({*hashes, Path(path).name}) == 1
+    assert Path(path).is_dir()
+
+
+async def test_unzipped_size_is_that_of_the_files(store):
+    package = await store.add_zip(zipped(app="x = 1\n", more="y" * 1000))
+    assert package.unzipped_bytes == 1006
