@@ -3,6 +3,7 @@
 from router.model.arn import function_arn
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import FunctionVersion
+from router.model.log_settings import default_group, log_settings
 from router.model.resources import Function
 from router.store.catalog import Catalog
 
@@ -11,6 +12,7 @@ LATEST = "$LATEST"
 
 def version_of(function: Function, region: str, account: str) -> FunctionVersion:
     """What an environment needs to run the function's `$LATEST`."""
+    logs = log_settings(function.name, function.extra.get("LoggingConfig"))
     return FunctionVersion(
         name=function.name,
         arn=function_arn(region, account, function.name),
@@ -24,7 +26,8 @@ def version_of(function: Function, region: str, account: str) -> FunctionVersion
         ephemeral_mb=function.ephemeral_mb,
         environment=function.environment,
         file_systems=function.file_systems,
-        log_group=f"/aws/lambda/{function.name}",
+        log_group=logs.group or default_group(function.name),
+        logs=logs,
         revision=function.revision_id,
     )
 

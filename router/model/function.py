@@ -2,6 +2,8 @@
 
 import msgspec
 
+from router.model.log_settings import TEXT, LogSettings
+
 
 class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a function: all an environment needs to know to run it.
@@ -27,6 +29,7 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     file_systems: tuple[str, ...] = ()
     """Where it sees folders of the host that settings name (`LocalMountPath`)."""
     log_group: str = ""
+    logs: LogSettings = TEXT
     revision: str = ""
     """Changes with any part of the function; environments of an older one are not reused."""
 

@@ -26,9 +26,6 @@ READ_BUFFER_BYTES = 256 * 1024
 WARM_UP_ROUNDS = 20
 """More often than the interpreter runs code before it specialises it."""
 
-UTF8_RUNTIME_MINOR = 12
-"""From `python3.12` on results are UTF-8; before, other than ASCII is escaped."""
-
 OWN_FOLDER = os.path.dirname(__file__) + os.sep  # noqa: PTH120
 
 Handler = Callable[[Any, LambdaContext], Any]
@@ -73,6 +70,7 @@ def enter(start: "dict[str, Any]") -> None:
     os.environ.update(start["environment"])
     if "TZ" in os.environ:
         time.tzset()
+    child_output.choose_form()
     os.chdir(paths["task"])
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     first = [paths["task"]]
@@ -104,6 +102,7 @@ def run(start: "dict[str, Any]", frames_fd: int) -> None:
     while (frame := read_frame(reader)) is not None:
         header = json.loads(frame[0])
         child_output.REQUEST_IDS.request_id = header["id"]
+        child_output.REQUEST_IDS.tenant_id = header.get("tenant")
         kind, error_type, reply = answer(handler, encode, facts, header, frame[1])
         child_output.flush_streams()
         rss_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -205,7 +204,7 @@ def load_handler(text: str) -> Handler:
 def result_encoder(runtime: str) -> "Callable[[Any], bytes]":
     """How this runtime writes results: Lambda's JSON, where NaN and Decimal are numbers."""
     minor = runtime.removeprefix("python3.")
-    ascii_only = minor.isdigit() and int(minor) < UTF8_RUNTIME_MINOR
+    ascii_only = minor.isdigit() and int(minor) < child_output.UTF8_RUNTIME_MINOR
     plain = json.JSONEncoder(ensure_ascii=ascii_only).encode
 
     def encode(result: Any) -> bytes:

@@ -4,12 +4,11 @@ A failed initialisation is repeated once, inside the invocation and under the fu
 if it fails again, the invocation fails with the payload of that.
 """
 
-import platform
 import time
 from collections.abc import Callable
 
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
-from router.workers import invocation, wire
+from router.workers import invocation, platform_lines, wire
 from router.workers.launcher import Launcher, StartFailed
 from router.workers.process import Environment
 
@@ -50,14 +49,14 @@ class ColdStart:
         """
         self._take_folder = take_folder
         self._adopt = adopt
-        line = f"INIT_START Runtime Version: python:{platform.python_version()}"
-        env = await self._attempt(INIT_TIMEOUT_MS, line)
+        function = self._request.function
+        env = await self._attempt(INIT_TIMEOUT_MS, platform_lines.init_start(function))
+        error_type = None if self._is_loaded else self._error_type
+        env.output.write(platform_lines.init_report(function, self.init_ms, "init", error_type))
         if self._is_loaded:
             return env
-        report = invocation.init_report_line(self.init_ms, "init", self._error_type)
-        env.output.write((report,))
-        timeout_ms = self._request.function.timeout_ms
-        started = invocation.start_line(self._request)
+        timeout_ms = function.timeout_ms
+        started = platform_lines.start(self._request)
         env = await self._attempt(timeout_ms, started)
         self._spent_ms = self.init_ms
         return env if self._is_loaded else None
@@ -69,15 +68,16 @@ class ColdStart:
     def failure(self) -> InvokeReply:
         """The reply after two failed initialisations."""
         env = self._env
-        report = invocation.init_report_line(self.init_ms, "invoke", self._error_type)
+        function = self._request.function
+        reports = platform_lines.init_report(function, self.init_ms, "invoke", self._error_type)
         memory_mb = -(-env.memory_kb_max // 1024) if env is not None else 0
-        lines = invocation.report_lines(
-            self._request, self.init_ms, memory_mb, None, self._error_type
+        lines = platform_lines.end(
+            self._request, self.init_ms, memory_mb, None, self._error_type, len(self._payload)
         )
         return InvokeReply(
             payload=self._payload,
             error_type=self._error_type,
-            log_tail=env.output.end((report, *lines)) if env is not None else b"",
+            log_tail=env.output.end((*reports, *lines)) if env is not None else b"",
             duration_ms=self.init_ms,
             memory_mb_max=memory_mb,
         )

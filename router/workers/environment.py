@@ -76,7 +76,12 @@ def _defaults(paths: Paths) -> dict[str, str]:
 
 def _reserved(function: FunctionVersion, paths: Paths, log_stream: str) -> dict[str, str]:
     region = parse_arn(function.arn).region
+    logging = {
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "AWS_LAMBDA_LOG_LEVEL": function.logs.application_level,
+    }
     return {
+        **(logging if function.logs.is_json else {}),
         "_HANDLER": function.handler,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,

@@ -1,16 +1,12 @@
-"""One invocation in one environment: frames, log lines and the reply.
+"""One invocation in one environment: frames, log lines and the reply."""
 
-START, END and REPORT are those of `functions-and-invocation.md` 8.7.
-"""
-
-import math
 import time
 from typing import Any
 
 import orjson
 
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
-from router.workers import payloads, wire
+from router.workers import payloads, platform_lines, wire
 from router.workers.process import Environment
 
 
@@ -39,7 +35,7 @@ async def run(
     began = time.perf_counter()
     answer = env.send(orjson.dumps(header), request.payload or b"{}", timeout_ms)
     if spent_ms is None:  # after sending: the function's output is read when the loop turns
-        env.output.begin(start_line(request))
+        env.output.begin(platform_lines.start(request))
     frame = await env.result(answer)
     error_type: str | None
     duration_ms = (time.perf_counter() - began) * 1000 + (spent_ms or 0.0)
@@ -52,7 +48,8 @@ async def run(
         facts = facts_in(reply_header)
         error_type = None if kind == wire.RESULT else str(facts.get("type", "Runtime.Unknown"))
         memory_mb = _megabytes(facts.get("rss_kb"))
-    lines = report_lines(request, duration_ms, memory_mb, init_ms, error_type)
+    size = len(payload)
+    lines = platform_lines.end(request, duration_ms, memory_mb, init_ms, error_type, size)
     return InvokeReply(
         payload=payload,
         error_type=error_type,
@@ -73,35 +70,6 @@ def ended(env: Environment, request_id: str, timeout_ms: int) -> tuple[str, byte
     return payloads.EXITED, payloads.exited(request_id, status)
 
 
-def start_line(request: InvokeRequest) -> str:
-    """The line that begins an invocation."""
-    return f"START RequestId: {request.request_id} Version: {request.function.version}"
-
-
-def report_lines(
-    request: InvokeRequest,
-    duration_ms: float,
-    memory_mb: int,
-    init_ms: float | None,
-    error_type: str | None,
-) -> tuple[str, str]:
-    """END and REPORT. An exception of the handler is no status of the platform's."""
-    request_id = request.request_id
-    init = "" if init_ms is None else f"Init Duration: {init_ms:.2f} ms\t"
-    billed_ms = math.ceil(duration_ms + (init_ms or 0.0))
-    report = (
-        f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\t"
-        f"Billed Duration: {billed_ms} ms\tMemory Size: {request.function.memory_mb} MB\t"
-        f"Max Memory Used: {memory_mb} MB\t{init}{_status(error_type)}"
-    )
-    return f"END RequestId: {request_id}", report
-
-
-def init_report_line(duration_ms: float, phase: str, error_type: str) -> str:
-    """The line about an initialisation that failed."""
-    return f"INIT_REPORT Init Duration: {duration_ms:.2f} ms\tPhase: {phase}\t{_status(error_type)}"
-
-
 def facts_of(function: FunctionVersion, log_stream: str) -> dict[str, str]:
     """What the context object of every invocation in an environment shows."""
     return {
@@ -117,14 +85,6 @@ def facts_of(function: FunctionVersion, log_stream: str) -> dict[str, str]:
 
 def _megabytes(size_kb: Any) -> int:
     return -(-size_kb // 1024) if isinstance(size_kb, int) else 0
-
-
-def _status(error_type: str | None) -> str:
-    if error_type == payloads.TIMED_OUT:
-        return "Status: timeout"
-    if error_type is not None and error_type.startswith(("Runtime.", "Function.", "Sandbox.")):
-        return f"Status: error\tError Type: {error_type}"
-    return ""
 
 
 def facts_in(header: bytes) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from router.workers.invocation import facts_of
 from router.workers.isolation.groups import Groups
 from router.workers.isolation.plain import PROCESSES_MAX
 from router.workers.isolation.plan import Planner
+from router.workers.log_files import LogStream
 from router.workers.logs import LogWriter
 from router.workers.output import Output
 from router.workers.process import Environment
@@ -135,7 +136,7 @@ class Launcher:
         fresh = environment.needs_fresh_exec(function, user)
         preloads = not fresh and await self._preloads(function)
         zygote = await self._zygote_or_fail(interpreter, preloads=preloads)
-        stream = _log_stream(function.version)
+        stream = _log_stream(function)
         tmp = tmp_path or self.make_tmp()
         group = uuid.uuid4().hex if self._groups is not None else ""
         try:
@@ -153,15 +154,15 @@ class Launcher:
             raise StartFailed(str(error)) from error
         message = {
             "start": {
-                "facts": facts_of(function, stream),
-                "environment": environment.build(function, user, extra, plan["paths"], stream),
+                "facts": facts_of(function, stream.name),
+                "environment": environment.build(function, user, extra, plan["paths"], stream.name),
                 "paths": plan["paths"],
                 "runtime_host": self._runtime.path,
             },
             "plan": plan,
             "fresh": fresh,
         }
-        output = Output(function.name, stream, self._logs)
+        output = Output(stream, self._logs, function.logs)
         output.begin(first_line)
         env = Environment(zygote, output, tmp_path=tmp, group=group, on_end=on_end)
         on_made(env)
@@ -265,6 +266,9 @@ def own_interpreter() -> str:
     return os.path.realpath(sys.executable)
 
 
-def _log_stream(version: str) -> str:
+def _log_stream(function: FunctionVersion) -> LogStream:
+    """A new stream; in a group of its own choice the function's name is part of it."""
     date = time.strftime("%Y/%m/%d", time.gmtime())
-    return f"{date}/[{version}]{uuid.uuid4().hex}"
+    group = function.logs.group
+    name = f"{date}/{function.name if group else ''}[{function.version}]{uuid.uuid4().hex}"
+    return LogStream(function.name, name, group)

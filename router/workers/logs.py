@@ -1,10 +1,6 @@
-r"""Function logs: one file per function with a size cap, rotated, written off the loop.
+"""Function logs: one file per function with a size cap, rotated, written off the loop.
 
-    2026-07-01T10:00:00.123Z ⟶ log stream ⟶ text            (⟶ is a tab)
-
-One line is one log event. An event of several lines (a traceback) keeps them in one, joined by
-`\r`, which `read_log` turns into newlines. Lines are only ever appended, so a file can be
-followed; a file that became smaller was rotated.
+What a line is, and where the files are: `log_files`.
 """
 
 import asyncio
@@ -12,22 +8,18 @@ import contextlib
 import functools
 import os
 import queue
-import re
 import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-
-import msgspec
+from typing import Protocol
 
 from router.model.limits import MIB
 from router.telemetry import metrics
+from router.workers.log_files import FILES_KEPT, Line, LogStream, log_path, make_folder
 
 FILE_BYTES_MAX = 10 * MIB
 """A log file is rotated at this size."""
-
-FILES_KEPT = 3
-"""Rotated files kept per function: `name.log.1` is the newest."""
 
 WAITING_BYTES_MAX = 16 * MIB
 """Output waiting for the disk, all functions; beyond it lines are dropped and counted."""
@@ -38,53 +30,20 @@ FLUSH_S = 0.2
 DIRECT_BYTES_MAX = 64 * 1024
 """Up to this much is written on the loop when a function has printed; more goes to the thread."""
 
+SETTLE_S_MAX = 5.0
+"""How long a reader of logs waits for lines on their way to a slow disk."""
+
 SECONDS_REMEMBERED = 16
 """Seconds whose text is remembered: thousands of lines share one."""
 
-UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
-
-Line = tuple[int, str]
-"""Epoch milliseconds and text without a newline."""
+Groups = dict[LogStream, list[Line]]
 
 
-class LogEntry(msgspec.Struct, frozen=True):
-    """One log event as read back."""
+class Waiting(Protocol):
+    """Holds the first line of an invocation back until something follows."""
 
-    time: str
-    """UTC, `2026-07-01T10:00:00.123Z`."""
-    stream: str
-    """Log stream: one per environment."""
-    text: str
-
-
-def log_path(data_dir: str | Path, function: str) -> Path:
-    """The file that a function's lines are appended to."""
-    return Path(data_dir) / "logs" / f"{UNSAFE.sub('_', function)}.log"
-
-
-def read_log(data_dir: str | Path, function: str, lines: int) -> list[LogEntry]:
-    """The last `lines` log events of a function, oldest first; none when it never wrote."""
-    path = log_path(data_dir, function)
-    found: list[LogEntry] = []
-    for index in range(FILES_KEPT + 1):
-        source = path if index == 0 else path.with_name(f"{path.name}.{index}")
-        try:
-            text = source.read_bytes().decode("utf-8", "replace")  # keeps each \r
-        except FileNotFoundError:
-            break
-        rows = text.split("\n")[:-1]
-        found = [entry for row in rows if (entry := parse_line(row)) is not None] + found
-        if len(found) >= lines:
-            break
-    return found[-lines:] if lines > 0 else []
-
-
-def parse_line(row: str) -> LogEntry | None:
-    """One line of a log file; None when it is not one."""
-    parts = row.split("\t", 2)
-    if len(parts) != 3:
-        return None
-    return LogEntry(parts[0], parts[1], parts[2].replace("\r", "\n"))
+    def write_pending(self, until_ms: int) -> bool:
+        """Write it if the invocation began before `until_ms`, epoch; whether it is held still."""
 
 
 class LogWriter:
@@ -93,18 +52,19 @@ class LogWriter:
     def __init__(self, data_dir: str | Path, *, file_bytes_max: int = FILE_BYTES_MAX) -> None:
         self._data_dir = Path(data_dir)
         self._file_bytes_max = file_bytes_max
-        self._collected: dict[tuple[str, str], list[Line]] = {}
+        self._collected: Groups = {}
         self._collected_bytes = 0
-        self._waiting_bytes = 0
-        self._queue: queue.SimpleQueue[tuple[dict[tuple[str, str], list[Line]], int] | None]
+        self._handed_bytes = 0
+        self._written_bytes = 0
+        self._queue: queue.SimpleQueue[tuple[Groups, int, threading.Event | None] | None]
         self._queue = queue.SimpleQueue()
+        self._outputs: set[Waiting] = set()
         self._thread: threading.Thread | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def append(
         self,
-        function: str,
-        stream: str,
+        stream: LogStream,
         lines: Iterable[Line],
         size_bytes: int,
         *,
@@ -116,39 +76,79 @@ class LogWriter:
         record never counts as handled while its handler's last words can still be lost to a
         kill of the router. Only a flood goes through the thread all the same.
         """
-        if self._collected_bytes + self._waiting_bytes + size_bytes > WAITING_BYTES_MAX:
-            metrics.LOG_DROPPED_BYTES.labels(function).inc(size_bytes)
+        waiting_bytes = self._handed_bytes - self._written_bytes
+        if self._collected_bytes + waiting_bytes + size_bytes > WAITING_BYTES_MAX:
+            metrics.LOG_DROPPED_BYTES.labels(stream.function).inc(size_bytes)
             return False
         self._collected_bytes += size_bytes
-        self._collected.setdefault((function, stream), []).extend(lines)
+        self._collected.setdefault(stream, []).extend(lines)
         if at_once:
             self._flush_directly()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+        else:
+            self.wake()
         return True
 
-    def flush(self) -> None:
-        """Hand what was collected to the thread."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._collected:
+    def watch(self, output: Waiting) -> None:
+        """Have it write what it holds back, soon."""
+        self._outputs.add(output)
+
+    def unwatch(self, output: Waiting) -> None:
+        """It writes no more."""
+        self._outputs.discard(output)
+
+    def wake(self) -> None:
+        """There is something to write by and by."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._on_timer)
+
+    async def settle(self) -> int:
+        """See to it that every line of up to now is in its file; now, in epoch milliseconds.
+
+        What comes later has that time or a later one.
+        """
+        now_ms = time.time_ns() // 1_000_000
+        self._write_pending(now_ms)
+        if self._collected or self._handed_bytes != self._written_bytes:
+            written = threading.Event()
+            self.flush(written)
+            await asyncio.to_thread(written.wait, SETTLE_S_MAX)
+        return now_ms
+
+    def flush(self, written: threading.Event | None = None) -> None:
+        """Hand what was collected to the thread; `written` is set when it is in the files."""
+        self._stop_timer()
+        if not self._collected and written is None:
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="function-logs", daemon=True)
             self._thread.start()
-        self._waiting_bytes += self._collected_bytes
-        self._queue.put((self._collected, self._collected_bytes))
+        self._handed_bytes += self._collected_bytes
+        self._queue.put((self._collected, self._collected_bytes, written))
         self._collected, self._collected_bytes = {}, 0
 
-    def _flush_directly(self) -> None:
-        """Write what was collected here and now, unless it is much or the thread is behind."""
-        if self._waiting_bytes or self._collected_bytes > DIRECT_BYTES_MAX:
-            self.flush()
-            return
+    def _on_timer(self) -> None:
+        self._timer = None
+        is_held = self._write_pending(time.time_ns() // 1_000_000 - int(FLUSH_S * 1000))
+        self.flush()
+        if is_held:
+            self.wake()
+
+    def _write_pending(self, until_ms: int) -> bool:
+        """Whether any output still holds a line back."""
+        held = [output for output in self._outputs if output.write_pending(until_ms)]
+        return bool(held)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _flush_directly(self) -> None:
+        """Write what was collected here and now, unless it is much or the thread is behind."""
+        is_behind = self._handed_bytes != self._written_bytes
+        if is_behind or self._collected_bytes > DIRECT_BYTES_MAX:
+            self.flush()
+            return
         groups, self._collected, self._collected_bytes = self._collected, {}, 0
         self._write_all(groups)
 
@@ -162,24 +162,28 @@ class LogWriter:
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
-            groups, size_bytes = item
+            groups, size_bytes, written = item
             self._write_all(groups)
-            self._waiting_bytes -= size_bytes
+            self._written_bytes += size_bytes
+            if written is not None:
+                written.set()
 
-    def _write_all(self, groups: dict[tuple[str, str], list[Line]]) -> None:
-        for (function, stream), lines in groups.items():
+    def _write_all(self, groups: Groups) -> None:
+        for stream, lines in groups.items():
             try:
-                self._write(function, stream, lines)
+                self._write(stream, lines)
             except OSError:
                 lost = sum(len(text) for _, text in lines)
-                metrics.LOG_DROPPED_BYTES.labels(function).inc(lost)
+                metrics.LOG_DROPPED_BYTES.labels(stream.function).inc(lost)
 
-    def _write(self, function: str, stream: str, lines: list[Line]) -> None:
-        path = log_path(self._data_dir, function)
+    def _write(self, stream: LogStream, lines: list[Line]) -> None:
+        path = log_path(self._data_dir, stream.function, stream.group)
+        name = stream.name
         data = "".join(
-            f"{_timestamp(time_ms)}\t{stream}\t{text}\n" for time_ms, text in lines
+            f"{_timestamp(time_ms)}\t{name}\t{text}\n" for time_ms, text in lines
         ).encode("utf-8", "replace")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            make_folder(path, stream.group)
         with path.open("ab") as file:
             file.write(data)
             size = file.tell()

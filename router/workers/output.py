@@ -10,8 +10,12 @@ import os
 import time
 
 from router.model.limits import KIB, LOG_TAIL_BYTES, MIB
+from router.model.log_settings import TEXT, LogSettings
 from router.telemetry import metrics
-from router.workers.logs import Line, LogWriter
+from router.workers import platform_lines
+from router.workers.log_files import Line, LogStream
+from router.workers.log_levels import Threshold
+from router.workers.logs import LogWriter
 
 READ_BYTES = 64 * KIB
 """One read: the whole of a pipe with the kernel's default size."""
@@ -30,10 +34,11 @@ BURST_BYTES = 4 * MIB
 class Output:
     """The output pipe of one environment."""
 
-    def __init__(self, function: str, stream: str, writer: LogWriter) -> None:
-        self._function = function
+    def __init__(self, stream: LogStream, writer: LogWriter, settings: LogSettings = TEXT) -> None:
         self._stream = stream
         self._writer = writer
+        self._is_json = settings.is_json
+        self._threshold = Threshold.of(settings)
         self._loop = asyncio.get_running_loop()
         self._read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._read_fd, False)
@@ -43,22 +48,44 @@ class Output:
         self._tail: collections.deque[str] = collections.deque()
         self._tail_bytes = 0
         self._pending: Line | None = None
-        """A START line nothing has followed yet."""
+        """The first line of an invocation, which nothing has followed yet."""
         self._allowance = float(BURST_BYTES)
         self._refilled_at = time.monotonic()
         self._dropped_bytes = 0
-        self._dropped = metrics.LOG_DROPPED_BYTES.labels(function)
+        self._dropped_lines = 0
+        self._dropped = metrics.LOG_DROPPED_BYTES.labels(stream.function)
+        writer.watch(self)
 
     def begin(self, text: str) -> None:
-        """Start the tail of an invocation with its START line."""
+        """Start the tail of an invocation with its first line, which may be empty: there is none.
+
+        It is written with what follows, or by the writer when nothing follows soon.
+        """
+        if self._pending is not None:  # of the initialisation, which wrote nothing
+            self._keep([])
         self._tail.clear()
         self._tail_bytes = 0
-        self._pending = (time.time_ns() // 1_000_000, text)
+        if text:
+            self._pending = (time.time_ns() // 1_000_000, text)
+            self._writer.wake()
 
     def write(self, texts: tuple[str, ...]) -> None:
         """Add platform lines, each without its newline."""
-        now_ms = time.time_ns() // 1_000_000
-        self._keep([(now_ms, text) for text in texts])
+        if texts:
+            now_ms = time.time_ns() // 1_000_000
+            self._keep([(now_ms, text) for text in texts])
+
+    def write_pending(self, until_ms: int) -> bool:
+        """Write the first line of an invocation that began before `until_ms`, epoch.
+
+        Whether there is one that is held back still.
+        """
+        if self._pending is None:
+            return False
+        if self._pending[0] > until_ms:
+            return True
+        self._keep([], at_once=False)
+        return False
 
     def end(self, texts: tuple[str, ...]) -> bytes:
         """Take in all output of the invocation, add its last lines; the last 4 KB of it all."""
@@ -71,8 +98,10 @@ class Output:
             now_ms = time.time_ns() // 1_000_000
             lines = [start, *((now_ms, text) for text in texts)]
             text = "\n".join([start[1], *texts]) + "\n"
-            self._writer.append(self._function, self._stream, lines, len(text))
+            self._writer.append(self._stream, lines, len(text))
             return text.encode()[-LOG_TAIL_BYTES:]
+        if not self._tail:  # every line is hidden by a level
+            return b""
         return ("\n".join(self._tail) + "\n").replace("\r", "\n").encode()[-LOG_TAIL_BYTES:]
 
     def drain(self) -> None:
@@ -97,6 +126,9 @@ class Output:
         """Take in what is left and close the pipe."""
         self.drain()
         self._stop_reading()
+        if self._pending is not None:
+            self._keep([])
+        self._writer.unwatch(self)
 
     def _on_readable(self) -> None:
         try:
@@ -117,6 +149,7 @@ class Output:
     def _take(self, chunk: bytes) -> None:
         if not self._allow(len(chunk)):
             self._dropped_bytes += len(chunk)
+            self._dropped_lines += chunk.count(b"\n")
             return
         self._report_dropped()
         data = self._partial + chunk
@@ -140,14 +173,20 @@ class Output:
     def _report_dropped(self) -> None:
         if self._dropped_bytes:
             dropped, self._dropped_bytes = self._dropped_bytes, 0
+            count, self._dropped_lines = self._dropped_lines, 0
             self._dropped.inc(dropped)
-            self.write((f"[router] {dropped} bytes of output dropped",))
+            self.write((platform_lines.dropped(dropped, count, is_json=self._is_json),))
 
     def _keep_bytes(self, lines: list[bytes]) -> None:
+        if self._threshold is not None:
+            lines = [line for line in lines if self._threshold.shows(line)]
+            if not lines:
+                return
         now_ms = time.time_ns() // 1_000_000
         self._keep([(now_ms, line.decode("utf-8", "replace")) for line in lines])
 
-    def _keep(self, lines: list[Line]) -> None:
+    def _keep(self, lines: list[Line], *, at_once: bool = True) -> None:
+        """Write lines after the one that waits for them. There is at least one of both."""
         if self._pending is not None:
             lines.insert(0, self._pending)
             self._pending = None
@@ -160,4 +199,4 @@ class Output:
         self._tail_bytes += size
         while self._tail_bytes - len(tail[0]) - 1 >= LOG_TAIL_BYTES:
             self._tail_bytes -= len(tail.popleft()) + 1
-        self._writer.append(self._function, self._stream, lines, size, at_once=True)
+        self._writer.append(self._stream, lines, size, at_once=at_once)

@@ -380,3 +380,16 @@ def test_file_systems_are_kept_when_a_folder_is_mapped(aws, name):
         create(aws, f"{name}-2", FileSystemConfigs=other)
     assert info.value.code == "InvalidParameterValueException"
     assert "ROUTER_FILE_SYSTEMS=/mnt/other=" in info.value.message
+
+
+def test_logging_is_kept_and_levels_need_json(aws, name):
+    config = {"LogFormat": "JSON", "LogGroup": "/shop", "SystemLogLevel": "WARN"}
+    shown = create(aws, name, LoggingConfig=config)["LoggingConfig"]
+    assert shown == {**config, "ApplicationLogLevel": "INFO"}
+    with pytest.raises(ClientError) as info:
+        create(aws, f"{name}-2", LoggingConfig={"ApplicationLogLevel": "DEBUG"})
+    assert info.value.code == "InvalidParameterValueException"
+    assert info.value.message == (
+        'LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from your '
+        'request or change the LogFormat to "JSON" and try again.'
+    )

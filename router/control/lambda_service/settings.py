@@ -8,6 +8,7 @@ import orjson
 from router.control.errors import ApiError, ValidationFailed
 from router.control.lambda_service.names import NAME_LENGTH_MAX, invalid, not_yet
 from router.model.hosting import MOUNT_PATH, Hosting
+from router.model.log_settings import level_problem
 from router.model.limits import ENVIRONMENT_BYTES_MAX, MEMORY_MB_MAX, TIMEOUT_S_MAX
 
 EPHEMERAL_MB_MAX: Final = 10_240
@@ -83,7 +84,7 @@ KEPT: Final = (
     "VpcConfig",
 )
 """Stored and given back without effect (`docs/compatibility.md`); of `FileSystemConfigs` the path
-has one."""
+has one, and `LoggingConfig` is heeded."""
 
 LATER: Final = {
     "AcceleratorConfig": "Accelerators are",
@@ -118,6 +119,7 @@ def check_create(params: dict[str, Any], runtimes_known: tuple[str, ...], hostin
     storage = params.get("EphemeralStorage") or {}
     _check_maximum("ephemeralStorage.size", storage.get("Size"), EPHEMERAL_MB_MAX)
     check_environment((params.get("Environment") or {}).get("Variables") or {})
+    check_logging(params.get("LoggingConfig"))
     if len(params.get("Tags") or {}) > TAGS_MAX:
         raise invalid(TOO_MANY_TAGS)
     paths = mount_paths(params)
@@ -188,6 +190,12 @@ def check_environment(variables: dict[str, str]) -> None:
     measured = orjson.dumps(variables)
     if len(measured) > ENVIRONMENT_BYTES_MAX:
         raise invalid(f"{start}exceeded the 4KB limit. String measured: {measured.decode()}")
+
+
+def check_logging(config: dict[str, Any] | None) -> None:
+    """Raise `ApiError` for levels that only JSON has. `config` is whole: as it will be kept."""
+    if problem := level_problem(config):
+        raise invalid(problem)
 
 
 def stale_revision() -> ApiError:

@@ -87,7 +87,7 @@ ACCEPTED = (
     Accepted("AWS::Lambda::Permission", "who may invoke a function is not enforced"),
     Accepted(
         "AWS::Logs::LogGroup",
-        "logs are kept per function, rotated by size",
+        "a group is made by the first line written into it; logs are rotated by size",
         name_property="LogGroupName",
         arns={"Arn": _regional("logs", "log-group:{}:*")},
     ),

@@ -13,6 +13,7 @@ from router.model.resources import Function
 from router.template.dynamic import check_references
 from router.template.properties import Properties
 from router.template.resources.base import At, Draft, InlineCode
+from router.template.resources.logging_config import logging_config
 
 NAME_CHARACTERS_MAX = 64
 """Longest function name (Lambda quota)."""
@@ -78,6 +79,7 @@ _PROPERTIES = (
     "EphemeralStorage",
     "Environment",
     "FileSystemConfigs",
+    "LoggingConfig",
     "Architectures",
     "PackageType",
     "Tags",
@@ -87,7 +89,6 @@ _WITHOUT_EFFECT = {
     "CodeSigningConfigArn": "CodeSigningConfigArn",
     "DeadLetterConfig": "DeadLetterConfig",
     "KmsKeyArn": "KMSKeyArn",
-    "LoggingConfig": "LoggingConfig",
     "RecursiveLoop": "RecursiveLoop",
     "RuntimeManagementConfig": "RuntimeManagementConfig",
     "SnapStart": "SnapStart",
@@ -255,6 +256,8 @@ def _extra(at: At, properties: Properties, draft: Draft) -> dict[str, object]:
     extra: dict[str, object] = {}
     if properties.raw("FileSystemConfigs"):
         extra["FileSystemConfigs"] = properties.raw("FileSystemConfigs")
+    if logging := logging_config(properties):
+        extra["LoggingConfig"] = logging
     for written, stored in _WITHOUT_EFFECT.items():
         if written in properties:
             extra[stored] = properties.raw(written)

@@ -4,7 +4,8 @@ import asyncio
 import os
 
 from router.workers import output
-from router.workers.logs import LogWriter, read_log
+from router.workers.log_files import LogStream, read_log
+from router.workers.logs import LogWriter
 from router.workers.output import Output
 
 
@@ -15,7 +16,7 @@ async def texts(tmp_path, writer):
 
 async def test_a_silent_invocation_is_three_lines(tmp_path):
     writer = LogWriter(tmp_path)
-    out = Output("f", "s", writer)
+    out = Output(LogStream("f", "s"), writer)
     out.begin("START")
     assert out.end(("END", "REPORT")) == b"START\nEND\nREPORT\n"
     os.close(out.write_fd)
@@ -25,7 +26,7 @@ async def test_a_silent_invocation_is_three_lines(tmp_path):
 
 async def test_output_stands_between_start_and_end(tmp_path):
     writer = LogWriter(tmp_path)
-    out = Output("f", "s", writer)
+    out = Output(LogStream("f", "s"), writer)
     out.begin("START")
     os.write(out.write_fd, b"one\ntwo \xff\nno newline")
     assert out.end(("END",)) == "START\none\ntwo \ufffd\nno newline\nEND\n".encode()
@@ -38,7 +39,7 @@ async def test_output_stands_between_start_and_end(tmp_path):
 
 async def test_the_tail_is_the_last_four_kilobytes(tmp_path):
     writer = LogWriter(tmp_path)
-    out = Output("f", "s", writer)
+    out = Output(LogStream("f", "s"), writer)
     out.begin("START")
     for number in range(100):
         os.write(out.write_fd, f"{number:099d}\n".encode())
@@ -52,7 +53,7 @@ async def test_the_tail_is_the_last_four_kilobytes(tmp_path):
 
 async def test_a_line_without_end_is_cut_into_events(tmp_path):
     writer = LogWriter(tmp_path)
-    out = Output("f", "s", writer)
+    out = Output(LogStream("f", "s"), writer)
     out.begin("START")
     for _ in range(20):
         os.write(out.write_fd, b"z" * 32_768)
@@ -70,7 +71,7 @@ async def test_over_the_rate_output_is_counted_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(output, "BURST_BYTES", 1_000)
     monkeypatch.setattr(output, "RATE_BYTES_PER_S", 0)
     writer = LogWriter(tmp_path)
-    out = Output("f", "s", writer)
+    out = Output(LogStream("f", "s"), writer)
     out.begin("START")
     os.write(out.write_fd, b"a" * 899 + b"\n")
     out.drain()

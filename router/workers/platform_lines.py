@@ -1,0 +1,168 @@
+"""The lines the platform itself writes into a function's log, as text or JSON.
+
+START, END, REPORT and INIT_REPORT, or `platform.start`, `platform.runtimeDone`, `platform.report`
+and `platform.init…` (`functions-and-invocation.md` 8.7). A line a level hides is an empty text, or
+not among the lines returned.
+"""
+
+import math
+import platform
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from router.model.function import FunctionVersion, InvokeRequest
+from router.model.limits import MIB
+from router.workers import payloads
+
+NAMED_ERROR: Final = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
+"""Error types that logs show as they are (`functions-and-invocation.md` 6.3)."""
+
+DEBUG, INFO, WARN = range(3)
+SYSTEM_LEVELS: Final = {"DEBUG": DEBUG, "INFO": INFO, "WARN": WARN}
+
+
+def init_start(function: FunctionVersion) -> str:
+    """An environment begins."""
+    version = f"python:{platform.python_version()}"
+    if not function.logs.is_json:
+        return f"INIT_START Runtime Version: {version}"
+    record = {
+        "initializationType": "on-demand",
+        "phase": "init",
+        "runtimeVersion": version,
+        "functionName": function.name,
+        "functionVersion": function.version,
+        "instanceMaxMemory": function.memory_mb * MIB,
+    }
+    return _record(function, INFO, "initStart", record)
+
+
+def init_report(
+    function: FunctionVersion, duration_ms: float, phase: str, error_type: str | None
+) -> tuple[str, ...]:
+    """An initialisation ended; as text only one that failed is told of, with an error type."""
+    if not function.logs.is_json:
+        if error_type is None:
+            return ()
+        duration = f"Init Duration: {duration_ms:.2f} ms"
+        return (f"INIT_REPORT {duration}\tPhase: {phase}\t{_status_text(error_type)}",)
+    common = {"initializationType": "on-demand", "phase": phase, **_status(error_type)}
+    report = {**common, "metrics": {"durationMs": round(duration_ms, 3)}}
+    level = DEBUG if error_type is None else WARN
+    return _shown(
+        _record(function, level, "initRuntimeDone", common),
+        _record(function, level, "initReport", report),
+    )
+
+
+def start(request: InvokeRequest) -> str:
+    """An invocation begins."""
+    function = request.function
+    if not function.logs.is_json:
+        return f"START RequestId: {request.request_id} Version: {function.version}"
+    record = {"requestId": request.request_id, "version": function.version}
+    return _record(function, INFO, "start", record)
+
+
+def end(
+    request: InvokeRequest,
+    duration_ms: float,
+    memory_mb: int,
+    init_ms: float | None,
+    error_type: str | None,
+    produced_bytes: int = 0,
+) -> tuple[str, ...]:
+    """An invocation ended. As text an exception of the handler is no status of the platform's."""
+    request_id, function = request.request_id, request.function
+    billed_ms = math.ceil(duration_ms + (init_ms or 0.0))
+    if function.logs.is_json:
+        metrics = {
+            "durationMs": round(duration_ms, 3),
+            "billedDurationMs": billed_ms,
+            "memorySizeMB": function.memory_mb,
+            "maxMemoryUsedMB": memory_mb,
+        }
+        if init_ms is not None:
+            metrics["initDurationMs"] = round(init_ms, 3)
+        return _end_records(request, metrics, error_type, produced_bytes)
+    init = "" if init_ms is None else f"Init Duration: {init_ms:.2f} ms\t"
+    report = (
+        f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\t"
+        f"Billed Duration: {billed_ms} ms\tMemory Size: {function.memory_mb} MB\t"
+        f"Max Memory Used: {memory_mb} MB\t{init}{_status_text(error_type)}"
+    )
+    return f"END RequestId: {request_id}", report
+
+
+def dropped(size_bytes: int, lines: int, *, is_json: bool) -> str:
+    """What the function wrote was too much."""
+    if not is_json:
+        return f"[router] {size_bytes} bytes of output dropped"
+    record = {
+        "droppedBytes": size_bytes,
+        "droppedRecords": lines,
+        "reason": "more output than is kept of one environment",
+    }
+    return _document("logsDropped", record)
+
+
+def _end_records(
+    request: InvokeRequest,
+    metrics: Mapping[str, float],
+    error_type: str | None,
+    produced_bytes: int,
+) -> tuple[str, ...]:
+    function = request.function
+    done = {
+        "requestId": request.request_id,
+        **_status(error_type),
+        "metrics": {"durationMs": metrics["durationMs"], "producedBytes": produced_bytes},
+    }
+    report = {"requestId": request.request_id, **_status(error_type), "metrics": metrics}
+    is_ok = error_type is None
+    return _shown(
+        _record(function, DEBUG if is_ok else WARN, "runtimeDone", done),
+        _record(function, INFO if is_ok else WARN, "report", report),
+    )
+
+
+def _shown(*lines: str) -> tuple[str, ...]:
+    return tuple(line for line in lines if line)
+
+
+def _record(function: FunctionVersion, level: int, kind: str, record: Mapping[str, Any]) -> str:
+    if level < SYSTEM_LEVELS[function.logs.system_level]:
+        return ""
+    return _document(kind, record)
+
+
+def _document(kind: str, record: Mapping[str, Any]) -> str:
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    moment = f"{now}.{milliseconds:03d}Z"
+    return orjson.dumps({"time": moment, "type": f"platform.{kind}", "record": record}).decode()
+
+
+def _status(error_type: str | None) -> dict[str, str]:
+    if error_type is None:
+        return {"status": "success"}
+    if error_type == payloads.TIMED_OUT:
+        return {"status": "timeout"}
+    if error_type.startswith("Sandbox."):
+        return {"status": "failure", "errorType": error_type}
+    if NAMED_ERROR.search(error_type):
+        return {"status": "error", "errorType": error_type}
+    is_own = error_type.startswith("Function.")
+    return {"status": "error", "errorType": "Function.Unknown" if is_own else "Runtime.Unknown"}
+
+
+def _status_text(error_type: str | None) -> str:
+    if error_type == payloads.TIMED_OUT:
+        return "Status: timeout"
+    if error_type is not None and error_type.startswith(("Runtime.", "Function.", "Sandbox.")):
+        return f"Status: error\tError Type: {error_type}"
+    return ""
