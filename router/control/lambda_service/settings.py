@@ -8,8 +8,8 @@ import orjson
 from router.control.errors import ApiError, ValidationFailed
 from router.control.lambda_service.names import NAME_LENGTH_MAX, invalid, not_yet
 from router.model.hosting import MOUNT_PATH, Hosting
-from router.model.log_settings import level_problem
 from router.model.limits import ENVIRONMENT_BYTES_MAX, MEMORY_MB_MAX, TIMEOUT_S_MAX
+from router.model.log_settings import level_problem
 
 EPHEMERAL_MB_MAX: Final = 10_240
 TAGS_MAX: Final = 50

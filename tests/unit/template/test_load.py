@@ -226,6 +226,7 @@ def test_plain_cloudformation_starts_no_child(load, monkeypatch):
               Architectures: [arm64]
               EphemeralStorage: {Size: 1024}
               TracingConfig: {Mode: Active}
+              LoggingConfig: {LogFormat: JSON, LogGroup: !Ref Logs, SystemLogLevel: WARN}
               Tags: [{Key: team, Value: shop}]
           Inline:
             Type: AWS::Lambda::Function
@@ -247,7 +248,8 @@ def test_plain_cloudformation_starts_no_child(load, monkeypatch):
     )
     save = next(function for function in state.functions if function.name == "save")
     assert (save.architecture, save.ephemeral_mb, save.tags) == ("arm64", 1024, {"team": "shop"})
-    assert save.extra == {"TracingConfig": {"Mode": "Active"}}
+    logging = {"LogFormat": "JSON", "LogGroup": "/aws/lambda/save", "SystemLogLevel": "WARN"}
+    assert save.extra == {"LoggingConfig": logging, "TracingConfig": {"Mode": "Active"}}
     inline = next(function for function in state.functions if function.name != "save")
     assert inline.code_path == ""
     assert state.inline_code[inline.name].text.startswith("def handler")
