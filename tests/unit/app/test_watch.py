@@ -6,6 +6,14 @@ import os
 import pytest
 
 from router.app.watch import Watch
+from tests.patience import until
+
+
+def save(path, text):
+    """In one step, as whoever looks on sees it."""
+    fresh = path.parent.parent / "fresh"
+    fresh.write_text(text)
+    os.replace(fresh, path)
 
 
 class Desk:
@@ -24,9 +32,7 @@ class Desk:
         self.applied += 1
 
     async def reaches(self, count):
-        async with asyncio.timeout(5):
-            while self.applied < count:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.applied >= count)
         await asyncio.sleep(0.3)
         assert self.applied == count
 
@@ -43,9 +49,9 @@ async def desk(tmp_path):
 
 
 async def test_a_save_of_code_and_of_the_template(desk):
-    (desk.code / "app.py").write_text("two")
+    save(desk.code / "app.py", "two")
     await desk.reaches(1)
-    desk.template.write_text("two")
+    save(desk.template, "two")
     await desk.reaches(2)
 
 
@@ -78,25 +84,22 @@ async def test_a_template_replaced_by_renaming_as_editors_do(desk):
 
 
 async def test_a_folder_that_goes_and_comes_back_is_followed_again(desk):
-    (desk.code / "app.py").unlink()
-    desk.code.rmdir()
+    desk.code.rename(desk.code.with_name("away"))
     await desk.reaches(1)
     await asyncio.sleep(1.2)
     desk.code.mkdir()
     (desk.code / "app.py").write_text("back")
-    async with asyncio.timeout(5):
-        while desk.applied < 2:
-            await asyncio.sleep(0.01)
+    await until(lambda: desk.applied >= 2)
     await asyncio.sleep(1.2)
     before = desk.applied
-    (desk.code / "app.py").write_text("and saved")
+    save(desk.code / "app.py", "and saved")
     await desk.reaches(before + 1)
 
 
 async def test_what_was_saved_before_anybody_followed_is_seen(tmp_path):
     desk = Desk(tmp_path)
     await desk.watch.look()
-    (desk.code / "app.py").write_text("during the start")
+    save(desk.code / "app.py", "during the start")
     running = asyncio.create_task(desk.watch.run())
     await desk.reaches(1)
     running.cancel()
@@ -115,7 +118,7 @@ async def test_where_the_kernel_does_not_tell_it_is_polled(tmp_path, monkeypatch
     await desk.watch.look()
     running = asyncio.create_task(desk.watch.run())
     await asyncio.sleep(0.3)
-    (desk.code / "app.py").write_text("two")
+    save(desk.code / "app.py", "two")
     await desk.reaches(1)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -16,6 +16,7 @@ from router.model.progress import LaneProgress, ProgressUpdate
 from router.store.base import Address, EnqueuedMessage, OutboxRow
 from router.store.sqlite import SqliteStore
 from router.telemetry import metrics
+from tests.patience import PATIENCE_S
 
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:failed"
 BUCKET = "arn:aws:s3:::bucket"
@@ -137,13 +138,13 @@ async def test_l4_a_destination_that_hangs_holds_up_no_other(world):
     await world.keep("hang", "later", to=BUCKET)
     await world.keep("{}", "{}", to=TOPIC)
     await world.courier.look()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while len(world.taken.get(TOPIC, ())) < 2:
             await asyncio.sleep(0.001)
     assert BUCKET not in world.taken
     await world.keep("third", to=TOPIC)
     await world.courier.look()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while len(world.taken[TOPIC]) < 3:
             await asyncio.sleep(0.001)
     assert world.asked[BUCKET] == 1, "the first tells whether it is there"
@@ -268,7 +269,7 @@ async def test_s1_a_stop_lets_what_is_on_its_way_arrive(world):
     await world.courier.look()
     while not world.asked[BUCKET]:
         await asyncio.sleep(0.001)
-    stopping = asyncio.create_task(world.courier.stop(5))
+    stopping = asyncio.create_task(world.courier.stop(PATIENCE_S))
     await asyncio.sleep(0.01)
     assert not stopping.done()
     world.hanging.set()
@@ -299,8 +300,8 @@ async def test_it_looks_by_itself_and_survives_a_store_that_cannot_be_read(world
     monkeypatch.setattr(world.store.outbox, "depths", sometimes)
     await world.keep("{}", to=BUCKET)
     running = asyncio.create_task(world.courier.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while BUCKET not in world.taken:
             await asyncio.sleep(0.001)
-    await world.courier.stop(1)
+    await world.courier.stop(PATIENCE_S)
     await running

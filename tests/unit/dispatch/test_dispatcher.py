@@ -11,6 +11,7 @@ from router.dispatch import dispatcher as module
 from router.dispatch.dispatcher import Dispatcher
 from router.model.errors import NotInvoked
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
+from tests.patience import PATIENCE_S
 
 REQUEST = InvokeRequest(
     function=FunctionVersion(
@@ -192,7 +193,7 @@ def test_cancelled_waits_lose_no_slot(limit: int, plan: list[tuple[str, int]]) -
                 tasks[number - 1].cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert dispatcher.running == 0
-        await asyncio.wait_for(dispatcher.invoke_for("a", REQUEST), 1)
+        await asyncio.wait_for(dispatcher.invoke_for("a", REQUEST), PATIENCE_S)
 
     asyncio.run(scenario())
 

@@ -11,6 +11,7 @@ from router.embedded.queues import EmbeddedQueues
 from router.store.base import Put
 from router.store.catalog import Catalog, put
 from router.store.sqlite import SqliteStore
+from tests.patience import PATIENCE_S
 
 ORDER = Order(is_content_deduplicated=True)
 QUEUE = "q.fifo"
@@ -87,11 +88,11 @@ async def test_a_long_poll_ends_when_the_message_before_is_deleted(queues):
     await create(queues)
     await send(queues, "g:1", "g:2")
     (first,) = await receive(queues, count=1)
-    waiting = asyncio.create_task(receive(queues, wait_s=20))
+    waiting = asyncio.create_task(receive(queues, wait_s=600))
     await asyncio.sleep(0.05)
     assert not waiting.done()
     await settle(queues, first)
-    assert bodies(await asyncio.wait_for(waiting, 5)) == ["2"]
+    assert bodies(await asyncio.wait_for(waiting, PATIENCE_S)) == ["2"]
 
 
 async def test_a_new_delay_holds_for_messages_that_are_there(queues, clock):
@@ -155,10 +156,10 @@ async def test_a_standard_queue_is_over_its_limit_in_so_many_words(queues, store
         await receive(queues, "standard")
     assert (info.value.shape, info.value.status) == ("OverLimit", 403)
     # A long poll waits until there is room.
-    waiting = asyncio.create_task(receive(queues, "standard", wait_s=20))
+    waiting = asyncio.create_task(receive(queues, "standard", wait_s=600))
     await asyncio.sleep(0.05)
     await settle(queues, first, "standard")
-    assert len(await asyncio.wait_for(waiting, 5)) == 1
+    assert len(await asyncio.wait_for(waiting, PATIENCE_S)) == 1
 
 
 async def test_an_attempt_id_is_for_fifo_queues(queues):

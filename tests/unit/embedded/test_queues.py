@@ -9,6 +9,7 @@ from router.embedded.problems import QueueProblem
 from router.embedded.queues import EmbeddedQueues
 from router.store.catalog import Catalog
 from router.store.sqlite import SqliteStore
+from tests.patience import PATIENCE_S
 
 
 class Clock:
@@ -101,14 +102,13 @@ async def test_an_empty_wait_ends_in_time_and_an_arrival_ends_it_at_once(store):
     await queues.create("q", {"ReceiveMessageWaitTimeSeconds": "20"}, {})
     began = time.monotonic()
     assert await receive(queues, wait_s=1) == []
-    assert 0.95 < time.monotonic() - began < 15
+    assert time.monotonic() - began >= 0.95
     waiting = asyncio.create_task(receive(queues, wait_s=None))
     await asyncio.sleep(0.1)
     assert not waiting.done()
-    began = time.monotonic()
     await queues.send("q", [draft("m")], "me")
     assert [got.body for got in await waiting] == ["m"]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20, "a wait of its own"
 
 
 async def test_a_wait_ends_when_a_hidden_message_comes_back(store):
@@ -119,8 +119,8 @@ async def test_a_wait_ends_when_a_hidden_message_comes_back(store):
     await queues.send("q", [draft("m")], "me")
     assert await receive(queues, visibility_s=1)
     began = time.monotonic()
-    assert len(await receive(queues, wait_s=10)) == 1
-    assert 0.5 < time.monotonic() - began < 9
+    assert len(await receive(queues, wait_s=600)) == 1
+    assert time.monotonic() - began < PATIENCE_S
 
 
 async def test_t1_a_long_poll_ends_in_time_when_the_clock_is_set_back(queues, clock):
@@ -128,7 +128,7 @@ async def test_t1_a_long_poll_ends_in_time_when_the_clock_is_set_back(queues, cl
     waiting = asyncio.create_task(queues.receive("q", messages_max=1, wait_s=1, visibility_s=None))
     await asyncio.sleep(0.1)
     clock.now_ms -= 3_600_000
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert await waiting == []
 
 
@@ -137,10 +137,10 @@ async def test_stopping_and_deleting_end_waits(store):
 
     queues = await make(store, lambda: int(time.time() * 1000))
     await queues.create("q", {}, {})
-    waiting = asyncio.create_task(receive(queues, wait_s=20))
+    waiting = asyncio.create_task(receive(queues, wait_s=600))
     await asyncio.sleep(0.05)
     queues.stop()
-    assert await asyncio.wait_for(waiting, 2) == []
+    assert await asyncio.wait_for(waiting, PATIENCE_S) == []
 
 
 async def test_many_receivers_share_without_doubles(queues):

@@ -11,6 +11,7 @@ from router.embedded.queues import EmbeddedQueues
 from router.embedded.source import EmbeddedQueueSource
 from router.store.catalog import Catalog
 from router.store.sqlite import SqliteStore
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -65,13 +66,13 @@ async def test_a_stop_ends_the_wait_and_loses_nothing(queues):
     await queues.create("jobs", {}, {})
     source = EmbeddedQueueSource(queues, "jobs")
     stop = asyncio.Event()
-    waiting = asyncio.create_task(source.receive(10, 20_000, None, stop))
+    waiting = asyncio.create_task(source.receive(10, 600_000, None, stop))
     await asyncio.sleep(0.05)
     stop.set()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         assert list(await waiting) == []
     await queues.send("jobs", [Draft(body="one")], "me")
-    assert len(await source.receive(10, 20_000, None, stop)) == 1, "what is there is handed out"
+    assert len(await source.receive(10, 600_000, None, stop)) == 1, "what is there is handed out"
 
 
 async def test_a_queue_that_is_gone_is_a_problem_not_a_surprise(queues):

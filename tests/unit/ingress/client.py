@@ -7,9 +7,7 @@ import struct
 import msgspec
 
 from router.ingress.http_values import Response
-
-PATIENCE_S = 30.0
-"""Ample for whatever is sure to come, however busy the machine is."""
+from tests.patience import PATIENCE_S
 
 
 class Reply(msgspec.Struct):

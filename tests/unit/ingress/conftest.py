@@ -8,6 +8,7 @@ import uvloop
 
 from router.ingress.http_server import HttpServer
 from router.ingress.http_values import BodyPolicy, HttpLimits, Response, message_response
+from tests.patience import until
 from tests.unit.ingress.client import connect
 
 
@@ -71,10 +72,8 @@ class Running:
         await client.send(data)
         return await client.reply(**options)
 
-    async def eventually(self, is_true, wait_s=5.0):
-        async with asyncio.timeout(wait_s):
-            while not is_true():
-                await asyncio.sleep(0.005)
+    async def eventually(self, is_true):
+        await until(is_true)
 
 
 def pytest_asyncio_loop_factories(config, item):

@@ -15,6 +15,7 @@ from router.ingress.front import IngressProcess, Notices
 from router.model.errors import ConfigError
 from router.store.sqlite.store import SqliteStore
 from router.telemetry import metrics
+from tests.patience import PATIENCE_S, until
 from tests.unit.ingress.client import connect, post
 from tests.unit.ingress.test_webhooks import (
     ARN,
@@ -91,10 +92,8 @@ class Site:
     def pid(self):
         return self.front.describe()["process"]
 
-    async def until(self, is_true, wait_s=30.0):
-        async with asyncio.timeout(wait_s):
-            while not is_true():
-                await asyncio.sleep(0.02)
+    async def until(self, is_true):
+        await until(is_true, look_s=0.02)
 
 
 @pytest.fixture(autouse=True)
@@ -105,8 +104,8 @@ def counters_from_zero():
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """Whatever is asked of the process is waited for, however busy the machine is."""
-    monkeypatch.setattr(front, "COUNTED_S", 30.0)
-    monkeypatch.setattr(front, "HEARD_S", 30.0)
+    monkeypatch.setattr(front, "COUNTED_S", PATIENCE_S)
+    monkeypatch.setattr(front, "HEARD_S", PATIENCE_S)
 
 
 @pytest.fixture
@@ -198,11 +197,11 @@ async def test_a_secret_is_renewed_without_a_restart(site, monkeypatch):
 
     assert await status("x", "/locked") == 500
     site.secrets["{{absent}}"] = "x"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while await status("x", "/locked") != 202:
             await asyncio.sleep(0.1)
     site.secrets["{{absent}}"] = "y"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while await status("x", "/locked") != 401:
             await asyncio.sleep(0.05)
     assert await status("y", "/locked") == 202
@@ -273,7 +272,7 @@ async def test_s1_what_has_begun_is_answered_before_the_process_ends(site):
     await client.send(request[:head_bytes])
     assert (await client.reply(has_body=False)).status == 100  # so it has begun
     await client.send(request[head_bytes:100_000])
-    stopping = asyncio.create_task(site.front.stop(30))
+    stopping = asyncio.create_task(site.front.stop(PATIENCE_S))
     await asyncio.sleep(0.2)
     await client.send(request[100_000:])
     # It was begun before, and its head was admitted: in or out, but never without an answer.
@@ -325,7 +324,7 @@ async def test_more_connections_than_fit_are_told(tmp_path):
     third = await running.client()
     assert (await third.reply()).status == 503
     assert await third.is_closed()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while metrics.REGISTRY.get_sample_value("router_ingress_connections") != 2:
             await running.front.measure()
     await running.stop()

@@ -7,6 +7,7 @@ import pytest
 
 from router.ingress.http_connection import Connection
 from router.ingress.http_values import Response
+from tests.patience import PATIENCE_S
 from tests.unit.ingress.client import connect, post
 
 CHUNKED = b"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -420,7 +421,7 @@ async def test_who_never_stops_sending_is_cut_off(serve):
     client = await running.client()
     await client.send(b"POST /absent HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999\r\n\r\n")
     with pytest.raises(ConnectionError):  # noqa: PT012 -- sending is the point
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await client.send(b"x" * 10_000)
                 await asyncio.sleep(0.01)
@@ -452,7 +453,7 @@ async def test_silence_is_closed_by_the_header_deadline(serve):
     client = await running.client()
     started = time.monotonic()
     assert await client.is_closed()
-    assert 0.15 < time.monotonic() - started < 15
+    assert time.monotonic() - started > 0.15
 
 
 @pytest.mark.parametrize(
@@ -468,10 +469,10 @@ async def test_a_trickle_does_not_extend_a_deadline(serve, start, reason):
     client = await running.client()
     await client.send(start)
     started = time.monotonic()
-    while not client.reader._buffer and time.monotonic() - started < 20:
+    while not client.reader._buffer and time.monotonic() - started < PATIENCE_S:
         await client.send(b"x")
         await asyncio.sleep(0.02)
-    assert 0.2 < time.monotonic() - started < 15
+    assert time.monotonic() - started > 0.2
     reply = await client.reply()
     assert (reply.status, reply.headers["connection"]) == (408, "close")
     assert running.reasons + running.handler.refused == [reason]
@@ -495,7 +496,7 @@ async def test_idle_connections_are_closed_without_a_word(serve):
     await client.reply()
     started = time.monotonic()
     assert await client.is_closed()
-    assert 0.15 < time.monotonic() - started < 15
+    assert time.monotonic() - started > 0.15
     assert running.reasons == []
 
 
@@ -515,7 +516,7 @@ async def test_a_client_that_never_reads_is_dropped(serve):
     client.writer.transport.pause_reading()
     request = post(b"r" * 500_000)
     with pytest.raises((ConnectionError, TimeoutError)):  # noqa: PT012 -- sending is the point
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await client.send(request)
     await running.eventually(lambda: running.server.connections == 0)
@@ -536,7 +537,7 @@ async def test_slow_clients_do_not_slow_the_others(serve):
         await client.send(post(b"quick"))
         assert (await client.reply()).body == b"quick"
         worst_s = max(worst_s, time.monotonic() - started)
-    assert worst_s < 5
+    assert worst_s < 20
 
 
 async def test_connections_are_bounded_in_all(serve):
@@ -563,8 +564,8 @@ async def test_halves_of_requests_give_way_before_memory_is_full(serve):
         halves.append(await running.client())
         await halves[-1].send(post(b"x" * 10_000, "/")[:-1])
         await asyncio.sleep(0.01)
-    await running.eventually(lambda: running.server.memory.held_bytes > 80_000)
-    # The oldest go, no more than are in the way; what is with the handler stays.
+    # Over 80,000 bytes the oldest go, no more than are in the way; what is with the handler stays.
+    await running.eventually(lambda: running.handler.refused)
     await running.eventually(lambda: running.server.memory.held_bytes <= 75_000)
     for client in halves[:2]:
         reply = await client.reply()
@@ -597,7 +598,7 @@ async def test_whoever_only_stays_gives_way_before_there_are_too_many(serve):
 
 
 async def test_what_came_while_the_process_was_stopped_is_not_late(serve):
-    running = await serve(header_s=0.5, body_s=0.5, idle_s=0.5)
+    running = await serve(header_s=2, body_s=2, idle_s=2)
     halves = [await running.client() for _ in range(3)]
     await halves[0].send(post(b"abc"))
     await halves[0].reply()
@@ -607,7 +608,7 @@ async def test_what_came_while_the_process_was_stopped_is_not_late(serve):
     await asyncio.sleep(0.1)
     for client, data in zip(halves, (post(b"abc"), post(b"abc")[10:], b"c"), strict=True):
         client.writer.write(data)
-    time.sleep(1.5)
+    time.sleep(2.5)
     for client in halves:
         assert (await client.reply()).status == 200
     assert running.reasons + running.handler.refused == []
@@ -634,7 +635,7 @@ async def test_stop_finishes_what_has_begun(serve):
     await busy.send(post(b"busy", "/held"))
     await sending.send(post(b"sending")[:-3])
     await running.eventually(lambda: len(running.handler.requests) == 2)
-    stopping = asyncio.create_task(running.server.stop(5))
+    stopping = asyncio.create_task(running.server.stop(PATIENCE_S))
     assert await idle.is_closed()
     await sending.send(b"ing")
     assert (await sending.reply()).headers["connection"] == "close"
@@ -654,7 +655,7 @@ async def test_stop_does_not_wait_for_ever(serve):
     await running.eventually(lambda: running.handler.requests)
     started = time.monotonic()
     await running.server.stop(0.1)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < PATIENCE_S / 2
     assert running.server.connections == 0
     assert await client.is_closed()
 
@@ -684,7 +685,7 @@ async def test_a_deadline_in_the_turn_a_request_came_in_does_not_lose_it(serve):
     connection.connection_made(wire)
     connection.data_received(post(b"hello", "/echo"))
     connection.on_deadline()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not wire.written:
             await asyncio.sleep(0)
     assert wire.written.startswith(b"HTTP/1.1 200 OK")

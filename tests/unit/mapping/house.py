@@ -21,6 +21,7 @@ from router.sources.sqs_format import SqsFormat
 from router.store.base import CutStream, NewRecord
 from router.store.catalog import Catalog, put
 from router.store.sqlite import SqliteStore
+from tests.patience import PATIENCE_S
 
 SLOTS = 8
 UUID = "00000000-0000-0000-0000-000000000001"
@@ -185,13 +186,13 @@ class House:
 
     async def sees(self, *bodies):
         """Wait until all of them reached the function since it was asked last; in this order."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while set(bodies) - set(self.functions.seen):
                 await asyncio.sleep(0.005)
         assert [body for body in self.functions.seen if body in bodies] == list(bodies)
 
     async def settles(self, is_true):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not await is_true():
                 await asyncio.sleep(0.005)
 

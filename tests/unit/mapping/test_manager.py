@@ -10,6 +10,7 @@ import pytest
 
 from router.store.base import Delete, DropProgress, DropStream
 from router.telemetry import metrics
+from tests.patience import PATIENCE_S
 from tests.unit.mapping.house import UUID, House, arn, mapping, webhook
 
 
@@ -240,7 +241,7 @@ async def test_a_mapping_at_rest_tells_its_state_and_lag(house):
 async def test_a_drain_ends_every_mapping_and_starts_none(house):
     await holding(house, "a1")
     house.functions.gate.set()
-    assert await house.manager.drain(5)
+    assert await house.manager.drain(PATIENCE_S)
     await house.catalog.commit([mapping("a", batch_size=3)])
     await house.append("a", "late")
     await asyncio.sleep(0.1)
@@ -251,7 +252,7 @@ async def test_a_drain_that_takes_too_long_is_cut(house):
     await holding(house, "a1")
     began = time.monotonic()
     assert not await house.manager.drain(0.1)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < PATIENCE_S
     assert house.functions.running == 0
     assert await house.position() == 0
 

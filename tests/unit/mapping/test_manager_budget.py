@@ -15,6 +15,7 @@ from router.model.function import InvokeReply
 from router.model.limits import MIB
 from router.store.base import Delete, NewRecord
 from router.store.sqlite.segments import SEGMENT_BYTES_MAX
+from tests.patience import PATIENCE_S
 from tests.unit.mapping.house import UUID, Functions, House, arn, mapping, shards_of, webhook
 from tests.unit.mapping.play import lane_keys
 
@@ -231,7 +232,7 @@ async def test_only_mappings_that_run_have_a_part(tmp_path):
             (Delete("mapping", UUID), 0),
         ):
             await house.catalog.commit([webhook("a"), change])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while house.budget.mappings != running:
                     await asyncio.sleep(0.005)
     finally:

@@ -14,6 +14,7 @@ from router.model.function import InvokeReply
 from router.model.resources import Queue
 from router.store.base import NewRecord
 from router.store.catalog import put
+from tests.patience import PATIENCE_S
 from tests.unit.mapping.house import UUID, House, arn, mapping, webhook
 
 QUEUE_ARN = "arn:aws:sqs:us-east-1:000000000000:failed"
@@ -173,7 +174,7 @@ async def test_a_window_ends_by_the_time_of_the_stream_whatever_the_filters_let_
     filters = ('{"method": ["POST"]}',)
     await house.catalog.commit([webhook("a"), mapping(tumbling_window_s=1, filters=filters)])
     await append_from(house, "POST", "1")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         number = 0
         while not functions.finals():
             number += 1

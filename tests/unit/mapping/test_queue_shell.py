@@ -15,6 +15,7 @@ from router.model.limits import KIB, MIB
 from router.model.queue_message import QueueMessage
 from router.sources.sqs_format import SqsFormat
 from router.telemetry.mapping_metrics import MappingMetrics
+from tests.patience import PATIENCE_S
 from tests.unit.mapping.house import FUNCTION
 from tests.unit.mapping.queue_play import spec_of
 
@@ -88,7 +89,7 @@ class World:
         return InvokeReply(payload=b"null")
 
     async def until(self, is_true):
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_S):
             while not is_true():
                 await asyncio.sleep(0.005)
 
@@ -208,8 +209,7 @@ async def test_s1_after_a_drain_began_nothing_is_received(make):
     world = make()
     world.shell.start()
     await world.until(lambda: world.asked)
-    async with asyncio.timeout(1):
-        assert await world.shell.drain(5)
+    assert await world.shell.drain(PATIENCE_S)
     count = len(world.asked)
     await world.shell._answer(q.Receive(99, 10))
     assert len(world.asked) == count
@@ -221,8 +221,7 @@ async def test_what_nobody_expects_breaks_the_mapping_and_not_the_router(make):
     world.shell.start()
     await world.until(lambda: world.broken)
     assert world.shell.is_broken
-    async with asyncio.timeout(1):
-        assert await world.shell.drain(30)
+    assert await world.shell.drain(PATIENCE_S)
 
 
 async def test_readers_that_wait_are_counted_and_so_are_those_that_cannot(make):

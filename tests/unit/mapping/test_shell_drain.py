@@ -12,6 +12,7 @@ from router.mapping.stream_engine import StreamEngine
 from router.model.mapping_spec import MappingSpec
 from router.model.progress import ShardProgress
 from router.telemetry.mapping_metrics import MappingMetrics
+from tests.patience import PATIENCE_S
 
 
 class Source:
@@ -58,7 +59,7 @@ async def test_d1_a_shard_is_read_again_after_a_drain_that_was_called_off(shell,
         await asyncio.sleep(0)
     fetches = shell._source.fetches
     shell.resume()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         while shell._source.fetches == fetches:
             await asyncio.sleep(0.005)
 
@@ -67,6 +68,6 @@ async def test_d1_a_drain_that_is_called_off_at_once_stops_no_reading(shell):
     shell.start([e.ShardOpened("0", ShardProgress(0))])
     shell.begin_drain()
     shell.resume()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         while not shell._source.fetches:
             await asyncio.sleep(0.005)

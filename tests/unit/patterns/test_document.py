@@ -1,7 +1,6 @@
 """What counts as JSON, and what is found in it."""
 
 import json
-import time
 
 import pytest
 
@@ -50,10 +49,10 @@ def test_leaves_of_what_other_libraries_make():
 
 
 def test_only_what_is_asked_for_is_looked_at():
-    tree = decode('{"big":{"x":[' + "1," * 300_000 + '1]},"a":{"b":"x"}}')
-    began = time.process_time()
+    endless = []
+    endless.append(endless)
+    tree = {"big": {"x": endless}, "a": {"b": "x"}}
     assert leaves_of(tree, wanted(["a.b", "big.y"])) == {"a.b": [("x", ())]}
-    assert time.process_time() - began < 0.05
 
 
 def test_a_list_at_the_top_has_no_leaves():

@@ -10,6 +10,7 @@ from router.mapping.budget import Aside, Budget
 from router.sources.embedded_stream import EmbeddedStreamSource
 from router.store.base import NewRecord
 from router.store.sqlite.store import SqliteStore
+from tests.patience import PATIENCE_S
 
 ASIDE = Aside(Budget())
 STREAM = "arn:aws:router:us-east-1:000000000000:webhook/w"
@@ -90,7 +91,7 @@ async def test_l2_the_disk_is_asked_for_no_more_than_may_be_held(store):
     aside.give_back()
     store.streams._tails.forget(STREAM)
     wait = asyncio.create_task(source.fetch("s", 3, 10, 1000, 30_000, aside))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while store.streams.recent(STREAM, "s", 3, 10, 1000) is None:
             await asyncio.sleep(0.001)
     await asyncio.sleep(0.02)

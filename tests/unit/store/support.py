@@ -1,9 +1,7 @@
 """What tests of the store share."""
 
-import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from router.config import StoreSettings
@@ -113,10 +111,3 @@ class FaultyDisk(sqlite3.Connection):
                 raise error
             cls.commits += 1
         return super().execute(sql, *values)
-
-
-async def until(is_true: Callable[[], bool], within_s: float = 5.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not is_true():
-        assert time.monotonic() < deadline, "it never came true"
-        await asyncio.sleep(0.02)

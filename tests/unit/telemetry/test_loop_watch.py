@@ -13,9 +13,8 @@ async def test_a_held_up_loop_is_seen_and_shown_once():
     watch.take_worst_s()
     time.sleep(0.2)
     await asyncio.sleep(0.05)
-    assert 0.1 < watch.take_worst_s() < 1
-    await asyncio.sleep(0.03)
-    assert watch.take_worst_s() < 0.1
+    assert watch.take_worst_s() > 0.1
+    assert watch.take_worst_s() == 0
     probing.cancel()
     await asyncio.gather(probing, return_exceptions=True)
 

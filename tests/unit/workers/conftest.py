@@ -1,9 +1,7 @@
 """A pool on real zygotes and real processes, locked in as high as this host allows."""
 
-import asyncio
-import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -62,7 +60,7 @@ class Bed:
             "handler": "app.handler",
             "code_path": str(code),
             "code_hash": code.name,
-            "timeout_ms": 3_000,
+            "timeout_ms": 60_000,  # what is meant to run out says so
         }
         return FunctionVersion(**(facts | fields))
 
@@ -104,11 +102,3 @@ async def bed(data: Path, facts: Facts) -> AsyncIterator[Bed]:
     await bed.open(PoolSettings())
     yield bed
     await bed.pool.close(0)
-
-
-async def until(check: Callable[[], object], timeout_s: float = 3.0) -> None:
-    """Wait until `check` is true."""
-    deadline = time.monotonic() + timeout_s
-    while not check():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.01)

@@ -9,31 +9,41 @@ import json
 import os
 import time
 
+import msgspec
 import pytest
 
 from router.telemetry import metrics
 from router.workers import wire
 from router.workers.output import BURST_BYTES, RATE_BYTES_PER_S
+from tests.patience import until
 
 from .bad_functions import EXIT, KILLED, PRELUDE, TABLE
-from .conftest import Bed, until
+from .conftest import Bed
 
-STALL_S = 0.7
-"""The promise is 50 ms (`make bench ONLY=G15`). A loop that waited for one of these functions would
-stand for its timeout; less than that may be a machine busy with other things."""
+BUSY_S = 0.7
+"""The promise is 50 ms (`make bench ONLY=G15`), in a process that has a core."""
+
+WAITED_S = 30.0
+"""A loop that waited for one of these functions would stand for ever, or for its minute; less than
+that may be a machine busy with other things."""
 
 
 class LoopWatch:
-    """Longest time the event loop did not come round."""
+    """Longest that the event loop worked, and stood, before it came round."""
 
     def __init__(self) -> None:
-        self.stall_s = 0.0
+        self._busy_s = self._stood_s = 0.0
 
     async def run(self) -> None:
         while True:
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.thread_time()
             await asyncio.sleep(0.005)
-            self.stall_s = max(self.stall_s, time.perf_counter() - began - 0.005)
+            self._busy_s = max(self._busy_s, time.thread_time() - worked)
+            self._stood_s = max(self._stood_s, time.perf_counter() - began)
+
+    @property
+    def is_free(self) -> bool:
+        return self._busy_s < BUSY_S and self._stood_s < WAITED_S
 
 
 @pytest.fixture
@@ -47,7 +57,8 @@ async def loop_watch():
 @pytest.mark.parametrize("name", TABLE)
 async def test_k3_a_bad_function(bed: Bed, loop_watch: LoopWatch, name: str):
     body, error_type, text = TABLE[name]
-    function = bed.function(PRELUDE + f"    {body}\n", timeout_ms=800)
+    patience_ms = 800 if error_type == "Sandbox.Timedout" else 60_000
+    function = bed.function(PRELUDE + f"    {body}\n", timeout_ms=patience_ms)
     reply = await bed.invoke(function, b'"bad"')
     assert reply.error_type == error_type, reply.payload
     if text is not None:
@@ -55,9 +66,10 @@ async def test_k3_a_bad_function(bed: Bed, loop_watch: LoopWatch, name: str):
     if error_type is not None and error_type.startswith(("Runtime.Exit", "Sandbox.")):
         assert set(json.loads(reply.payload)) == {"errorType", "errorMessage"}
     began = time.monotonic()
+    function = msgspec.structs.replace(function, timeout_ms=60_000)
     assert (await bed.invoke(function, b'"good"')).payload == b'"fine"'
-    assert time.monotonic() - began < 10
-    assert loop_watch.stall_s < STALL_S
+    assert time.monotonic() - began < WAITED_S
+    assert loop_watch.is_free
 
 
 async def test_a_hundred_megabytes_of_stdout_are_bounded_and_counted(bed, loop_watch):
@@ -66,7 +78,7 @@ async def test_a_hundred_megabytes_of_stdout_are_bounded_and_counted(bed, loop_w
         "    line = 'x' * 999\n"
         "    for _ in range(100_000): print(line)\n"
     )
-    reply = await bed.run(source, name="talker", timeout_ms=30_000)
+    reply = await bed.run(source, name="talker")
     assert reply.error_type is None
     assert len(reply.log_tail) <= 4096
     dropped = metrics.REGISTRY.get_sample_value(
@@ -74,12 +86,12 @@ async def test_a_hundred_megabytes_of_stdout_are_bounded_and_counted(bed, loop_w
     )
     kept_max = BURST_BYTES + RATE_BYTES_PER_S * (reply.duration_ms / 1000 + 1)
     assert 100_000_000 - kept_max < dropped <= 100_000_000
-    assert loop_watch.stall_s < STALL_S
+    assert loop_watch.is_free
 
 
 async def test_stdout_without_a_newline(bed):
     source = "import sys\ndef handler(event, context):\n    sys.stdout.write('y' * 2_000_000)\n"
-    reply = await bed.run(source, timeout_ms=10_000)
+    reply = await bed.run(source)
     assert reply.error_type is None
     assert reply.log_tail.endswith(b"\t\n")
 
@@ -121,9 +133,9 @@ async def test_memory_over_the_functions_size_ends_it(bed, loop_watch):
         "import time\n"
         "def handler(event, context):\n"
         "    x = b'x' * (event << 20)\n"
-        "    time.sleep(event and 5)\n"
+        "    time.sleep(event and 50)\n"
     )
-    function = bed.function(source, timeout_ms=10_000)
+    function = bed.function(source)
     reply = await bed.invoke(function, b"400")
     assert reply.error_type == "Runtime.OutOfMemory"
     assert KILLED in reply.payload.decode()
@@ -155,8 +167,7 @@ async def test_files_processes_and_descriptors_return_to_where_they_were(bed):
         bad = bed.function("import os\ndef handler(event, context):\n    os._exit(1)\n")
         await bed.invoke(bad)
     await until(lambda: bed.pids == [])
-    await asyncio.sleep(0.15)
-    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    await until(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
 
 
 def test_the_largest_frame_holds_the_largest_reply():

@@ -12,8 +12,9 @@ from router.model.errors import NotInvoked
 from router.telemetry import metrics
 from router.workers.pool import PoolSettings
 from router.workers.zygote_client import Zygote
+from tests.patience import PATIENCE_S, until
 
-from .conftest import Bed, until
+from .conftest import Bed
 
 ECHO = "def handler(event, context):\n    return event\n"
 PID = (
@@ -25,6 +26,21 @@ PID = (
     "    return [os.getpid(), count]\n"
 )
 SLEEP = "import time\ndef handler(event, context):\n    time.sleep(event)\n    return event\n"
+NOTE = "/running"
+LONG = f"""
+import os, time
+def handler(event, context):
+    if event:
+        open((os.environ.get("TMPDIR") or "/tmp") + "{NOTE}", "w").close()
+        time.sleep(500)
+    return event
+"""
+
+
+async def runs(bed: Bed) -> int:
+    """Wait until `LONG` runs; its process."""
+    await until(lambda: any(os.path.exists(env.tmp_path + NOTE) for env in bed.pool._living))
+    return bed.pids[0]
 
 
 async def test_an_event_goes_in_and_comes_out_as_it_is(bed):
@@ -73,40 +89,40 @@ def handler(event, context):
         time.sleep(60)
     return [len(seen), open((os.environ.get("TMPDIR") or "/tmp") + "/note").read()]
 """
-    function = bed.function(source, timeout_ms=500)
+    function = bed.function(source, timeout_ms=2_000)
     began = time.monotonic()
     reply = await bed.invoke(function, b'"hang"')
-    assert 0.4 < time.monotonic() - began < 20
+    assert 1.9 < time.monotonic() - began < 40
     assert reply.error_type == "Sandbox.Timedout"
-    assert json.loads(reply.payload)["errorMessage"].endswith("Task timed out after 0.50 seconds")
+    assert json.loads(reply.payload)["errorMessage"].endswith("Task timed out after 2.00 seconds")
     assert b"\tStatus: timeout" in reply.log_tail
     assert bed.pids == []
     assert json.loads((await bed.invoke(function)).payload) == [1, "kept"]
 
 
 async def test_a_shorter_call_is_not_bound_by_a_longer_timer(bed):
-    function = bed.function(SLEEP, timeout_ms=2_000)
-    assert (await bed.invoke(function, b"1.1")).error_type is None
-    assert (await bed.invoke(function, b"1.1")).error_type is None
-    assert (await bed.invoke(function, b"5")).error_type == "Sandbox.Timedout"
+    function = bed.function(SLEEP, timeout_ms=3_000)
+    for _ in range(4):
+        assert (await bed.invoke(function, b"0.8")).error_type is None
+    assert (await bed.invoke(function, b"60")).error_type == "Sandbox.Timedout"
 
 
 async def test_what_was_answered_in_time_is_no_timeout_however_late_it_is_read(bed):
     """A process that was stopped (SIGSTOP, a suspended machine) reads late; no attempt is lost."""
-    function = bed.function(SLEEP, timeout_ms=500)
+    function = bed.function(SLEEP, timeout_ms=2_000)
     await bed.invoke(function, b"0")
     call = asyncio.ensure_future(bed.invoke(function, b"0.1"))
     await asyncio.sleep(0.05)
-    time.sleep(1)
+    time.sleep(2.5)
     reply = await call
     assert reply.error_type is None
     assert reply.payload == b"0.1"
     call = asyncio.ensure_future(bed.invoke(function, b"60"))
     await asyncio.sleep(0.05)
-    time.sleep(1)
+    time.sleep(2.5)
     began = time.monotonic()
     assert (await call).error_type == "Sandbox.Timedout"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 async def test_a_handler_that_ignores_sigterm_is_killed_all_the_same(bed):
@@ -127,12 +143,10 @@ async def test_k3_a_stopped_environment_times_out(bed):
 
 
 async def test_k3_a_killed_environment_fails_its_invocation_at_once(bed):
-    function = bed.function(SLEEP, timeout_ms=30_000)
-    running = asyncio.create_task(bed.invoke(function, b"20"))
-    await until(lambda: bed.pids and bed.pids[0] and bed.pool._meters["f"].cold_starts._value.get())
-    await asyncio.sleep(0.05)
-    os.kill(bed.pids[0], signal.SIGKILL)
-    reply = await asyncio.wait_for(running, 2)
+    function = bed.function(LONG, timeout_ms=600_000)
+    running = asyncio.create_task(bed.invoke(function, b"1"))
+    os.kill(await runs(bed), signal.SIGKILL)
+    reply = await asyncio.wait_for(running, PATIENCE_S)
     assert reply.error_type == "Runtime.ExitError"
     assert b"signal: killed" in reply.payload
     assert (await bed.invoke(function, b"0")).error_type is None
@@ -189,13 +203,16 @@ async def test_a_pool_that_is_busy_throttles(data, facts):
     bed = Bed(data, facts)
     await bed.open(PoolSettings(environments_max=1))
     try:
-        function = bed.function(SLEEP)
-        running = asyncio.create_task(bed.invoke(function, b"0.3"))
-        await until(lambda: bed.pids)
+        function = bed.function(LONG)
+        running = asyncio.create_task(bed.invoke(function, b"1"))
+        await runs(bed)
         with pytest.raises(NotInvoked) as raised:
             await bed.invoke(function, b"0")
         assert raised.value.reason == "throttled"
-        assert (await running).error_type is None
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await until(lambda: bed.pids == [])
+        assert (await bed.invoke(function, b"0")).error_type is None
     finally:
         await bed.pool.close(0)
 
@@ -220,14 +237,12 @@ async def test_a_new_revision_ends_the_idle_environments_of_the_old(bed):
 
 
 async def test_a_zygote_that_dies_fails_its_invocations_once_and_comes_back(bed):
-    function = bed.function(SLEEP, timeout_ms=20_000)
-    running = asyncio.create_task(bed.invoke(function, b"15"))
-    await until(lambda: bed.pids and bed.pids[0])
-    await asyncio.sleep(0.1)
-    pid = bed.pids[0]
+    function = bed.function(LONG, timeout_ms=600_000)
+    running = asyncio.create_task(bed.invoke(function, b"1"))
+    pid = await runs(bed)
     (zygote,) = bed.launcher._zygotes.values()
     os.kill(zygote.pid, signal.SIGKILL)
-    reply = await asyncio.wait_for(running, 3)
+    reply = await asyncio.wait_for(running, PATIENCE_S)
     assert reply.error_type == "Runtime.ExitError"
     await until(lambda: not os.path.exists(f"/proc/{pid}") or is_zombie(pid))
     assert (await bed.invoke(function, b"0")).error_type is None
@@ -242,10 +257,9 @@ def is_zombie(pid: int) -> bool:
 
 
 async def test_a_cancelled_invocation_leaves_no_process_running(bed):
-    function = bed.function(SLEEP, timeout_ms=20_000)
-    running = asyncio.create_task(bed.invoke(function, b"15"))
-    await until(lambda: bed.pids and bed.pids[0])
-    await asyncio.sleep(0.1)
+    function = bed.function(LONG, timeout_ms=600_000)
+    running = asyncio.create_task(bed.invoke(function, b"1"))
+    await runs(bed)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -276,7 +290,7 @@ async def test_s1_close_waits_for_running_invocations_then_refuses(data, facts):
     function = bed.function(SLEEP)
     running = asyncio.create_task(bed.invoke(function, b"0.3"))
     await until(lambda: bed.pids and bed.pids[0])
-    await bed.pool.close(5)
+    await bed.pool.close(PATIENCE_S)
     assert (await running).payload == b"0.3"
     with pytest.raises(NotInvoked) as raised:
         await bed.invoke(function, b"0")
@@ -286,10 +300,9 @@ async def test_s1_close_waits_for_running_invocations_then_refuses(data, facts):
 async def test_s2_close_without_drain_kills_and_leaves_nothing(data, facts):
     bed = Bed(data, facts)
     await bed.open(PoolSettings())
-    function = bed.function(SLEEP, timeout_ms=30_000)
-    running = asyncio.create_task(bed.invoke(function, b"20"))
-    await until(lambda: bed.pids and bed.pids[0])
-    await asyncio.sleep(0.1)
+    function = bed.function(LONG, timeout_ms=600_000)
+    running = asyncio.create_task(bed.invoke(function, b"1"))
+    await runs(bed)
     pids = [*bed.pids, *(zygote.pid for zygote in bed.launcher._zygotes.values())]
     await bed.pool.close(0)
     assert (await running).error_type == "Runtime.ExitError"

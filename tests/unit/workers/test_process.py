@@ -12,6 +12,7 @@ import uvloop
 
 from router.workers import wire
 from router.workers.process import Environment
+from tests.patience import PATIENCE_S
 
 FRAME = wire.encode(wire.INIT_FAILED, b'{"type":"Runtime.ImportModuleError"}', b'{"why":1}')
 EXITED = 1 << 8
@@ -79,7 +80,7 @@ async def first_frame(play: Callable[..., None]) -> tuple[wire.Frame | None, Env
     ended: list[Environment] = []
     env = Environment(Zygote(play), Output(), tmp_path="", on_end=ended.append)  # type: ignore[arg-type]
     frame = await env.start({}, TIMEOUT_MS)
-    await asyncio.wait_for(env.gone(), 2)
+    await asyncio.wait_for(env.gone(), PATIENCE_S)
     return frame, env, len(ended)
 
 

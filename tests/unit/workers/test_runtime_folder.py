@@ -55,7 +55,7 @@ async def test_handlers_import_boto3_preloaded_last_on_the_path(data, facts, bui
     bed = Bed(data, facts)
     await bed.open(PoolSettings(), built)
     try:
-        reply = await bed.run(BOTO3, timeout_ms=10_000)
+        reply = await bed.run(BOTO3)
         version, last, first, is_preloaded = json.loads(reply.payload)
         assert version
         assert first == "/var/task" or first.startswith(str(data))
@@ -67,7 +67,7 @@ async def test_handlers_import_boto3_preloaded_last_on_the_path(data, facts, bui
             "aws_access_key_id='k', aws_secret_access_key='s')\n"
             "    return client.meta.service_model.service_name\n"
         )
-        assert (await bed.run(source, name="client", timeout_ms=10_000)).payload == b'"sqs"'
+        assert (await bed.run(source, name="client")).payload == b'"sqs"'
     finally:
         await bed.pool.close(0)
 

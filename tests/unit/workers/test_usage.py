@@ -61,10 +61,10 @@ async def test_memory_of_a_functions_children_counts(bed: Bed):
         "        if os.fork() == 0:\n"
         "            x = b'x' * (event << 20)\n"
         "            time.sleep(55)\n"
-        "    time.sleep(event and 9)\n"
+        "    time.sleep(event and 50)\n"
         "    return 'fits'\n"
     )
-    function = bed.function(source, timeout_ms=10_000)
+    function = bed.function(source)
     reply = await bed.invoke(function, b"80")
     assert reply.error_type == "Runtime.OutOfMemory", reply
     assert reply.memory_mb_max > 128
@@ -80,7 +80,7 @@ async def test_children_that_share_what_there_is_do_not_count_it_again(bed: Bed)
         "    if 0 in children: os._exit(0)\n"
         "    return 'fits'\n"
     )
-    reply = await bed.run(source, timeout_ms=10_000)
+    reply = await bed.run(source)
     assert reply.payload == b'"fits"', reply
 
 
@@ -125,10 +125,10 @@ async def test_after_a_full_tmp_the_next_environment_has_an_empty_one(bed: Bed):
         "    found = os.listdir(tempfile.gettempdir())\n"
         "    for n in range(event):\n"
         "        with open(f'{tempfile.gettempdir()}/{n}', 'wb') as f: f.write(b'x' * 500_000)\n"
-        "    time.sleep(event and 5)\n"
+        "    time.sleep(event and 50)\n"
         "    return found\n"
     )
-    function = bed.function(source, timeout_ms=8_000, ephemeral_mb=2)
+    function = bed.function(source, ephemeral_mb=2)
     reply = await bed.invoke(function, b"9")
     assert reply.error_type == "Runtime.ExitError"
     assert b"[router] ended: more than 2 MB in /tmp" in reply.log_tail

@@ -9,6 +9,7 @@ from router.model.progress import LaneHead, LaneProgress, ProgressUpdate, ShardP
 from router.sources.kafka.committed import decode, merged
 from router.sources.kafka.group_progress import NOTHING, GroupProgress, NotOurs, basis
 from router.store.base import DropProgress, OutboxRow
+from tests.patience import PATIENCE_S, until
 
 
 class Group:
@@ -81,8 +82,7 @@ async def test_successes_are_answered_at_once_and_committed_together(group):
 
 async def test_nobody_has_to_ask_for_a_commit(group):
     await group.progress.save("m", step(0))
-    await asyncio.sleep(0.4)
-    assert group.commits == [{"t-0": ShardProgress(0)}]
+    await until(lambda: group.commits == [{"t-0": ShardProgress(0)}])
 
 
 async def test_d10_a_failure_is_durable_before_it_is_tried_again(group):
@@ -276,9 +276,9 @@ async def test_a_commit_that_cannot_be_written_down_is_told_and_stops_nobody_els
     """Whoever waits is answered, whatever is wrong with what was to be committed."""
     head = LaneHead(5, 5, -1)
     with pytest.raises(RouterError, match="ValueError"):
-        await asyncio.wait_for(group.progress.save("m", step(3, head=head)), 2)
+        await asyncio.wait_for(group.progress.save("m", step(3, head=head)), PATIENCE_S)
     await group.progress.save("m", step(5))
-    await asyncio.wait_for(group.progress.flush(), 5)
+    await asyncio.wait_for(group.progress.flush(), PATIENCE_S)
     assert group.commits[-1] == {"t-0": ShardProgress(5)}
 
 
@@ -308,7 +308,7 @@ async def test_d12_what_was_finished_and_not_committed_is_when_the_partition_com
     await asyncio.sleep(0.4)  # its commit finds nothing left to say
     assert group.commits == []
     assert back(group, (0, ""), ShardProgress(-1), {}) == ShardProgress(3)
-    await asyncio.wait_for(group.progress.flush(), 5)
+    await asyncio.wait_for(group.progress.flush(), PATIENCE_S)
     assert group.commits == [{"t-0": ShardProgress(3)}]
 
 

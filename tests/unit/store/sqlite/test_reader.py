@@ -8,6 +8,7 @@ import pytest
 
 from router.model.errors import StoreError
 from router.store.sqlite.streams import _Trim
+from tests.patience import PATIENCE_S
 from tests.unit.store.support import STREAM, record
 
 
@@ -52,6 +53,6 @@ async def test_l2_the_thread_holds_nothing_of_a_read_that_was_answered(store):
     found = await store._reader.submit(lambda _db: Found())
     left = weakref.ref(found)
     del found
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while left() is not None:
             await asyncio.sleep(0.005)

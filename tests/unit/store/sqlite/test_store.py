@@ -21,7 +21,8 @@ from router.store.sqlite.messages import STEP_MAX
 from router.store.sqlite.migrate import shipped
 from router.store.sqlite.store import DATABASE_NAME
 from router.store.sqlite.writer import Kind, each
-from tests.unit.store.support import STREAM, message, record, until
+from tests.patience import until
+from tests.unit.store.support import STREAM, message, record
 
 ROOT = Path(__file__).parents[4]
 MANY = 1 << 40
@@ -30,6 +31,7 @@ APPENDER = """
 import asyncio, sys
 from pathlib import Path
 from router.store.sqlite import SqliteStore
+from tests.patience import until
 from tests.unit.store.support import record
 
 async def caller(store, number):
@@ -53,6 +55,7 @@ from pathlib import Path
 from router.config import StoreSettings
 from router.model.errors import StoreError
 from router.store.sqlite import SqliteStore
+from tests.patience import until
 from tests.unit.store.support import STREAM, message, record
 
 async def main():
@@ -499,7 +502,7 @@ async def test_what_was_dropped_is_removed_in_steps_also_after_a_restart(tmp_pat
         return sum(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables)
 
     assert left() > 2_500
-    await until(lambda: left() == 0, within_s=20)
+    await until(lambda: left() == 0)
     await store.close()
 
 

@@ -13,7 +13,8 @@ from router.model.window import Window
 from router.store.base import Put, Resource
 from router.store.sqlite import SqliteStore, writer
 from router.store.sqlite.store import DATABASE_NAME
-from tests.unit.store.support import STREAM, FaultyDisk, message, record, until, update
+from tests.patience import PATIENCE_S, until
+from tests.unit.store.support import STREAM, FaultyDisk, message, record, update
 
 MANY = 1 << 40
 
@@ -57,7 +58,7 @@ async def test_l2_the_thread_holds_nothing_of_what_it_has_written(open_store):
         writer.Kind(lambda _db, requests: [None for _ in requests]), asked, 1
     )
     del asked
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while left() is not None:
             await asyncio.sleep(0.005)
 
