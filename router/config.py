@@ -124,6 +124,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     concurrency_max: Annotated[int, Meta(ge=0, le=100_000)] = 0
     """Most invocations at a time; 0: min(1000, max(16, 0.6 × memory / 64 MiB)).
     `ROUTER_CONCURRENCY_MAX`."""
+    unreserved_concurrency_min: Annotated[int, Meta(ge=-1)] = -1
+    """What reservations and provisioned concurrency must leave to all other functions; -1:
+    min(100, a tenth of the limit). `ROUTER_UNRESERVED_CONCURRENCY_MIN`."""
     buffer_bytes_max: Annotated[int, Meta(ge=0)] = 0
     """Bytes that all mappings together hold of records read and not finished, as read and in
     their events; each moves on whatever the others hold. 0: an eighth of the memory, from 32 MiB

@@ -45,6 +45,7 @@ from router.destinations.kafka_topic import KafkaTopic
 from router.destinations.outbox import Courier
 from router.dispatch.dispatcher import Dispatcher
 from router.embedded.queues import EmbeddedQueues
+from router.functions.concurrency import allotments
 from router.functions.dependents import code_in_use
 from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
@@ -55,6 +56,7 @@ from router.mapping.kinds.kafka import KafkaKind
 from router.mapping.kinds.queue import QueueKind
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
+from router.model.concurrency import account_limit
 from router.model.errors import ConfigError, RouterError
 from router.model.function import FunctionVersion
 from router.ops.server import IDLE_S_MAX, Health, make_app
@@ -93,7 +95,10 @@ class Router:
         self._template: TemplateFile | None = None
         self._desired: DesiredState | None = None
         self._saves: Watch | None = None
-        self._concurrency_max = settings.concurrency_max or concurrency_default()
+        self._limit = account_limit(
+            settings.concurrency_max or concurrency_default(), settings.unreserved_concurrency_min
+        )
+        self._claimed = 0
         self._undo = contextlib.AsyncExitStack()
 
     # Life
@@ -162,7 +167,6 @@ class Router:
         settings = self.settings
         # At rungs without Landlock functions share this user: its variables are not theirs.
         hide_from_peers()
-        limit = self._concurrency_max
         self.logs = LogWriter(self.data)
         self._undo.push_async_callback(self.logs.close)
         self.keys = FunctionKeys(settings.region)
@@ -187,13 +191,14 @@ class Router:
             launcher,
             self.logs,
             PoolSettings(
-                environments_max=limit,
+                environments_max=self._limit.concurrency,
                 idle_s=settings.environment_idle_s,
             ),
         )
         await self.pool.start()
         self._undo.push_async_callback(self.pool.close, 0.0)
-        self.dispatcher = Dispatcher(self.pool, limit)
+        self.dispatcher = Dispatcher(self.pool, self._limit.concurrency, self._limit.unreserved_min)
+        self._allot()
 
     def _resolve_environment(self, function: FunctionVersion) -> dict[str, str]:
         secrets_dir = self.settings.secrets_dir
@@ -279,7 +284,7 @@ class Router:
             self.dispatcher,
             self.clock,
             self.budget,
-            self._concurrency_max,
+            self._limit.concurrency,
         )
 
     def _kafka_kind(self) -> KafkaKind:
@@ -306,7 +311,7 @@ class Router:
     def _listen(self) -> IngressSettings:
         """The ingress listener's settings, as far as this machine carries them."""
         files = raise_open_files()
-        settings = ingress_fitting(self.settings.listen, files, self._concurrency_max)
+        settings = ingress_fitting(self.settings.listen, files, self._limit.concurrency)
         if settings.connections_max < self.settings.listen.connections_max:
             log.warning(
                 "open_files_few", files=files, ingress_connections_max=settings.connections_max
@@ -329,6 +334,7 @@ class Router:
             hosting=self.hosting,
             clients=self.aws,
             elsewhere=self.aws_queues,
+            limit=self._limit,
         )
         whose: dict[str, Any] = {
             "region": settings.region,
@@ -413,6 +419,22 @@ class Router:
         except Exception as error:
             log.error("template_not_applied", error=repr(error), exc_info=error)
 
+    def _allot(self) -> None:
+        """Give functions what is reserved for them."""
+        given = allotments(self.catalog)
+        self.dispatcher.allot(given)
+        claimed = sum(allotment.claimed for allotment in given.values())
+        left = self._limit.concurrency - claimed
+        if left < self._limit.unreserved_min and claimed != self._claimed:
+            log.warning(
+                "concurrency_overcommitted",
+                limit=self._limit.concurrency,
+                reserved=claimed,
+                unreserved_min=self._limit.unreserved_min,
+                remedy="reservations are maxima only; raise ROUTER_CONCURRENCY_MAX or reserve less",
+            )
+        self._claimed = claimed
+
     def _set_webhooks(self) -> None:
         self.ingress.set_webhooks([webhook.spec for webhook in self.catalog.webhooks.values()])
 
@@ -424,6 +446,8 @@ class Router:
         }
         if "webhook" in kinds:
             self._set_webhooks()
+        if "function" in kinds:
+            self._allot()
         for change in changes:
             if isinstance(change, Put) and change.resource.kind == "function":
                 self.pool.retire(change.resource.name)
@@ -461,7 +485,12 @@ class Router:
             "isolation": msgspec.to_builtins(self.isolation),
             "store": dict(self.store.describe()),
             "addresses": self.addresses,
-            "concurrency": {"limit": self.dispatcher.limit, "running": self.dispatcher.running},
+            "concurrency": {
+                "limit": self.dispatcher.limit,
+                "running": self.dispatcher.running,
+                "reserved": self._claimed,
+                "unreserved_min": self._limit.unreserved_min,
+            },
             "buffer": {"limit": self.budget.bytes_max, "held": self.budget.held_bytes},
             "function_problems": {
                 name: f"its last invocation failed: {error}"

@@ -10,6 +10,7 @@ from router.auth.peer import FunctionPeers
 from router.control.code_links import PREFIX, CodeLinks
 from router.control.context import FUNCTION_CALLS, Principal
 from router.control.lambda_service.code_source import Clients, CodeSource
+from router.control.lambda_service.concurrency import Concurrency
 from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations, Invoker
 from router.control.lambda_service.layers import Layers
@@ -23,6 +24,7 @@ from router.control.sqs import sqs_parts
 from router.control.sts_service import StsService
 from router.embedded.queues import EmbeddedQueues
 from router.functions.packages import CodeStore
+from router.model.concurrency import AWS_LIMIT, AccountLimit
 from router.model.hosting import Hosting
 from router.store.catalog import Catalog
 
@@ -34,7 +36,7 @@ class Services(msgspec.Struct, frozen=True):
 
     models: Mapping[str, ServiceModel]
     lambda_parts: tuple[object, ...]
-    """Functions, layers, invocations, mappings, tags: one object for each area of Lambda."""
+    """Functions, layers, invocations, concurrency …: one object for each area of Lambda."""
     sqs: tuple[object, ...]
     """As `lambda_parts`."""
     sts: StsService
@@ -55,6 +57,7 @@ async def make_services(
     hosting: Hosting,
     clients: Clients,
     elsewhere: QueuesElsewhere | None = None,
+    limit: AccountLimit = AWS_LIMIT,
 ) -> Services:
     """Build every service. Raises `ModelError`."""
     models = await load(data / "cache", MODELS)
@@ -72,6 +75,7 @@ async def make_services(
             Invocations(catalog, invoker, transitions),
             Mappings(catalog, runtime, wall_ms, hosting, elsewhere),
             Tags(catalog),
+            Concurrency(catalog, limit),
         ),
         sqs_parts(queues, account),
         StsService(),

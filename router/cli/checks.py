@@ -40,6 +40,7 @@ def run_checks(folder: Path, data: str, endpoint: str | None, *, is_probing: boo
         found += _isolation(settings, None if is_probing else about)
     found += [_disk(folder), _sync(folder), _clock(), _files()]
     if about is not None:
+        found += _concurrency(about)
         found.append(_buffer(about["buffer"]))
         found.append(_ingress(about["ingress"]))
         found += _kafka(about)
@@ -87,6 +88,22 @@ def _router(about: dict[str, Any] | None, data: str) -> Check:
         True,
         f"ready; {where}; {limit['running']} of {limit['limit']} invocations running",
     )
+
+
+def _concurrency(about: dict[str, Any]) -> list[Check]:
+    """Whether reservations can be kept; nothing where nothing is reserved."""
+    facts = about["concurrency"]
+    limit, reserved, kept = facts["limit"], facts["reserved"], facts["unreserved_min"]
+    if not reserved:
+        return []
+    if reserved + kept <= limit:
+        return [Check("concurrency", True, f"{reserved} of {limit} reserved or provisioned")]
+    text = (
+        f"{reserved} reserved or provisioned and {kept} for all others are more than the limit of "
+        f"{limit}: reservations are maxima, and not always there. Raise ROUTER_CONCURRENCY_MAX or "
+        "reserve less"
+    )
+    return [Check("concurrency", False, text)]
 
 
 def _isolation(settings: config.Settings, about: dict[str, Any] | None) -> list[Check]:

@@ -1,18 +1,20 @@
-"""Concurrency: one limit for all invocations, shared out fairly between mappings.
+"""Concurrency: who may invoke now, who waits, who is refused.
 
-A caller of the API is throttled at once when nothing is free; a mapping waits its turn. Among
-waiting mappings the one with the fewest running invocations comes first, and no mapping may take
-the last slots while others that run nothing could want one: a mapping cannot starve another (L4).
+A caller of the API is throttled at once when nothing is free; a mapping waits its turn. Which
+slots there are and who gets them is the ledger's business; here is what waits and what runs.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from router.dispatch.ledger import Ledger, Share, Turn
+from router.dispatch.pot import Pot
+from router.model.concurrency import Allotments
 from router.model.errors import NotInvoked
 from router.model.function import InvokeReply, InvokeRequest
 from router.telemetry import metrics
+from router.telemetry.provisioned import ProvisionedMetrics
 
 WAIT_S_MAX = 30.0
 """Longest wait of a mapping for its turn; then the attempt counts as throttled, so that the
@@ -32,52 +34,56 @@ class InvokePool(Protocol):
 class Dispatcher:
     """Hands out at most `limit` invocations at a time (L1)."""
 
-    def __init__(self, pool: InvokePool, limit: int) -> None:
-        if limit < 1:
-            raise ValueError("the concurrency limit must be at least 1")
+    def __init__(self, pool: InvokePool, limit: int, unreserved_min: int = 0) -> None:
+        """`unreserved_min`: what functions without a reservation have at least."""
         self._pool = pool
-        self._limit = limit
-        self._free = limit
-        self._running: dict[str, int] = {}
-        self._idle = 0
-        """How many of those that may ask run nothing."""
-        self._waiting = _Waiting()
+        self.ledger = Ledger(limit, unreserved_min)
+        self._numbers: dict[str, ProvisionedMetrics] = {}
         self.problems: dict[str, str] = {}
         """Error type of each function whose last invocation failed, or why it did not start."""
+        ledger = self.ledger
         metrics.CONCURRENCY_LIMIT.set(limit)
+        metrics.CONCURRENCY_USED.set_function(lambda: ledger.running)
+        metrics.CONCURRENCY_UNRESERVED_USED.set_function(lambda: ledger.common.used)
+        metrics.CONCURRENCY_CLAIMED.set_function(lambda: ledger.claimed + ledger.common.used)
 
     @property
     def limit(self) -> int:
         """Most invocations at a time."""
-        return self._limit
+        return self.ledger.limit
 
     @property
     def running(self) -> int:
         """Invocations running now."""
-        return self._limit - self._free
+        return self.ledger.running
 
     def register(self, claimant: str) -> None:
         """A mapping that may ask for slots."""
-        if claimant not in self._running:
-            self._running[claimant] = 0
-            self._idle += 1
+        self.ledger.register(claimant)
 
     def unregister(self, claimant: str) -> None:
         """A mapping that will not ask again; what it runs still counts until it ends."""
-        if self._running.get(claimant) == 0:
-            del self._running[claimant]
-            self._idle -= 1
+        self.ledger.unregister(claimant)
+
+    def allot(self, allotments: Allotments) -> None:
+        """Functions have this reserved and provisioned from now on, and nothing else."""
+        self.ledger.allot(allotments)
+
+    def set_ready(self, function: str, version: str, count: int) -> None:
+        """So many provisioned environments of a version can run invocations."""
+        self.ledger.set_ready(function, version, count)
 
     async def invoke(self, request: InvokeRequest) -> InvokeReply:
         """Invoke for a caller that waits: now or not at all. Raises `NotInvoked`."""
-        if self._free < 1:
-            metrics.THROTTLES.labels(request.function.name).inc()
-            raise NotInvoked("throttled", "no concurrency is free")
-        self._take(API)
+        function = request.function
+        share = self.ledger.share_of(function.name)
+        pot = self.ledger.take(share, function.version, API)
+        if pot is None:
+            raise self._throttled(share, "no concurrency is free")
         try:
-            return await self._run(request)
+            return await self._run(request, share, pot)
         finally:
-            self._release(API)
+            self.ledger.release(share, pot, API)
 
     async def invoke_for(
         self,
@@ -91,20 +97,30 @@ class Dispatcher:
 
         The longest one is `wait_s_max`, else `WAIT_S_MAX`. `on_turn`: called when it has its turn.
         """
-        await self._acquire(claimant, request.function.name, wait_s_max or WAIT_S_MAX)
+        function = request.function
+        share = self.ledger.share_of(function.name)
+        pot = self.ledger.take_fairly(share, function.version, claimant)
+        if pot is None:
+            turn = _Turn(claimant, share, function.version)
+            pot = await self._wait(turn, wait_s_max or WAIT_S_MAX)
+            share = turn.share
         try:
             if on_turn is not None:
                 on_turn()
-            return await self._run(request)
+            return await self._run(request, share, pot)
         finally:
-            self._release(claimant)
+            self.ledger.release(share, pot, claimant)
 
-    async def _run(self, request: InvokeRequest) -> InvokeReply:
+    async def _run(self, request: InvokeRequest, share: Share, pot: "Pot[Turn]") -> InvokeReply:
+        if share.ready is not None and request.function.version in share.ready:
+            self._numbers_of(share.function).count(request.function.version, is_ready=pot.is_ready)
         try:
             reply = await self._pool.invoke(request)
         except NotInvoked as error:
             if error.reason == "start_failed":
                 self.problems[request.function.name] = f"not started: {error}"
+            elif error.reason == "throttled":
+                metrics.THROTTLES.labels(request.function.name).inc()
             raise
         if reply.error_type is not None:
             self.problems[request.function.name] = reply.error_type
@@ -112,127 +128,56 @@ class Dispatcher:
             self.problems.pop(request.function.name, None)
         return reply
 
-    async def _acquire(self, claimant: str, function: str, wait_s_max: float) -> None:
-        if not self._waiting and self._may_take(claimant):
-            self._take(claimant)
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(claimant, turn, self._running.get(claimant, 0))
-        self._grant()
+    async def _wait(self, turn: "_Turn", wait_s_max: float) -> "Pot[Turn]":
+        self.ledger.wait(turn)
         try:
             async with asyncio.timeout(wait_s_max):
-                await turn
+                await turn.given
         except TimeoutError:
-            if turn.done() and not turn.cancelled():
-                return  # granted in the same moment
-            metrics.THROTTLES.labels(function).inc()
-            raise NotInvoked("throttled", "no concurrency became free") from None
+            if (pot := turn.pot) is None:
+                raise self._throttled(turn.share, "no concurrency became free") from None
+            return pot  # granted in the same moment
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._release(claimant)
+            if (pot := turn.pot) is not None:
+                self.ledger.release(turn.share, pot, turn.claimant)
             raise
         finally:
-            if not turn.done() or turn.cancelled():
-                turn.cancel()
-                self._waiting.remove(claimant, turn, self._running.get(claimant, 0))
+            turn.given.cancel()
+            if turn.pot is None or turn.share.ready is not None:  # else nobody has it any more
+                self.ledger.forget(turn)
+        return turn.given.result()
 
-    def _may_take(self, claimant: str) -> bool:
-        if self._free < 1:
-            return False
-        mine = self._running.get(claimant, 0)
-        claimants = max(1, len(self._running))
-        if mine < max(1, self._limit // claimants):
-            return True
-        idle = self._idle - (claimant in self._running and not mine)
-        return self._free > min(idle, self._limit // 2)
+    def _throttled(self, share: Share, text: str) -> NotInvoked:
+        metrics.THROTTLES.labels(share.function).inc()
+        return NotInvoked("throttled", text, detail=self.ledger.reason(share))
 
-    def _grant(self) -> None:
-        """Give free slots to those that wait, the least served first.
-
-        When the least served may not take one, nobody may: who runs more has less of a claim.
-        """
-        while self._free > 0 and self._waiting:
-            claimant = self._waiting.first()
-            if not self._may_take(claimant):
-                return
-            turn = self._waiting.pop(claimant, self._running.get(claimant, 0))
-            if not turn.done():
-                self._take(claimant)
-                turn.set_result(None)
-
-    def _take(self, claimant: str) -> None:
-        self._free -= 1
-        self._count(claimant, 1)
-        metrics.CONCURRENCY_USED.inc()
-
-    def _release(self, claimant: str) -> None:
-        self._free += 1
-        self._count(claimant, -1)
-        metrics.CONCURRENCY_USED.dec()
-        if self._waiting:
-            self._grant()
-
-    def _count(self, claimant: str, change: int) -> None:
-        """It runs one more, or one less."""
-        before = self._running.get(claimant)
-        self._running[claimant] = after = (before or 0) + change
-        self._idle += (after == 0) - (before == 0)
-        if self._waiting:
-            self._waiting.move(claimant, before or 0, after)
+    def _numbers_of(self, function: str) -> ProvisionedMetrics:
+        numbers = self._numbers.get(function)
+        if numbers is None:
+            numbers = self._numbers[function] = ProvisionedMetrics(function)
+        return numbers
 
 
-class _Waiting:
-    """Who waits for a slot, by how many invocations each runs.
+class _Turn:
+    """One invocation that waits (`ledger.Turn`)."""
 
-    Finding the least served costs the same however many wait.
-    """
+    __slots__ = ("claimant", "given", "share", "version")
 
-    def __init__(self) -> None:
-        self._turns: dict[str, deque[asyncio.Future[None]]] = {}
-        self._levels: dict[int, dict[str, None]] = {}
-        """Invocations running → who waits with so many, in the order they came to it."""
+    def __init__(self, claimant: str, share: Share, version: str) -> None:
+        self.claimant = claimant
+        self.share = share
+        self.version = version
+        self.given: asyncio.Future[Pot[Turn]] = asyncio.get_running_loop().create_future()
 
-    def __bool__(self) -> bool:
-        return bool(self._turns)
+    @property
+    def pot(self) -> "Pot[Turn] | None":
+        """Where its slot is from; None without one."""
+        return self.given.result() if self.given.done() and not self.given.cancelled() else None
 
-    def add(self, claimant: str, turn: "asyncio.Future[None]", running: int) -> None:
-        """Wait, behind those that are served as little."""
-        turns = self._turns.get(claimant)
-        if turns is None:
-            turns = self._turns[claimant] = deque()
-            self._levels.setdefault(running, {})[claimant] = None
-        turns.append(turn)
+    def done(self) -> bool:
+        """Whether it waits no more."""
+        return self.given.done()
 
-    def first(self) -> str:
-        """The least served; of several the one that waits longest at that."""
-        return next(iter(self._levels[min(self._levels)]))
-
-    def pop(self, claimant: str, running: int) -> "asyncio.Future[None]":
-        """Its oldest turn."""
-        turn = self._turns[claimant].popleft()
-        self._tidy(claimant, running)
-        return turn
-
-    def remove(self, claimant: str, turn: "asyncio.Future[None]", running: int) -> None:
-        """A turn that is waited for no more."""
-        turns = self._turns.get(claimant, ())
-        if turn in turns:
-            self._turns[claimant].remove(turn)
-            self._tidy(claimant, running)
-
-    def move(self, claimant: str, before: int, after: int) -> None:
-        """It runs another number of invocations than before."""
-        if claimant in self._turns:
-            self._leave(claimant, before)
-            self._levels.setdefault(after, {})[claimant] = None
-
-    def _tidy(self, claimant: str, running: int) -> None:
-        if not self._turns[claimant]:
-            del self._turns[claimant]
-            self._leave(claimant, running)
-
-    def _leave(self, claimant: str, running: int) -> None:
-        claimants = self._levels[running]
-        del claimants[claimant]
-        if not claimants:
-            del self._levels[running]
+    def give(self, pot: "Pot[Turn]") -> None:
+        """It has a slot."""
+        self.given.set_result(pot)

@@ -65,17 +65,19 @@ class NotEmpty(StoreError):
 class NotInvoked(RouterError):
     """The function was not run: no free environment, a missing function, a failed start.
 
-    `reason` is one of `throttled`, `function_missing`, `start_failed`, `stopping`.
+    `reason` is one of `throttled`, `function_missing`, `start_failed`, `stopping`; `detail` says
+    what a throttle was for, as Lambda's `Reason` (`functions-and-invocation.md` 6.4).
     Counts against no retry budget (`event-source-mappings.md` 3.4).
     """
 
     code = "not_invoked"
     retryable = True
 
-    def __init__(self, reason: str, text: str = "") -> None:
+    def __init__(self, reason: str, text: str = "", *, detail: str = "") -> None:
         """`reason` is safe as a metric label; `text` is for people."""
         super().__init__(text or reason)
         self.reason = reason
+        self.detail = detail
 
 
 class NotFound(RouterError):

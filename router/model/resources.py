@@ -51,6 +51,8 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     revision_id: str
     aliases: dict[str, str] = {}
     """Alias name → version; every version is `$LATEST` until versions come."""
+    reserved_concurrency: int | None = None
+    """ReservedConcurrentExecutions: the function's own, whatever its version."""
     tags: dict[str, str] = {}
     extra: dict[str, object] = {}
     """Members stored and returned without effect (`docs/compatibility.md`)."""

@@ -310,7 +310,32 @@ CONCURRENCY_LIMIT = Gauge(
     "router_concurrency_limit", "Most invocations at a time.", registry=REGISTRY
 )
 CONCURRENCY_USED = Gauge(
-    "router_concurrency_used", "Invocations running now, all functions.", registry=REGISTRY
+    "router_concurrency_used",
+    "Invocations running now, all functions (ConcurrentExecutions).",
+    registry=REGISTRY,
+)
+CONCURRENCY_UNRESERVED_USED = Gauge(
+    "router_concurrency_unreserved_used",
+    "Of them those of functions without a reservation (UnreservedConcurrentExecutions).",
+    registry=REGISTRY,
+)
+CONCURRENCY_CLAIMED = Gauge(
+    "router_concurrency_claimed",
+    "Unreserved in use, reserved and provisioned together (ClaimedAccountConcurrency).",
+    registry=REGISTRY,
+)
+PROVISIONED_INVOCATIONS = Counter(
+    "router_function_provisioned_invocations_total",
+    "Invocations by provisioned environments (ProvisionedConcurrencyInvocations).",
+    ["function", "version"],
+    registry=REGISTRY,
+)
+PROVISIONED_SPILLOVERS = Counter(
+    "router_function_provisioned_spillovers_total",
+    "Invocations on demand, of versions all of whose provisioned environments were in use "
+    "(ProvisionedConcurrencySpilloverInvocations).",
+    ["function", "version"],
+    registry=REGISTRY,
 )
 
 # Store and process

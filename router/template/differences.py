@@ -49,6 +49,7 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
         "code_hash": "Code",
         "is_in_place": "Code used in place",
         "environment": "Environment.Variables",
+        "reserved_concurrency": "ReservedConcurrentExecutions",
     },
     Mapping: {
         "function": "FunctionName",

@@ -18,6 +18,7 @@ from router.auth.peer import FunctionPeers
 from router.control.context import FUNCTION_CALLS, Principal
 from router.control.server import ControlServer
 from router.embedded.queues import EmbeddedQueues
+from router.model.concurrency import RESERVED_LIMIT
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
 from router.model.hosting import Hosting
@@ -46,6 +47,8 @@ class ScriptedInvoker:
         event = json.loads(payload)
         if event == "throttle":
             raise NotInvoked("throttled")
+        if event == "throttle reserved":
+            raise NotInvoked("throttled", detail=RESERVED_LIMIT)
         if event == "fail":
             return InvokeReply(payload=b'{"errorMessage":"no"}', error_type="Error")
         answer = {"event": event, "request_id": about["request_id"]}

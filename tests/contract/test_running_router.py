@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.support import Agent
+from tests.contract.support import Agent, ClientError
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -105,6 +105,32 @@ def test_an_uploaded_function_runs_and_carries_one_id(aws, function):
         "arn": "arn:aws:lambda:us-east-1:000000000000:function:relay",
     }
     assert answer["LogResult"]
+
+
+def counted(router, name):
+    with urllib.request.urlopen(router["ops"] + "/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    found = [line.rpartition(" ")[2] for line in lines if line.startswith(name)]
+    return sum(map(float, found))
+
+
+def test_a_throttle_has_a_reason_and_is_nothing_else(aws, router, function):
+    """16 line 7: 429 with `Reason`, counted in Throttles only."""
+    names = [
+        f'router_function_{what}_total{{function="relay"'
+        for what in ("throttles", "invocations", "cold_starts")
+    ]
+    before = [counted(router, name) for name in names]
+    params = {"FunctionName": function, "ReservedConcurrentExecutions": 0}
+    aws("lambda", "put_function_concurrency", **params)
+    with pytest.raises(ClientError) as info:
+        aws("lambda", "invoke", FunctionName=function, Payload=b"{}")
+    assert (info.value.status, info.value.code) == (429, "TooManyRequestsException")
+    assert info.value.response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    after = [counted(router, name) for name in names]
+    assert [now - then for then, now in zip(before, after, strict=True)] == [1, 0, 0]
+    aws("lambda", "delete_function_concurrency", FunctionName=function)
+    assert aws("lambda", "invoke", FunctionName=function, Payload=b"{}")["StatusCode"] == 200
 
 
 def test_a_function_may_not_make_queues(aws, function):

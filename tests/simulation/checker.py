@@ -29,6 +29,7 @@ SOMETIMES = (
     "retry",
     "throttled",
     "concurrency_limit_reached",
+    "reservation_used_up",
     "discard_by_age",
     "discard_by_retries",
     "discard_by_size",

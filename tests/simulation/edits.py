@@ -348,16 +348,47 @@ EDITS = (
     ),
     Edit(
         "one slot too many",
-        "dispatch.dispatcher",
-        "        self._free = limit\n",
-        "        self._free = limit + 1\n",
+        "dispatch.ledger",
+        "        self.limit = limit\n",
+        "        self.limit = limit = limit + 1\n",
     ),
     Edit(
         "a slot leaks when nobody could run",
         "dispatch.dispatcher",
-        "        finally:\n            self._release(claimant)\n\n    async def _run",
+        "        finally:\n            self.ledger.release(share, pot, claimant)\n\n"
+        "    async def _run",
         "        except NotInvoked:\n            raise\n        else:\n"
-        "            self._release(claimant)\n\n    async def _run",
+        "            self.ledger.release(share, pot, claimant)\n\n    async def _run",
+    ),
+    Edit(
+        "a slot leaks when its turn is given up as it comes",
+        "dispatch.dispatcher",
+        "                self.ledger.release(turn.share, pot, turn.claimant)\n            raise",
+        "                pass\n            raise",
+    ),
+    Edit(
+        "a reservation is no limit",
+        "dispatch.ledger",
+        "            share.on_demand.size = max(0, allotment.reserved - allotment.ready)",
+        "            share.on_demand.size = self.limit",
+    ),
+    Edit(
+        "a reservation is taken by others",
+        "dispatch.ledger",
+        "        self.common.size = max(self._unreserved_min, self.limit - self.claimed)",
+        "        self.common.size = self.limit",
+    ),
+    Edit(
+        "who waits is not told of a reservation",
+        "dispatch.ledger",
+        "            share.on_demand.wait(turn)\n            if",
+        "            old.wait(turn)\n            if",
+    ),
+    Edit(
+        "what runs is forgotten when a reservation changes",
+        "dispatch.ledger",
+        "        share.on_demand.used += share.running",
+        "        share.on_demand.used += 0",
     ),
     Edit(
         "an invalid identifier is overlooked",

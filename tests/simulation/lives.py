@@ -1,5 +1,6 @@
 """One router after the other on the same store: it starts, drains, crashes, starts again."""
 
+import asyncio
 import contextlib
 import random
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from router.dispatch.dispatcher import Dispatcher
 from router.mapping import engine as e
 from router.mapping.budget import Budget
 from router.mapping.shell import Shell
+from router.model.concurrency import Allotment
 from router.model.errors import NotInvoked, StoreError
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.model.progress import ProgressUpdate, ShardProgress
@@ -80,7 +82,11 @@ class Lives:
         self._progress: SlowProgress | None = None
         self._armed: str | None = None
         self._count = 0
-        self._running = 0
+        self._running = self._running_rivals = 0
+        self._reserved: int | None = None
+        """What the rival's function has, since when, and who of it waits."""
+        self._reserved_ms = 0
+        self._waiting_rivals: dict[asyncio.Task[None], None] = {}
         self._then: Callable[[], None] | None = None
         self.on_next_invoke: Callable[[], None] | None = None
         """Strikes in the middle of the next invocation."""
@@ -100,7 +106,9 @@ class Lives:
         if world.troubles.is_deleted:
             world.troubles.create()
         self._count += 1
-        self._running = 0
+        self._running = self._running_rivals = 0
+        self._reserved = None
+        self._waiting_rivals = {}
         world.store.reopen()
         stored = world.store.load(world.spec.uuid)
         world.note(f"life {self._count} starts: {stored}")
@@ -139,6 +147,8 @@ class Lives:
         if options.rival_percent:
             dispatcher.register("rival")
             self._loop.create_task(self._rival(dispatcher))
+            if options.is_reserving:
+                self._loop.create_task(self._reserve(dispatcher))
 
     def _opened(self, name: str, stored: dict[str, ShardProgress]) -> e.ShardOpened:
         return e.ShardOpened(name, stored[name], self._world.stream.shards[name].parents)
@@ -246,14 +256,12 @@ class Lives:
     async def invoke(self, request: InvokeRequest) -> InvokeReply:
         """An environment runs the function."""
         world = self._world
+        is_rival = request.function is RIVAL
         self._running += 1
+        self._running_rivals += is_rival
         try:
-            limit = world.options.concurrency_max
-            if self._running > limit:
-                raise Violation("L1", f"{self._running} invocations, the limit is {limit}")
-            if self._running == limit:
-                self._seen.add("concurrency_limit_reached")
-            if request.function is RIVAL:
+            self._keep_to_limits(is_rival=is_rival)
+            if is_rival:
                 await self._loop.pause(self._rng.randint(0, 5_000))
                 return InvokeReply(payload=b"null")
             world.function.may_not_run()
@@ -263,6 +271,25 @@ class Lives:
             raise
         finally:
             self._running -= 1
+            self._running_rivals -= is_rival
+            if self._waiting_rivals and world.options.is_reserving:
+                self._loop.call_soon(self._give_up_one)
+
+    def _keep_to_limits(self, *, is_rival: bool) -> None:
+        limit = self._world.options.concurrency_max
+        if self._running > limit:
+            raise Violation("L1", f"{self._running} invocations, the limit is {limit}")
+        if self._running == limit:
+            self._seen.add("concurrency_limit_reached")
+        if self._reserved is None or self._world.now_ms() == self._reserved_ms:
+            return  # or what begins now had its turn before
+        mine, slots = self._running - self._running_rivals, limit - self._reserved
+        if is_rival:
+            mine, slots = self._running_rivals, self._reserved
+        if mine > slots:
+            raise Violation("L1", f"{mine} invocations begun, there are {slots} slots for them")
+        if mine == slots:
+            self._seen.add("reservation_used_up")
 
     async def _run(self, request: InvokeRequest) -> InvokeReply:
         world = self._world
@@ -289,11 +316,34 @@ class Lives:
             await self._loop.pause(self._rng.randint(1, 1_000))
             if world.chance(world.options.rival_percent):
                 request = InvokeRequest(function=RIVAL, invoked_arn="", request_id="", payload=b"")
-                self._loop.create_task(self._run_rival(dispatcher, request))
+                task = self._loop.create_task(self._run_rival(dispatcher, request))
+                self._waiting_rivals[task] = None
+                task.add_done_callback(lambda task: self._waiting_rivals.pop(task, None) and None)
 
     async def _run_rival(self, dispatcher: Dispatcher, request: InvokeRequest) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         with contextlib.suppress(NotInvoked):
-            await dispatcher.invoke_for("rival", request)
+            await dispatcher.invoke_for(
+                "rival", request, on_turn=lambda: self._waiting_rivals.pop(task, None) and None
+            )
+
+    def _give_up_one(self) -> None:
+        """One waits no more, perhaps just as its turn has come."""
+        if self._waiting_rivals:
+            next(iter(self._waiting_rivals)).cancel()
+
+    async def _reserve(self, dispatcher: Dispatcher) -> None:
+        """The rival's function is given a reservation, of nothing at all too, and loses it."""
+        world = self._world
+        rng = random.Random(f"reservations {world.options.seed} {self._count}")
+        while not world.is_calm:
+            await self._loop.pause(rng.randint(1, 4_000))
+            most = world.options.concurrency_max - 1
+            self._reserved = rng.choice((None, 0, min(1, most))) if not world.is_calm else None
+            self._reserved_ms = world.now_ms()
+            given = {} if self._reserved is None else {RIVAL.name: Allotment(self._reserved)}
+            dispatcher.allot(given)
 
     # The store's faults (`durable.StoreFaults`)
 

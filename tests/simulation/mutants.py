@@ -57,6 +57,8 @@ GROUP = (
     "mapping.kinds.kafka",
 )
 
+DISPATCHER = ("dispatch.pot", "dispatch.ledger", "dispatch.dispatcher")
+
 COURIER = ("destinations.lane", "destinations.outbox")
 
 WHOLE: dict[str, tuple[tuple[str, ...], str, str]] = {
@@ -73,7 +75,7 @@ WHOLE: dict[str, tuple[tuple[str, ...], str, str]] = {
     "mapping.shell": (("mapping.shell",), "shell", "Shell"),
     "mapping.driver": (("mapping.driver", "mapping.shell"), "shell", "Shell"),
     "sources.sieve": (("sources.sieve", "mapping.shell"), "shell", "Shell"),
-    "dispatch.dispatcher": (("dispatch.dispatcher",), "dispatcher", "Dispatcher"),
+    **dict.fromkeys(DISPATCHER, (DISPATCHER, "dispatcher", "Dispatcher")),
     **dict.fromkeys(COURIER, (COURIER, "courier", "Courier")),
     "store.sqlite.progress": (("store.sqlite.progress",), "progress", "SqliteProgress"),
     "store.sqlite.outbox": (("store.sqlite.outbox",), "outbox", "SqliteOutbox"),

@@ -34,6 +34,10 @@ def is_wanted(record: Record, spec: MappingSpec) -> bool:
     return not spec.filters or any(FILTERS[text](record) for text in spec.filters)
 
 
+RESERVING_SHARE = 0.5
+"""Of the runs in which another mapping wants the same slots."""
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of one run. Percentages are per occasion; times are virtual."""
 
@@ -70,6 +74,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     concurrency_max: int = 1_000
     rival_percent: int = 0
     """Another mapping that wants the same slots."""
+    is_reserving: bool = False
+    """Its function is given a reservation and loses it again; it gives up what it waits for."""
     # The store
     store_ms_max: int = 10
     store_error_percent: int = 0
@@ -153,6 +159,7 @@ SWITCHES: dict[str, dict[str, object]] = {
     "poison": {"poison_per_mille": 0},
     "throttles": {"throttle_percent": 0},
     "concurrency": {"concurrency_max": 1_000, "rival_percent": 0},
+    "reservations": {"is_reserving": False},
     "store_errors": {"store_error_percent": 0},
     "slow_store": {"store_ms_max": 10},
     "crashes": {"crashes": 0},
@@ -249,6 +256,7 @@ def draw(seed: int, rng: random.Random, minutes: int = 10) -> Options:
         latency_ms_max=rng.choice((5, 100, 600, 3_000)),
         # Of its own generator: the seeds that were there before it go on meaning what they meant.
         room_changes=random.Random(f"room {seed}").choice((0, 0, 0, 0, 3, 20)),
+        is_reserving=random.Random(f"reserving {seed}").random() < RESERVING_SHARE,
         **chosen,  # type: ignore[arg-type]
     )
 

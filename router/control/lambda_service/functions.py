@@ -11,6 +11,7 @@ from router.control.code_links import CodeLinks
 from router.control.context import Context
 from router.control.lambda_service import settings
 from router.control.lambda_service.code_source import CodeSource
+from router.control.lambda_service.concurrency import shown as reservation
 from router.control.lambda_service.layer_use import put_together, uses_of
 from router.control.lambda_service.names import (
     LATEST,
@@ -154,6 +155,8 @@ class Functions:
         }
         if function.tags:
             result["Tags"] = function.tags
+        if function.reserved_concurrency is not None and ref.qualifier is None:
+            result["Concurrency"] = reservation(function)
         return result
 
     async def get_function_configuration(self, context: Context, params: Params) -> Params:

@@ -11,6 +11,7 @@ from router.control.errors import ApiError, not_supported
 from router.control.lambda_service.names import LATEST, FunctionRef, not_found, parse_ref
 from router.control.lambda_service.states import Transitions
 from router.functions.resolve import has_qualifier
+from router.model.concurrency import ACCOUNT_LIMIT
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
 from router.model.resources import Function
@@ -140,7 +141,7 @@ def _not_invoked(ref: FunctionRef, error: NotInvoked) -> ApiError:
                 "TooManyRequestsException",
                 "Rate Exceeded.",
                 members={
-                    "Reason": "ConcurrentInvocationLimitExceeded",
+                    "Reason": error.detail or ACCOUNT_LIMIT,
                     "retryAfterSeconds": "1",
                 },
             )

@@ -64,6 +64,9 @@ RESERVED_VARIABLES = frozenset(
 _VARIABLE_NAME = re.compile(r"[a-zA-Z]([a-zA-Z0-9_])+")
 _ROLE_PATTERN = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
 
+RESERVED_MAX = 2**31 - 1
+"""Whether there is as much is seen where it runs: `router doctor` says so."""
+
 FILE_SYSTEMS_MAX = 1
 """File systems of one function (Lambda quota)."""
 
@@ -82,6 +85,7 @@ _PROPERTIES = (
     "LoggingConfig",
     "Architectures",
     "PackageType",
+    "ReservedConcurrentExecutions",
     "Tags",
 )
 
@@ -102,7 +106,6 @@ _REFUSED = {
     "DurableConfig": "durable executions are not supported",
     "ImageConfig": "container images are not run; use a folder",
     "Layers": "layers are not supported yet; put the packages into the code folder",
-    "ReservedConcurrentExecutions": "concurrency per function is not limited yet",
     "TenancyConfig": "tenants are not kept apart",
 }
 
@@ -158,6 +161,11 @@ class LambdaFunction:
             code_hash="",
             last_modified_ms=0,
             revision_id="",
+            reserved_concurrency=properties.integer(
+                "ReservedConcurrentExecutions", 0, RESERVED_MAX, 0
+            )
+            if "ReservedConcurrentExecutions" in properties
+            else None,
             tags=properties.tags(),
             extra=_extra(at, properties, draft),
             owner=at.owner,

@@ -225,6 +225,7 @@ def test_plain_cloudformation_starts_no_child(load, monkeypatch):
               Code: ./code
               Architectures: [arm64]
               EphemeralStorage: {Size: 1024}
+              ReservedConcurrentExecutions: 0
               TracingConfig: {Mode: Active}
               LoggingConfig: {LogFormat: JSON, LogGroup: !Ref Logs, SystemLogLevel: WARN}
               Tags: [{Key: team, Value: shop}]
@@ -251,6 +252,7 @@ def test_plain_cloudformation_starts_no_child(load, monkeypatch):
     logging = {"LogFormat": "JSON", "LogGroup": "/aws/lambda/save", "SystemLogLevel": "WARN"}
     assert save.extra == {"LoggingConfig": logging, "TracingConfig": {"Mode": "Active"}}
     inline = next(function for function in state.functions if function.name != "save")
+    assert (save.reserved_concurrency, inline.reserved_concurrency) == (0, None)
     assert inline.code_path == ""
     assert state.inline_code[inline.name].text.startswith("def handler")
     text = "\n".join(state.warnings)
