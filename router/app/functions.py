@@ -3,11 +3,13 @@
 import secrets
 import uuid
 
+import msgspec
+
 from router.dispatch.dispatcher import Dispatcher
 from router.functions.resolve import FunctionResolver
 from router.model.arn import function_arn
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
-from router.model.resources import Function
+from router.model.version import LATEST
 
 
 class FunctionKeys:
@@ -51,7 +53,7 @@ class ApiInvoker:
 
     async def invoke(
         self,
-        function: Function,
+        function: str,
         qualifier: str | None,
         payload: bytes,
         *,
@@ -59,16 +61,19 @@ class ApiInvoker:
         client_context: bytes | None = None,
         trace_id: str | None = None,
     ) -> InvokeReply:
-        """Run it now. Raises `NotInvoked`, `NotFound`."""
-        version = self._functions.get(function.name, qualifier)
+        """Run it now; the reply says which version it was. Raises `NotInvoked`, `NotFound`."""
+        version = self._functions.get(function, qualifier)
         parts = version.arn.split(":")
-        return await self._dispatcher.invoke(
+        reply = await self._dispatcher.invoke(
             InvokeRequest(
                 function=version,
-                invoked_arn=function_arn(parts[3], parts[4], function.name, qualifier),
+                invoked_arn=function_arn(parts[3], parts[4], function, qualifier),
                 request_id=request_id or str(uuid.uuid4()),
                 payload=payload,
                 client_context=client_context,
                 trace_id=trace_id,
             )
         )
+        if version.version == LATEST:
+            return reply
+        return msgspec.structs.replace(reply, executed_version=version.version)

@@ -46,7 +46,7 @@ from router.destinations.outbox import Courier
 from router.dispatch.dispatcher import Dispatcher
 from router.embedded.queues import EmbeddedQueues
 from router.functions.concurrency import allotments
-from router.functions.dependents import code_in_use
+from router.functions.dependents import changed_functions, code_in_use
 from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
 from router.ingress.front import IngressProcess
@@ -448,11 +448,8 @@ class Router:
             self._set_webhooks()
         if "function" in kinds:
             self._allot()
-        for change in changes:
-            if isinstance(change, Put) and change.resource.kind == "function":
-                self.pool.retire(change.resource.name)
-            elif isinstance(change, Delete) and change.kind == "function":
-                self.pool.retire(change.name)
+        for name in changed_functions(changes):
+            self.pool.retire(name, self.functions.current(name))
         return self.ingress.heard() if "webhook" in kinds else None
 
     # Telling

@@ -9,12 +9,15 @@ from router.app.functions import FunctionKeys
 from router.auth.peer import FunctionPeers
 from router.control.code_links import PREFIX, CodeLinks
 from router.control.context import FUNCTION_CALLS, Principal
+from router.control.lambda_service.aliases import Aliases
 from router.control.lambda_service.code_source import Clients, CodeSource
 from router.control.lambda_service.concurrency import Concurrency
 from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations, Invoker
 from router.control.lambda_service.layers import Layers
+from router.control.lambda_service.listing import Listing
 from router.control.lambda_service.mappings import MappingRuntime, Mappings, QueuesElsewhere
+from router.control.lambda_service.presenter import Presenter
 from router.control.lambda_service.states import Transitions
 from router.control.lambda_service.tags import Tags
 from router.control.model import ServiceModel, load
@@ -65,12 +68,15 @@ async def make_services(
     source = CodeSource(codes, clients)
     links = CodeLinks(catalog, codes, wall_ms)
     transitions = Transitions()
+    presenter = Presenter(codes, transitions)
     return Services(
         models,
         (
             Functions(
-                catalog, codes, source, links, transitions, models["lambda"], wall_ms, hosting
+                catalog, codes, source, presenter, transitions, models["lambda"], wall_ms, hosting
             ),
+            Listing(catalog, presenter, links),
+            Aliases(catalog),
             Layers(catalog, source, links, wall_ms),
             Invocations(catalog, invoker, transitions),
             Mappings(catalog, runtime, wall_ms, hosting, elsewhere),

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from router.control.protocol.wire import Reply, Request
 from router.functions.packages import CodeStore
+from router.functions.resolve import versions_of
 from router.functions.tree import FolderUnusable
 from router.model.layer import LayerVersion, layer_key
 from router.model.resources import Function
@@ -32,7 +33,7 @@ class CodeLinks:
         self._secret = secrets.token_bytes(32)
 
     def url(self, base_url: str, function: Function) -> str:
-        """A link to the code the function has now."""
+        """A link to the code of a function, or of one of its versions."""
         return self._link(base_url, f"{function.name}/{function.code_hash}")
 
     def layer_url(self, base_url: str, version: LayerVersion) -> str:
@@ -78,8 +79,11 @@ class CodeLinks:
             if version is None or version.code_hash != code_hash:
                 return None
             return await self._codes.zip_of(code_hash, "")
-        function = self._catalog.functions.get(name)
-        if function is None or function.code_hash != code_hash:
+        latest = self._catalog.functions.get(name)
+        versions = [published.function for published in versions_of(self._catalog, name)]
+        found = versions if latest is None else [latest, *versions]
+        function = next((it for it in found if it.code_hash == code_hash), None)
+        if function is None:
             return None
         return await self._codes.zip_of(code_hash, function.code_path)
 

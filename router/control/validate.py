@@ -108,7 +108,7 @@ def _nested(subject: str, shape: Shape) -> str:
 
 def _bound(shape: Shape, direction: str, limit: float) -> str:
     what = "value" if shape.type in {"integer", "long", "double", "float"} else "length"
-    number = int(limit) if float(limit).is_integer() else limit
+    number = float(limit) if shape.type in {"double", "float"} else int(limit)
     return f"Member must have {what} {direction} than or equal to {number}"
 
 

@@ -1,9 +1,10 @@
 """What belongs to a function and goes with it."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from router.functions.packages import overlay_hash
-from router.store.base import Delete
+from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog, own_name
 
 KINDS: Final = ("version", "alias")
@@ -20,6 +21,27 @@ def removal(catalog: Catalog, function: str) -> list[Delete]:
         if name.startswith(start)
     ]
     return [*belonging, Delete("function", function)]
+
+
+def removal_of_version(catalog: Catalog, function: str, qualifier: str) -> list[Delete]:
+    """The changes that delete a version or an alias and what belongs to it alone."""
+    name = own_name(function, qualifier)
+    return [Delete(kind, name) for kind in KINDS if name in catalog.table(kind)]
+
+
+def changed_functions(changes: Sequence[Change]) -> set[str]:
+    """Names of functions of which something that runs has come, gone or changed."""
+    found = set()
+    for change in changes:
+        if isinstance(change, Put):
+            kind, name = change.resource.kind, change.resource.name
+        elif isinstance(change, Delete):
+            kind, name = change.kind, change.name
+        else:
+            continue
+        if kind in ("function", "version"):
+            found.add(name.partition(":")[0])
+    return found
 
 
 def code_in_use(catalog: Catalog) -> set[str]:

@@ -54,6 +54,7 @@ class InvokeReply(msgspec.Struct, frozen=True, kw_only=True):
 
     payload: bytes
     error_type: str | None = None
+    executed_version: str = "$LATEST"
     log_tail: bytes = b""
     """Last 4 KB of START … REPORT."""
     duration_ms: float = 0.0

@@ -18,7 +18,7 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class Function(msgspec.Struct, frozen=True, kw_only=True):
-    """One function (`functions-and-invocation.md` 4.1). Its only version here is `$LATEST`.
+    """One function (`functions-and-invocation.md` 4.1) as it is now: `$LATEST`.
 
     `code_path` is the folder the code runs from: the user's own one when `is_in_place`, else a
     snapshot under the data folder named by `code_hash`. `code_sha256` is base64 of the zip's
@@ -49,10 +49,14 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     is_in_place: bool = False
     last_modified_ms: int
     revision_id: str
-    aliases: dict[str, str] = {}
-    """Alias name → version; every version is `$LATEST` until versions come."""
     reserved_concurrency: int | None = None
     """ReservedConcurrentExecutions: the function's own, whatever its version."""
+    last_version: int = 0
+    """The number published last, also when that version is gone: none is given twice."""
+    recursive_loop: str = "Terminate"
+    """Or `Allow`: whether a function that calls itself over and over is stopped."""
+    runtime_management: dict[str, dict[str, str]] = {}
+    """Version → UpdateRuntimeOn and RuntimeVersionArn, kept without effect."""
     tags: dict[str, str] = {}
     extra: dict[str, object] = {}
     """Members stored and returned without effect (`docs/compatibility.md`)."""

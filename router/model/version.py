@@ -1,23 +1,27 @@
 """Published versions of a function, and its aliases (`functions-and-invocation.md` 4.4, 5.2)."""
 
+from typing import Final
+
 import msgspec
 
 from router.model.resources import Function, Owner
+
+LATEST: Final = "$LATEST"
+"""The version that is not published."""
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A function as it was when it was published; nothing of it changes any more.
 
-    Only the code it shows may differ from the function's: never a folder used in place, whose
-    files change, but a snapshot of it.
+    Its code is never a folder used in place, whose files change, but a snapshot of it.
     """
 
     number: int
     """From 1; a function never gives a number twice."""
     function: Function
-    """With the version's revision and time; without tags and owner, the function's own."""
-    description: str = ""
-    """As given when it was published; else the function's."""
+    """With description, revision and time of the version; without what is the function's own."""
+    described: str = ""
+    """The function's description when this was published."""
     owner: Owner | None = None
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from router.embedded.attributes import check_target
 from router.embedded.problems import QueueProblem
+from router.functions.resolve import look_up
 from router.mapping.rules import destination, neighbours, scaling
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.source_kind import QUEUES, SourceKind
+from router.model.version import Alias, Version
 from router.store.catalog import Catalog
 from router.template.desired import Desired
 
@@ -32,7 +34,9 @@ class After:
             kept = {name: it for name, it in known.items() if (kind, name) not in gone}
             return kept | {name: it for (other, name), it in wanted.items() if other == kind}
 
-        self._functions: dict[str, Function] = remaining("function", catalog.functions)
+        self.functions: dict[str, Function] = remaining("function", catalog.functions)
+        self.versions: dict[str, Version] = remaining("version", catalog.versions)
+        self.aliases: dict[str, Alias] = remaining("alias", catalog.aliases)
         self._mappings: dict[str, Mapping] = remaining("mapping", catalog.mappings)
         self._queues: dict[str, Queue] = {
             it.arn: it for it in remaining("queue", catalog.queues).values()
@@ -56,15 +60,20 @@ class After:
         return None
 
     def _mapping_problem(self, wish: Mapping) -> str | None:
-        function = self._functions.get(wish.function)
+        found = look_up(self, wish.function, wish.qualifier)
+        function = None if found is None else found.function
         if source_problem := self._source_problem(wish, function):
             return source_problem
-        if function is None:
+        if wish.function not in self.functions:
             return f"function {wish.function} does not exist"
-        if wish.qualifier not in (None, "$LATEST", *function.aliases):
+        if found is None:
             return f"function {wish.function} has no version or alias {wish.qualifier}"
         queues = self._queues if self._hosting.has_queues else None
-        if problem := destination.check_there(wish.destination_arn, queues, self._functions):
+
+        def has_function(name: str, qualifier: str | None) -> bool:
+            return look_up(self, name, qualifier) is not None
+
+        if problem := destination.check_there(wish.destination_arn, queues, has_function):
             return problem.message
         others = self._mappings.values()
         if other := neighbours.find_duplicate(wish, others):

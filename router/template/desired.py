@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import msgspec
 
 from router.model.resources import Function, Mapping, Queue, Webhook
+from router.model.version import Alias
+from router.store.catalog import own_name
 from router.template.resources.base import InlineCode
 
-Desired = Function | Mapping | Queue | Webhook
+Desired = Function | Alias | Mapping | Queue | Webhook
 """One resource as it shall be; times, revision and code hash are filled in when it is applied."""
 
 
@@ -18,6 +20,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     template_path: str
     functions: tuple[Function, ...] = ()
     """`code_path` is the folder in the template's words; empty for inline code."""
+    aliases: tuple[Alias, ...] = ()
     mappings: tuple[Mapping, ...] = ()
     queues: tuple[Queue, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
@@ -36,6 +39,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
         found: dict[str, tuple[str, str, Desired]] = {}
         everything: tuple[tuple[str, tuple[Desired, ...]], ...] = (
             ("function", self.functions),
+            ("alias", self.aliases),
             ("queue", self.queues),
             ("webhook", self.webhooks),
             ("mapping", self.mappings),
@@ -56,5 +60,7 @@ def name_of(resource: Desired) -> str:
             return resource.uuid
         case Webhook():
             return resource.spec.name
+        case Alias():
+            return own_name(resource.function, resource.name)
         case _:
             return resource.name

@@ -10,6 +10,7 @@ import msgspec
 
 from router.mapping.rules import settings
 from router.model.resources import Function, Mapping, Queue, Webhook
+from router.model.version import Alias
 from router.template.desired import Desired
 
 HIDDEN: Final = "(not shown)"
@@ -76,6 +77,7 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
         "deduplicate": "Deduplicate",
         "body_bytes_max": "BodyBytesMax",
     },
+    Alias: {"version": "FunctionVersion", "function": "FunctionName"},
     Queue: {},
 }
 """Names in templates where they are not the member's own in capitals."""

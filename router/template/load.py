@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-import msgspec
-
 from router.template.conditions import Conditions
 from router.template.desired import DesiredState
 from router.template.dynamic import refuse_references
@@ -222,13 +220,13 @@ class _Loading:
                 draft.warnings.append(f"{logical_id}: {kind.name} is accepted; {kind.effect}")
         outputs = self._outputs(template.get("Outputs", {}), graph.resolver)
         order = graph.order()
-        _give_aliases(draft)
         _check_qualifiers(draft)
         self._problems.raise_any()
         return DesiredState(
             stack=self._surroundings.stack,
             template_path=str(self._path.resolve()),
             functions=tuple(draft.functions.values()),
+            aliases=tuple(draft.aliases.values()),
             mappings=tuple(draft.mappings.values()),
             queues=tuple(draft.queues.values()),
             webhooks=tuple(draft.webhooks.values()),
@@ -265,21 +263,15 @@ def _without(value: Any, path: tuple[str, ...]) -> Any:
     }
 
 
-def _give_aliases(draft: Draft) -> None:
-    for name, aliases in draft.aliases.items():
-        if name in draft.functions:
-            function = draft.functions[name]
-            draft.functions[name] = msgspec.structs.replace(function, aliases=aliases)
-
-
 def _check_qualifiers(draft: Draft) -> None:
     """A mapping's qualifier must be an alias of its function, or `$LATEST`."""
     for mapping in draft.mappings.values():
-        function = draft.functions.get(mapping.function)
-        if function is None or mapping.qualifier in (None, "$LATEST", *function.aliases):
+        name = mapping.function
+        aliases = [alias.name for alias in draft.aliases.values() if alias.function == name]
+        if name not in draft.functions or mapping.qualifier in (None, "$LATEST", *aliases):
             continue
         owner = mapping.owner.logical_id if mapping.owner else ""
         path = ("Resources", owner, "Properties", "FunctionName")
-        hint = did_you_mean(str(mapping.qualifier), function.aliases)
-        text = f"{mapping.function} has no version or alias {mapping.qualifier}"
+        hint = did_you_mean(str(mapping.qualifier), aliases)
+        text = f"{name} has no version or alias {mapping.qualifier}"
         draft.problems.add(path, text, hint)

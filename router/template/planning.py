@@ -15,6 +15,7 @@ from router.model import limits
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
 from router.model.shard import cut_anew
+from router.model.version import Alias
 from router.model.webhook import WebhookSpec
 from router.store.base import (
     Change,
@@ -35,7 +36,7 @@ from router.template.plan import Action, Plan, PlannedChange
 Holds = Callable[[str, str], Awaitable[int]]
 """How many records a resource holds, by kind (`webhook`, `queue`) and name."""
 
-DELETE_ORDER: Final = ("mapping", "function", "webhook", "queue")
+DELETE_ORDER: Final = ("mapping", "alias", "function", "webhook", "queue")
 """What reads goes before what is read."""
 
 _DATA_LOSS: Final = "say --allow-data-loss to lose them"
@@ -62,6 +63,7 @@ class Planning:
         self._hosting = hosting
         self._known: dict[str, dict[str, Any]] = {
             "function": catalog.functions,
+            "alias": catalog.aliases,
             "mapping": catalog.mappings,
             "queue": catalog.queues,
             "webhook": catalog.webhooks,
@@ -152,6 +154,13 @@ class Planning:
                 lineage = cut_anew(before.spec.stream_shards, wish.spec.shards)
             spec = msgspec.structs.replace(wish.spec, lineage=lineage)
             return msgspec.structs.replace(wish, spec=spec)
+        if isinstance(wish, Function):
+            wish = msgspec.structs.replace(
+                wish,
+                last_version=before.last_version,
+                recursive_loop=before.recursive_loop,
+                runtime_management=before.runtime_management,
+            )
         if isinstance(wish, Function) and wish.code_hash == before.code_hash:
             wish = msgspec.structs.replace(wish, code_sha256=before.code_sha256)
             if not before.is_in_place or before.code_path == self._folder_of(wish):
@@ -219,6 +228,8 @@ class Planning:
                 return msgspec.structs.replace(
                     wish, last_modified_ms=self._wall_ms, revision_id=str(uuid.uuid4())
                 )
+            case Alias():
+                return msgspec.structs.replace(wish, revision_id=str(uuid.uuid4()))
             case Mapping():
                 created_ms = before.created_ms if before else self._wall_ms
                 return msgspec.structs.replace(

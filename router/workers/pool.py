@@ -9,6 +9,7 @@ import collections
 import contextlib
 import os
 import time
+from collections.abc import Collection
 
 import msgspec
 import structlog
@@ -80,7 +81,7 @@ class Pool:
         if self._is_closing:
             raise NotInvoked("stopping")
         function = request.function
-        key = (function.name, function.version, function.revision, function.code_hash)
+        key = _key_of(function)
         meters = self._meters.get(function.name) or self._meters_of(function.name)
         self._busy += 1
         meters.busy += 1
@@ -100,12 +101,16 @@ class Pool:
         meters.count(reply)
         return reply
 
-    def retire(self, function_name: str) -> None:
-        """End a function's environments: idle ones now, busy ones after their invocation."""
+    def retire(self, function_name: str, current: Collection[FunctionVersion] = ()) -> None:
+        """End a function's environments: idle ones now, busy ones after their invocation.
+
+        Those of `current` go on: of what has not changed.
+        """
+        kept = {_key_of(function) for function in current}
         for env, function in list(self._living.items()):
-            if function.name == function_name:
+            if function.name == function_name and _key_of(function) not in kept:
                 env.is_retired = True
-        for key in [key for key in self._idle if key[0] == function_name]:
+        for key in [key for key in self._idle if key[0] == function_name and key not in kept]:
             for env in self._idle.pop(key):
                 self._meters_of(function_name).idle -= 1
                 env.kill()
@@ -184,7 +189,7 @@ class Pool:
         if function is None:
             self._remove_folder(env.tmp_path)
             return
-        key = (function.name, function.version, function.revision, function.code_hash)
+        key = _key_of(function)
         idle = self._idle.get(key)
         if idle is not None and env in idle:
             idle.remove(env)
@@ -245,6 +250,10 @@ class Pool:
         if function_name not in self._meters:
             self._meters[function_name] = Meters(function_name)
         return self._meters[function_name]
+
+
+def _key_of(function: FunctionVersion) -> Key:
+    return function.name, function.version, function.revision, function.code_hash
 
 
 class Meters:

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import os
+import random
 import subprocess
 import threading
 import time
@@ -18,6 +19,7 @@ from router.auth.peer import FunctionPeers
 from router.control.context import FUNCTION_CALLS, Principal
 from router.control.server import ControlServer
 from router.embedded.queues import EmbeddedQueues
+from router.functions.resolve import FunctionResolver
 from router.model.concurrency import RESERVED_LIMIT
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
@@ -39,11 +41,13 @@ AGENT = Path(__file__).with_name("boto_agent.py")
 class ScriptedInvoker:
     """Answers by the event: what the workers answer is their own tests' business."""
 
-    def __init__(self):
+    def __init__(self, functions):
+        self.functions = functions
         self.calls = []
 
     async def invoke(self, function, qualifier, payload, **about):
-        self.calls.append((function.name, qualifier, payload, about))
+        version = self.functions.get(function, qualifier)
+        self.calls.append((function, qualifier, payload, about))
         event = json.loads(payload)
         if event == "throttle":
             raise NotInvoked("throttled")
@@ -52,7 +56,11 @@ class ScriptedInvoker:
         if event == "fail":
             return InvokeReply(payload=b'{"errorMessage":"no"}', error_type="Error")
         answer = {"event": event, "request_id": about["request_id"]}
-        return InvokeReply(payload=json.dumps(answer).encode(), log_tail=b"START\nEND\n")
+        return InvokeReply(
+            payload=json.dumps(answer).encode(),
+            log_tail=b"START\nEND\n",
+            executed_version=version.version,
+        )
 
 
 class Harness:
@@ -82,7 +90,10 @@ class Harness:
         self.queues = EmbeddedQueues(
             self.catalog, self.store.queues, _wall_ms, region=REGION, account=ACCOUNT
         )
-        self.invoker = ScriptedInvoker()
+        self.draws = random.Random(1)
+        self.invoker = ScriptedInvoker(
+            FunctionResolver(self.catalog, REGION, ACCOUNT, self.draws.random)
+        )
         self.objects = AwsSession(REGION)
         self.runtime = RestingMappings(self.catalog)
         self.services = await make_services(

@@ -195,8 +195,6 @@ def test_list_is_paged_and_shows_no_states(aws, function, name):
         ({"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:l:1"]}, 400,
          "InvalidParameterValueException",
          "Layer version arn:aws:lambda:us-east-1:000000000000:layer:l:1 does not exist."),
-        ({"Publish": True}, 400, "InvalidParameterValueException",
-         "Published versions are not supported by this version of Event Router yet."),
         ({"Environment": {"Variables": {"AWS_REGION": "x", "_HANDLER_X": "y"}}}, 400,
          "ValidationException", None),
         ({"Environment": {"Variables": {"AWS_REGION": "x", "LAMBDA_TASK_ROOT": "y"}}}, 400,
@@ -248,9 +246,11 @@ def test_other_regions_and_accounts(aws, function):
 
 
 def test_what_is_not_there_yet_names_itself(aws, function):
-    error = refused(aws, "list_aliases", FunctionName=function)
+    error = refused(aws, "list_function_url_configs", FunctionName=function)
     assert (error.status, error.code) == (501, "NotImplementedException")
-    assert error.message == ("lambda ListAliases is not supported by this version of Event Router.")
+    assert error.message == (
+        "lambda ListFunctionUrlConfigs is not supported by this version of Event Router."
+    )
     # One that the installed model does not have at all.
     error = refused(aws, "list_capacity_providers")
     assert "ListCapacityProviders" in error.message

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from router.control import compact, model
+from router.control.lambda_service.aliases import Aliases
 from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations
+from router.control.lambda_service.listing import Listing
 from router.control.lambda_service.mappings import Mappings
 from router.control.sqs.messages import Messages
 from router.control.sqs.moves import Moves
@@ -15,7 +17,7 @@ from router.control.sts_service import StsService
 from tests.contract.support import CLIENTS
 
 SERVED = {
-    "lambda": (Functions, Invocations, Mappings),
+    "lambda": (Functions, Listing, Aliases, Invocations, Mappings),
     "sqs": (Messages, Queues, Moves),
     "sts": (StsService,),
 }

@@ -1,46 +1,43 @@
-"""Functions: create, read, update the code of, delete."""
+"""Functions: create, update and delete (`functions-and-invocation.md` 4)."""
 
 import uuid
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import structlog
 
-from router.control.code_links import CodeLinks
 from router.control.context import Context
 from router.control.lambda_service import settings
+from router.control.lambda_service.building import (
+    new_function,
+    with_code,
+    with_layers,
+    with_settings,
+)
 from router.control.lambda_service.code_source import CodeSource
-from router.control.lambda_service.concurrency import shown as reservation
+from router.control.lambda_service.finding import check_revision, find, find_function
 from router.control.lambda_service.layer_use import put_together, uses_of
 from router.control.lambda_service.names import (
-    LATEST,
     FunctionRef,
     conflict,
     invalid,
     not_found,
-    not_yet,
     parse_ref,
 )
-from router.control.lambda_service.shown import add_state, configuration
+from router.control.lambda_service.presenter import Presenter, transition_key
 from router.control.lambda_service.states import Transitions
 from router.control.model import ServiceModel
 from router.control.validate import validate
-from router.functions.dependents import removal
-from router.functions.packages import CodeStore, Package
-from router.functions.resolve import has_qualifier
-from router.functions.tree import FolderUnusable
+from router.functions.dependents import removal, removal_of_version
+from router.functions.packages import CodeStore
+from router.functions.publish import Publication, publish
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function
+from router.model.version import LATEST
 from router.store.catalog import Catalog, put
 
 log = structlog.get_logger()
-
-LIST_PAGE: Final = 50
-"""Functions of one page (Lambda quota)."""
-
-SHA256_KEPT_MAX: Final = 1_000
-"""Computed CodeSha256 values kept in memory, by code hash."""
 
 Params = dict[str, Any]
 
@@ -53,7 +50,7 @@ class Functions:
         catalog: Catalog,
         codes: CodeStore,
         source: CodeSource,
-        links: CodeLinks,
+        presenter: Presenter,
         transitions: Transitions,
         model: ServiceModel,
         wall_ms: Callable[[], int],
@@ -63,11 +60,10 @@ class Functions:
         self._hosting = hosting
         self._codes = codes
         self._source = source
-        self._links = links
+        self._presenter = presenter
         self._transitions = transitions
         self._runtimes = model.shapes["Runtime"].enum
         self._wall_ms = wall_ms
-        self._sha256: dict[str, str] = {}
 
     def check(self, model: ServiceModel, operation: str, params: Params) -> None:
         """The model's constraints; a runtime's text is the service's own."""
@@ -84,54 +80,92 @@ class Functions:
         layers = uses_of(context, self._catalog, params.get("Layers") or ())
         package = await self._source.take(params["Code"])
         layers_path = await put_together(self._codes, layers, package.unzipped_bytes)
-        first, second = str(uuid.uuid4()), str(uuid.uuid4())
-        function = msgspec.structs.replace(
-            _new_function(ref.name, params, package, self._wall_ms(), second),
-            layers=layers,
-            layers_path=layers_path,
-        )
+        function = new_function(ref.name, params, package, self._wall_ms(), str(uuid.uuid4()))
+        function = with_layers(function, layers, layers_path)
         async with self._catalog.changing() as catalog:
             if ref.name in catalog.functions:
                 raise conflict(f"Function already exist: {ref.name}")
-            await catalog.commit_locked([put("function", ref.name, function)])
-        self._transitions.begin(ref.name, first, is_new=True)
-        return await self._shown(context, function, None)
+            if not params.get("Publish"):
+                await catalog.commit_locked([put("function", ref.name, function)])
+                self._begin(ref.name, LATEST, is_new=True)
+                return await self._presenter.with_state(context, function)
+            published = await self._publish(function)
+            await catalog.commit_locked(published.changes)
+        self._begin(ref.name, LATEST, is_new=True)
+        return await self._shown_new(context, published, None)
 
     async def update_function_code(self, context: Context, params: Params) -> Params:
         """UpdateFunctionCode."""
         ref = parse_ref(context, params["FunctionName"])
-        self._find(ref)
-        if params.get("Publish") or params.get("PublishTo"):
-            raise not_yet("Published versions are")
+        find(self._catalog, ref)
+        settings.refuse_later(params)
         if params.get("ImageUri"):
             raise invalid(
                 "Please don't provide ImageUri when updating a function with packageType Zip."
             )
         await self._transitions.settled(ref.name)
-        self._check_revision(ref, params.get("RevisionId"))
+        layers = self._find_unchanged(ref, params).layers
         package = await self._source.take(params)
-        await put_together(self._codes, self._find(ref).layers, package.unzipped_bytes)
-        if params.get("DryRun"):
-            return await self._shown(context, _with_code(self._find(ref), package), None)
-        first, second = str(uuid.uuid4()), str(uuid.uuid4())
+        await put_together(self._codes, layers, package.unzipped_bytes)
         async with self._catalog.changing() as catalog:
-            self._check_revision(ref, params.get("RevisionId"))
+            before = self._find_unchanged(ref, params)
+            architectures = params.get("Architectures") or [before.architecture]
             function = msgspec.structs.replace(
-                _with_code(self._find(ref), package),
-                architecture=(params.get("Architectures") or [self._find(ref).architecture])[0],
-                last_modified_ms=self._wall_ms(),
-                revision_id=second,
+                with_code(before, package), architecture=architectures[0]
             )
+            if params.get("DryRun"):
+                return await self._presenter.with_state(context, function)
+            function = self._stamped(function)
+            changes = [put("function", ref.name, function)]
+            published = await self._publish(function) if params.get("Publish") else None
+            await catalog.commit_locked((published and published.changes) or changes)
+        self._begin(ref.name, LATEST, is_new=False)
+        if published is not None:
+            return await self._shown_new(context, published, str(published.version.number))
+        return await self._presenter.with_state(context, function)
+
+    async def update_function_configuration(self, context: Context, params: Params) -> Params:
+        """UpdateFunctionConfiguration: what is not given stays as it is."""
+        ref = parse_ref(context, params["FunctionName"])
+        find(self._catalog, ref)
+        await self._transitions.settled(ref.name)
+        async with self._catalog.changing() as catalog:
+            before = self._find_unchanged(ref, params)
+            settings.check_update(params, before, self._runtimes, self._hosting)
+            function = self._stamped(with_settings(before, params))
+            if params.get("Layers") is not None:
+                layers = uses_of(context, catalog, params["Layers"])
+                path = await put_together(self._codes, layers, before.unzipped_bytes)
+                function = with_layers(function, layers, path)
             await catalog.commit_locked([put("function", ref.name, function)])
-        self._transitions.begin(ref.name, first, is_new=False)
-        return await self._shown(context, function, None)
+        self._begin(ref.name, LATEST, is_new=False)
+        return await self._presenter.with_state(context, function)
+
+    async def publish_version(self, context: Context, params: Params) -> Params:
+        """PublishVersion; the newest version again when nothing has changed since."""
+        ref = parse_ref(context, params["FunctionName"])
+        find(self._catalog, ref)
+        settings.refuse_later(params)
+        await self._transitions.settled(ref.name)
+        async with self._catalog.changing() as catalog:
+            function = self._find_unchanged(ref, params)
+            current = await self._presenter.code_sha256(function)
+            if (given := params.get("CodeSha256")) not in (None, "", current):
+                raise invalid(
+                    f"CodeSHA256 ({given}) is different from current CodeSHA256 in $LATEST "
+                    f"({current}). Please try again with the CodeSHA256 in $LATEST."
+                )
+            published = await self._publish(function, params.get("Description"))
+            await catalog.commit_locked(published.changes)
+        version = published.version
+        number = str(version.number)
+        return await self._presenter.with_state(context, version.function, number, number)
 
     async def delete_function(self, context: Context, params: Params) -> Params:
-        """DeleteFunction. Mappings of the function stay (P7)."""
+        """DeleteFunction, or one version of it. Mappings of the function stay (P7)."""
         ref = parse_ref(context, params["FunctionName"], params.get("Qualifier"))
         async with self._catalog.changing() as catalog:
-            function = catalog.functions.get(ref.name)
-            if function is None:
+            if ref.name not in catalog.functions:
                 raise not_found(f"Function not found: {ref.unqualified_arn}")
             if ref.qualifier == LATEST:
                 raise invalid("$LATEST version cannot be deleted without deleting the function.")
@@ -139,127 +173,56 @@ class Functions:
                 raise invalid("Deletion of aliases is not currently supported.")
             if ref.qualifier is None:
                 await catalog.commit_locked(removal(catalog, ref.name))
-                self._transitions.end(ref.name)
+            else:
+                self._check_unnamed(ref.name, ref.qualifier)
+                await catalog.commit_locked(removal_of_version(catalog, ref.name, ref.qualifier))
+        self._transitions.end(transition_key(ref.name, ref.qualifier or LATEST))
         return {"StatusCode": 204}
 
-    async def get_function(self, context: Context, params: Params) -> Params:
-        """GetFunction. `Code` is never absent: Terraform takes that for a missing function."""
-        ref = parse_ref(context, params["FunctionName"], params.get("Qualifier"))
-        function = self._find(ref)
-        result: Params = {
-            "Configuration": await self._shown(context, function, ref.qualifier),
-            "Code": {
-                "RepositoryType": "S3",
-                "Location": self._links.url(context.base_url, function),
-            },
-        }
-        if function.tags:
-            result["Tags"] = function.tags
-        if function.reserved_concurrency is not None and ref.qualifier is None:
-            result["Concurrency"] = reservation(function)
-        return result
+    def _check_unnamed(self, name: str, version: str) -> None:
+        """A version that an alias leads to stays."""
+        aliases = sorted(
+            alias.name
+            for alias in self._catalog.aliases.values()
+            if alias.function == name and version in (alias.version, *alias.weights)
+        )
+        if aliases:
+            raise conflict(
+                "Unable to delete version because the following aliases reference it: "
+                f"[{', '.join(aliases)}]"
+            )
 
-    async def get_function_configuration(self, context: Context, params: Params) -> Params:
-        """GetFunctionConfiguration."""
-        ref = parse_ref(context, params["FunctionName"], params.get("Qualifier"))
-        return await self._shown(context, self._find(ref), ref.qualifier)
-
-    async def list_functions(self, context: Context, params: Params) -> Params:
-        """ListFunctions, by name. Without versions, `ALL` shows each function's `$LATEST`."""
-        names = sorted(self._catalog.functions)
-        if marker := params.get("Marker"):
-            names = [name for name in names if name > marker]
-        page = names[: min(params.get("MaxItems", LIST_PAGE), LIST_PAGE)]
-        qualifier = LATEST if params.get("FunctionVersion") == "ALL" else None
-        shown = []
-        for name in page:
-            function = self._catalog.functions.get(name)
-            if function is not None:
-                shown.append(await self._configuration(context, function, qualifier))
-        result: Params = {"Functions": shown}
-        if len(names) > len(page):
-            result["NextMarker"] = page[-1]
-        return result
-
-    def _find(self, ref: FunctionRef) -> Function:
-        function = self._catalog.functions.get(ref.name)
-        if function is None or not has_qualifier(function, ref.qualifier):
-            raise not_found(f"Function not found: {ref.arn()}")
+    def _find_unchanged(self, ref: FunctionRef, params: Params) -> Function:
+        """The function, as the caller has last seen it. Raises `ApiError`."""
+        function = find_function(self._catalog, ref)
+        check_revision(params.get("RevisionId"), function.revision_id)
         return function
 
-    def _check_revision(self, ref: FunctionRef, given: str | None) -> None:
-        if given is not None and given != self._find(ref).revision_id:
-            raise settings.stale_revision()
-
-    async def _shown(
-        self, context: Context, function: Function, qualifier: str | None
-    ) -> dict[str, Any]:
-        shown = await self._configuration(context, function, qualifier)
-        return add_state(shown, self._transitions.of(function.name))
-
-    async def _configuration(
-        self, context: Context, function: Function, qualifier: str | None
-    ) -> dict[str, Any]:
-        return configuration(
-            function,
-            context.region,
-            context.account,
-            sha256=await self._code_sha256(function),
-            qualifier=qualifier,
+    def _stamped(self, function: Function) -> Function:
+        """Changed just now."""
+        return msgspec.structs.replace(
+            function, last_modified_ms=self._wall_ms(), revision_id=str(uuid.uuid4())
         )
 
-    async def _code_sha256(self, function: Function) -> str:
-        """Of the uploaded zip, or of the one a folder makes, made when first asked for."""
-        if function.code_sha256 is not None:
-            return function.code_sha256
-        known = self._sha256.get(function.code_hash)
-        if known is None:
-            try:
-                known = await self._codes.sha256_of(function.code_hash, function.code_path)
-            except FolderUnusable as error:
-                log.warning("code_unreadable", function=function.name, error=str(error))
-                return ""
-            if len(self._sha256) >= SHA256_KEPT_MAX:
-                self._sha256.clear()
-            self._sha256[function.code_hash] = known
-        return known
+    async def _publish(self, function: Function, description: str | None = None) -> Publication:
+        return await publish(
+            self._catalog,
+            function,
+            self._codes.snapshot,
+            self._wall_ms(),
+            description=description,
+        )
 
+    async def _shown_new(
+        self, context: Context, published: Publication, qualifier: str | None
+    ) -> Params:
+        """A version that a create or update made: on its way for a moment."""
+        version = published.version
+        number = str(version.number)
+        if published.is_new:
+            self._begin(version.function.name, number, is_new=True)
+        return await self._presenter.with_state(context, version.function, number, qualifier)
 
-def _new_function(
-    name: str, params: Params, package: Package, now_ms: int, revision: str
-) -> Function:
-    extra = {key: params[key] for key in settings.KEPT if params.get(key)}
-    return Function(
-        name=name,
-        runtime=params["Runtime"],
-        handler=params["Handler"],
-        role=params["Role"],
-        description=params.get("Description", ""),
-        timeout_s=params.get("Timeout", 3),
-        memory_mb=params.get("MemorySize", 128),
-        ephemeral_mb=(params.get("EphemeralStorage") or {}).get("Size", 512),
-        environment=(params.get("Environment") or {}).get("Variables") or {},
-        file_systems=settings.mount_paths(params),
-        architecture=(params.get("Architectures") or ["x86_64"])[0],
-        code_path=package.path,
-        code_hash=package.hash,
-        code_size=package.size_bytes,
-        code_sha256=package.sha256,
-        unzipped_bytes=package.unzipped_bytes,
-        last_modified_ms=now_ms,
-        revision_id=revision,
-        tags=params.get("Tags") or {},
-        extra=extra,
-    )
-
-
-def _with_code(function: Function, package: Package) -> Function:
-    return msgspec.structs.replace(
-        function,
-        code_path=package.path,
-        code_hash=package.hash,
-        code_size=package.size_bytes,
-        code_sha256=package.sha256,
-        unzipped_bytes=package.unzipped_bytes,
-        is_in_place=False,
-    )
+    def _begin(self, name: str, version: str, *, is_new: bool) -> None:
+        key = transition_key(name, version)
+        self._transitions.begin(key, str(uuid.uuid4()), is_new=is_new)

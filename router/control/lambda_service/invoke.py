@@ -8,13 +8,14 @@ import orjson
 
 from router.control.context import Context
 from router.control.errors import ApiError, not_supported
-from router.control.lambda_service.names import LATEST, FunctionRef, not_found, parse_ref
+from router.control.lambda_service.names import FunctionRef, not_found, parse_ref
+from router.control.lambda_service.presenter import transition_key
 from router.control.lambda_service.states import Transitions
-from router.functions.resolve import has_qualifier
+from router.functions.resolve import Found, look_up
 from router.model.concurrency import ACCOUNT_LIMIT
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
-from router.model.resources import Function
+from router.model.version import LATEST
 from router.store.catalog import Catalog
 
 CLIENT_CONTEXT_BYTES_MAX: Final = 3_583
@@ -28,7 +29,7 @@ class Invoker(Protocol):
 
     async def invoke(
         self,
-        function: Function,
+        function: str,
         qualifier: str | None,
         payload: bytes,
         *,
@@ -36,7 +37,7 @@ class Invoker(Protocol):
         client_context: bytes | None = None,
         trace_id: str | None = None,
     ) -> InvokeReply:
-        """Run it now. Raises `NotInvoked`, `NotFound`."""
+        """Run it now; the reply says which version it was. Raises `NotInvoked`, `NotFound`."""
 
 
 class Invocations:
@@ -56,15 +57,15 @@ class Invocations:
         for member in ("DurableExecutionName", "TenantId"):
             if params.get(member):
                 raise not_supported("lambda", f"Invoke with {member}")
-        function = self._find(ref)
+        found = self._find(ref)
         payload = check_payload(params.get("Payload") or b"")
         client_context = read_client_context(params.get("ClientContext"))
         if kind == "DryRun":
             return {"StatusCode": 204}
-        await self._transitions.settled(ref.name)
+        await self._transitions.settled(transition_key(ref.name, found.version))
         try:
             reply = await self._invoker.invoke(
-                function,
+                ref.name,
                 ref.qualifier,
                 payload,
                 request_id=context.request_id,
@@ -77,7 +78,7 @@ class Invocations:
             raise _missing(ref) from None
         result: Params = {
             "StatusCode": 200,
-            "ExecutedVersion": LATEST,
+            "ExecutedVersion": reply.executed_version,
             "Payload": reply.payload,
         }
         if reply.error_type is not None:
@@ -86,11 +87,11 @@ class Invocations:
             result["LogResult"] = base64.b64encode(reply.log_tail).decode()
         return result
 
-    def _find(self, ref: FunctionRef) -> Function:
-        function = self._catalog.functions.get(ref.name)
-        if function is None or not has_qualifier(function, ref.qualifier):
+    def _find(self, ref: FunctionRef) -> Found:
+        found = look_up(self._catalog, ref.name, ref.qualifier)
+        if found is None:
             raise _missing(ref)
-        return function
+        return found
 
 
 def check_payload(payload: bytes) -> bytes:

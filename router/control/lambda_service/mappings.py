@@ -21,7 +21,7 @@ from router.control.lambda_service.names import (
 from router.control.lambda_service.settings import TAGS_MAX, TOO_MANY_TAGS
 from router.control.model import ServiceModel
 from router.control.validate import validate
-from router.functions.resolve import has_qualifier
+from router.functions.resolve import has_qualifier, look_up
 from router.mapping.rules import check, destination, neighbours, scaling
 from router.mapping.rules.refusal import Conflict, Refusal
 from router.mapping.rules.settings import merged, with_settings
@@ -223,8 +223,7 @@ class Mappings:
     def _function(self, context: Context, text: str) -> FunctionRef:
         """The function of a mapping; a missing one is the caller's mistake, not 404 (P1)."""
         ref = parse_ref(context, text)
-        function = self._catalog.functions.get(ref.name)
-        if function is None or not has_qualifier(function, ref.qualifier):
+        if not has_qualifier(self._catalog, ref.name, ref.qualifier):
             raise invalid(neighbours.NO_FUNCTION)
         return ref
 
@@ -271,18 +270,21 @@ class Mappings:
                 raise _as_error(neighbours.no_queue())
             found_s = neighbours.visibility_s(queue)
         # A function may be gone while its mappings stay (P7).
-        function = self._catalog.functions.get(mapping.function)
-        if function is None or found_s is None:
+        found = look_up(self._catalog, mapping.function, mapping.qualifier)
+        if found is None or found_s is None:
             return
-        if problem := neighbours.check_visibility(found_s, function.timeout_s):
+        if problem := neighbours.check_visibility(found_s, found.function.timeout_s):
             raise _as_error(problem)
 
     def _check_destination(self, context: Context, mapping: Mapping) -> None:
         text, has_queues = mapping.destination_arn, self._hosting.has_queues
         queues = {it.arn for it in self._catalog.queues.values()} if has_queues else None
         here = (context.region, context.account)
-        if problem := destination.check_there(text, queues, self._catalog.functions, here):
+        if problem := destination.check_there(text, queues, self._has_function, here):
             raise _as_error(problem)
+
+    def _has_function(self, name: str, qualifier: str | None) -> bool:
+        return has_qualifier(self._catalog, name, qualifier)
 
     def _shown(self, context: Context, mapping: Mapping, state: str | None = None) -> Params:
         status = self._runtime.status(mapping.uuid)

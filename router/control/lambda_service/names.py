@@ -12,7 +12,6 @@ from router.control.context import Context
 from router.control.errors import ApiError
 from router.model.arn import function_arn
 
-LATEST: Final = "$LATEST"
 NAME_LENGTH_MAX: Final = 64
 """Longest bare function name (Lambda quota)."""
 

@@ -1,15 +1,16 @@
-"""What CreateFunction takes, beyond what the model can say (`functions-and-invocation.md` 4)."""
+"""What functions may be, beyond what the model can say (`functions-and-invocation.md` 4)."""
 
 import re
 from typing import Any, Final
 
 import orjson
 
-from router.control.errors import ApiError, ValidationFailed
+from router.control.errors import ValidationFailed
 from router.control.lambda_service.names import NAME_LENGTH_MAX, invalid, not_yet
 from router.model.hosting import MOUNT_PATH, Hosting
 from router.model.limits import ENVIRONMENT_BYTES_MAX, MEMORY_MB_MAX, TIMEOUT_S_MAX
-from router.model.log_settings import level_problem
+from router.model.log_settings import level_problem, merged_config
+from router.model.resources import Function
 
 EPHEMERAL_MB_MAX: Final = 10_240
 TAGS_MAX: Final = 50
@@ -90,7 +91,7 @@ LATER: Final = {
     "AcceleratorConfig": "Accelerators are",
     "CapacityProviderConfig": "Capacity providers are",
     "DurableConfig": "Durable executions are",
-    "PublishTo": "Published versions are",
+    "PublishTo": "Versions published to capacity providers are",
     "RuntimeConfig": "Custom runtimes are",
     "TenancyConfig": "Tenant isolation is",
 }
@@ -99,13 +100,7 @@ LATER: Final = {
 
 def check_create(params: dict[str, Any], runtimes_known: tuple[str, ...], hosting: Hosting) -> None:
     """Raise `ApiError` for settings no function here can have."""
-    if params.get("ImageConfig"):
-        raise invalid(f"{IMAGES}.")
-    for name, what in LATER.items():
-        if params.get(name):
-            raise not_yet(what)
-    if params.get("Publish"):
-        raise not_yet("Published versions are")
+    refuse_later(params)
     if params.get("PackageType", "Zip") != "Zip":
         raise invalid(f"{IMAGES}.")
     if not params.get("Runtime") or not params.get("Handler"):
@@ -113,20 +108,54 @@ def check_create(params: dict[str, Any], runtimes_known: tuple[str, ...], hostin
             "Runtime and Handler are mandatory parameters for functions created with deployment "
             "packages."
         )
-    _check_runtime(params["Runtime"], runtimes_known)
+    _check_settings(params, runtimes_known)
+    check_logging(params.get("LoggingConfig"))
+    if len(params.get("Tags") or {}) > TAGS_MAX:
+        raise invalid(TOO_MANY_TAGS)
+    _check_hosting(params["Runtime"], mount_paths(params), hosting)
+
+
+def check_update(
+    params: dict[str, Any],
+    before: Function,
+    runtimes_known: tuple[str, ...],
+    hosting: Hosting,
+) -> None:
+    """As `check_create`, for what UpdateFunctionConfiguration gives."""
+    refuse_later(params)
+    _check_settings(params, runtimes_known)
+    if params.get("LoggingConfig") is not None:
+        check_logging(merged_config(before.extra.get("LoggingConfig"), params["LoggingConfig"]))
+    is_mounted = params.get("FileSystemConfigs") is not None
+    paths = mount_paths(params) if is_mounted else before.file_systems
+    if params.get("Runtime") or is_mounted:
+        _check_hosting(params.get("Runtime") or before.runtime, paths, hosting)
+
+
+def refuse_later(params: dict[str, Any]) -> None:
+    """Raise `ApiError` for members that are not here."""
+    if params.get("ImageConfig"):
+        raise invalid(f"{IMAGES}.")
+    for name, what in LATER.items():
+        if params.get(name):
+            raise not_yet(what)
+
+
+def _check_settings(params: dict[str, Any], runtimes_known: tuple[str, ...]) -> None:
+    if params.get("Runtime"):
+        _check_runtime(params["Runtime"], runtimes_known)
     _check_maximum("timeout", params.get("Timeout"), TIMEOUT_S_MAX)
     _check_maximum("memorySize", params.get("MemorySize"), MEMORY_MB_MAX)
     storage = params.get("EphemeralStorage") or {}
     _check_maximum("ephemeralStorage.size", storage.get("Size"), EPHEMERAL_MB_MAX)
     check_environment((params.get("Environment") or {}).get("Variables") or {})
-    check_logging(params.get("LoggingConfig"))
-    if len(params.get("Tags") or {}) > TAGS_MAX:
-        raise invalid(TOO_MANY_TAGS)
-    paths = mount_paths(params)
+
+
+def _check_hosting(runtime: str, paths: tuple[str, ...], hosting: Hosting) -> None:
     for path in paths:
         if re.fullmatch(MOUNT_PATH, path) is None:
             raise invalid(f"LocalMountPath {path} is no path below /mnt.")
-    if problem := hosting.problem(params["Runtime"], paths):
+    if problem := hosting.problem(runtime, paths):
         raise invalid(f"{problem}.")
 
 
@@ -196,13 +225,3 @@ def check_logging(config: dict[str, Any] | None) -> None:
     """Raise `ApiError` for levels that only JSON has. `config` is whole: as it will be kept."""
     if problem := level_problem(config):
         raise invalid(problem)
-
-
-def stale_revision() -> ApiError:
-    """412: the caller saw an older function."""
-    return ApiError(
-        "PreconditionFailedException",
-        "The Revision Id provided does not match the latest Revision Id. Call the "
-        "GetFunction/GetAlias API to retrieve the latest Revision Id",
-        status=412,
-    )

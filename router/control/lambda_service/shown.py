@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from router.control.lambda_service.names import LATEST
 from router.control.lambda_service.states import Transition
 from router.model.arn import function_arn
 from router.model.resources import Function
+from router.model.version import LATEST
 
 CREATING: Final = "The function is being created."
 
@@ -23,6 +23,7 @@ def configuration(
     account: str,
     *,
     sha256: str,
+    version: str = LATEST,
     qualifier: str | None = None,
 ) -> dict[str, Any]:
     """A FunctionConfiguration without states, as lists show it."""
@@ -38,7 +39,7 @@ def configuration(
         "MemorySize": function.memory_mb,
         "LastModified": time_text(function.last_modified_ms),
         "CodeSha256": sha256,
-        "Version": LATEST,
+        "Version": version,
         "TracingConfig": {"Mode": "PassThrough"},
         "RevisionId": function.revision_id,
         "PackageType": "Zip",

@@ -1,13 +1,11 @@
 """Where records go that a mapping gives up on."""
 
-from collections.abc import Container, Iterator
-from collections.abc import Mapping as Known
+from collections.abc import Callable, Container, Iterator
 from typing import Any, Final
 
 from router.mapping.rules.refusal import Refusal, Settings
 from router.mapping.rules.takes import UNSUPPORTED_DESTINATION, is_provisioned, takes
 from router.model.destination import DestinationError, kind_of, parse_destination
-from router.model.resources import Function
 from router.model.source_kind import KAFKAS, SourceKind
 
 PATH: Final = ("DestinationConfig", "OnFailure", "Destination")
@@ -53,25 +51,23 @@ def check_destination(kind: SourceKind, settings: Settings) -> Iterator[Refusal]
 def check_there(
     text: str | None,
     queue_arns: Container[str] | None,
-    functions: Known[str, Function],
+    has_function: Callable[[str, str | None], bool],
     here: tuple[str, str] | None = None,
 ) -> Refusal | None:
     """Whether a destination of this router exists.
 
-    `queue_arns` is None where queues are AWS's; `here` is region and account, None when they were
-    looked at before. What is elsewhere may be away for a while, and is
-    not asked for: records wait for it (`router doctor` tells).
+    `queue_arns` is None where queues are AWS's; `has_function` knows names and qualifiers; `here`
+    is region and account, None when they were looked at before. What is elsewhere may be away for
+    a while, and is not asked for: records wait for it (`router doctor` tells).
     """
     if not text:
         return None
     destination = parse_destination(text)
     is_there = True
     if destination.kind == "function":
-        function = functions.get(destination.name)
-        is_there = (
-            function is not None
-            and destination.qualifier in (None, "$LATEST", *function.aliases)
-            and here in (None, (destination.region, destination.account))
+        is_there = has_function(destination.name, destination.qualifier) and here in (
+            None,
+            (destination.region, destination.account),
         )
     elif destination.kind == "sqs" and queue_arns is not None:
         is_there = text in queue_arns

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from router.model.arn import function_arn
+from router.model.version import LATEST, Alias
+from router.store.catalog import own_name
 from router.template.properties import Properties
 from router.template.resources.base import At, Draft
 from router.template.resources.function_ref import parse_function_ref
 
-LATEST = "$LATEST"
 ALIAS_PATTERN = r"(?!^[0-9]+$)([a-zA-Z0-9-_]+)"
 """`functions-and-invocation.md` 3.1."""
 
@@ -47,7 +48,14 @@ class LambdaAlias:
             return
         found = parse_function_ref(properties, "FunctionName", at.surroundings)
         if found and alias:
-            draft.aliases.setdefault(found.name, {})[alias] = version
+            draft.aliases[own_name(found.name, alias)] = Alias(
+                function=found.name,
+                name=alias,
+                version=version,
+                description=properties.text("Description", length_max=256),
+                revision_id="",
+                owner=at.owner,
+            )
         if "ProvisionedConcurrencyConfig" in properties:
             draft.warnings.append(f"{at.logical_id}: ProvisionedConcurrencyConfig has no effect")
 

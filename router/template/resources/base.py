@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from router.model.resources import Function, Mapping, Owner, Queue, Webhook
+from router.model.version import Alias
 from router.template.names import Surroundings, physical_name
 from router.template.parameters import as_text
 from router.template.problems import Problems
@@ -30,8 +31,8 @@ class Draft:
         self.functions: dict[str, Function] = {}
         self.inline_code: dict[str, InlineCode] = {}
         """By function name."""
-        self.aliases: dict[str, dict[str, str]] = {}
-        """Function name → alias → version."""
+        self.aliases: dict[str, Alias] = {}
+        """By `own_name`."""
         self.mappings: dict[str, Mapping] = {}
         self.enabled_unset: list[str] = []
         """UUIDs of mappings whose `Enabled` is not given."""

@@ -16,11 +16,14 @@ from structlog.testing import capture_logs
 from router.control.auth import Authenticator
 from router.control.code_links import CodeLinks
 from router.control.dispatch import Dispatcher
+from router.control.lambda_service.aliases import Aliases
 from router.control.lambda_service.code_source import CodeSource
 from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations
 from router.control.lambda_service.layers import Layers
+from router.control.lambda_service.listing import Listing
 from router.control.lambda_service.mappings import Mappings
+from router.control.lambda_service.presenter import Presenter
 from router.control.lambda_service.states import Transitions
 from router.control.lambda_service.tags import Tags
 from router.control.model import load
@@ -30,10 +33,9 @@ from router.control.sqs import sqs_parts
 from router.embedded.queues import EmbeddedQueues
 from router.functions.packages import CodeStore
 from router.model.function import InvokeReply
-from router.model.hosting import Hosting
 from router.model.resources import Function, Queue, Webhook
 from router.model.webhook import Signature, WebhookSpec
-from router.store.catalog import Catalog, put
+from router.store.catalog import KINDS, Catalog, put
 from router.store.queues import QueueCounts, SentToFifo, Standing
 from tests.resting import RestingMappings
 
@@ -169,21 +171,27 @@ class Site:
         source = CodeSource(codes, Nowhere())
         links = CodeLinks(self.catalog, codes, wall_ms)
         transitions, runtime = Transitions(), Runtime(self.catalog)
+        presenter = Presenter(codes, transitions)
         functions = Functions(
-            self.catalog, codes, source, links, transitions, models["lambda"], wall_ms, Hosting()
+            self.catalog, codes, source, presenter, transitions, models["lambda"], wall_ms
         )
+        listing = Listing(self.catalog, presenter, links)
+        aliases = Aliases(self.catalog)
         layers = Layers(self.catalog, source, links, wall_ms)
         invocations = Invocations(self.catalog, runtime, transitions)
         mappings = Mappings(self.catalog, runtime, wall_ms)
         for name, parts in (
-            ("lambda", (functions, layers, invocations, mappings, Tags(self.catalog))),
+            (
+                "lambda",
+                (functions, listing, aliases, layers, invocations, mappings, Tags(self.catalog)),
+            ),
             ("sqs", sqs_parts(queues, "000000000000")),
         ):
             self.dispatcher.add(ModelledService(name, models[name], parts))
 
     async def ask(self, request, query):
-        for kind in (self.catalog.functions, self.catalog.mappings, self.catalog.queues):
-            kind.clear()
+        for kind in KINDS:
+            self.catalog.table(kind).clear()
         await self.catalog.commit(self.known)
         call = self.dispatcher.locate(request, query)
         return await self.dispatcher.answer(call, request, query, "http://h", "id")

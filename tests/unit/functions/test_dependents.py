@@ -3,12 +3,17 @@
 import msgspec
 import pytest
 
-from router.functions.dependents import code_in_use, removal
+from router.functions.dependents import (
+    changed_functions,
+    code_in_use,
+    removal,
+    removal_of_version,
+)
 from router.functions.packages import overlay_hash
 from router.model.layer import LayerUse, LayerVersion
 from router.model.resources import Function
 from router.model.version import Alias, Version
-from router.store.base import Delete
+from router.store.base import Delete, DropProgress
 from router.store.catalog import Catalog, own_name, put
 
 
@@ -94,3 +99,20 @@ async def test_a_layer_is_in_use_by_itself_and_by_who_names_it(catalog):
     assert code_in_use(catalog) == rest | {"a", "b", overlay_hash(["a", "b"])}
     await catalog.commit([Delete("function", "f")])
     assert code_in_use(catalog) == rest | {"a"}
+
+
+def test_changes_tell_whose_environments_to_look_at():
+    changes = [
+        version("f", 1),
+        alias("g", "$LATEST"),
+        Delete("version", "h:2"),
+        Delete("function", "i"),
+        put("function", "j", function("j")),
+        DropProgress("m"),
+    ]
+    assert changed_functions(changes) == {"f", "h", "i", "j"}
+
+
+async def test_an_alias_or_version_goes_alone(catalog):
+    assert removal_of_version(catalog, "f", "1") == [Delete("version", "f:1")]
+    assert removal_of_version(catalog, "f", "live") == [Delete("alias", "f:live")]

@@ -226,6 +226,19 @@ async def test_retire_lets_the_running_one_finish_on_the_old_code(bed):
     await until(lambda: bed.pids == [])
 
 
+async def test_retire_leaves_what_is_current(bed):
+    """A published version goes on in its environments when the function changes."""
+    old, published = bed.function(PID), bed.function(PID, version="1")
+    await bed.invoke(old)
+    (pid,) = bed.pids
+    await bed.invoke(published)
+    (kept,) = set(bed.pids) - {pid}
+    bed.pool.retire("f", [bed.function(PID, revision="2"), published])
+    await until(lambda: bed.pids == [kept])
+    await bed.invoke(published)
+    assert bed.pids == [kept]
+
+
 async def test_a_new_revision_ends_the_idle_environments_of_the_old(bed):
     old = bed.function(PID)
     await bed.invoke(old)

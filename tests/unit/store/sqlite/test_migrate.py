@@ -6,6 +6,7 @@ import sqlite3
 import pytest
 
 from router.model.errors import ShardClosed
+from router.model.resources import Owner
 from router.model.shard import cut_anew, first_shards
 from router.store.base import CutStream
 from router.store.catalog import Catalog
@@ -98,3 +99,37 @@ async def test_p28_shards_of_before_lineage_are_the_first_generation(tmp_path):
     assert (await store.streams.read(STREAM, old[1], 0, 9, 999)).is_end
     assert (await store.streams.append(record("e4", shard=opens[0]))).position == 1
     await store.close()
+
+
+async def test_aliases_of_before_versions_are_resources(tmp_path):
+    """Mappings that name one go on; the template that made it still owns it."""
+    (tmp_path / "data").mkdir()
+    db = sqlite3.connect(tmp_path / "data" / "router.db", isolation_level=None)
+    migrate(db, shipped()[:5])
+    about = b'"runtime":"python3.11","handler":"a.b","role":"r","code_path":"/c","code_hash":"0"'
+    times = b'"last_modified_ms":1,"revision_id":"r"'
+    for name, more in (
+        (
+            b"f",
+            b'"aliases":{"live":"$LATEST","old":"$LATEST"},"owner":{"stack":"s","logical_id":"F"}',
+        ),
+        (b"g", b'"aliases":{"live":"$LATEST"},"owner":null'),
+        (b"h", b'"aliases":{}'),
+        (b"i", b'"tags":{}'),
+    ):
+        body = b'{"name":"%b",%b,%b,%b}' % (name, about, times, more)
+        db.execute("INSERT INTO resources VALUES ('function', ?, ?)", (name.decode(), body))
+    db.close()
+
+    store = SqliteStore(tmp_path / "data")
+    await store.open()
+    catalog = Catalog(store.metadata)
+    await catalog.load()
+    await store.close()
+    assert set(catalog.functions) == {"f", "g", "h", "i"}
+    assert set(catalog.aliases) == {"f:live", "f:old", "g:live"}
+    alias = catalog.aliases["f:live"]
+    assert (alias.function, alias.name, alias.version) == ("f", "live", "$LATEST")
+    assert alias.owner == Owner("s", "FAliaslive")
+    assert catalog.aliases["g:live"].owner is None
+    assert len({one.revision_id for one in catalog.aliases.values()}) == 3
