@@ -1,7 +1,8 @@
 """The calls of SQS that every message needs, over AWS JSON 1.0 and nothing else.
 
 The SDK's client takes several times the CPU of the calls themselves (`performance.md` 2), so these
-few are made here, with credentials, region and endpoint as the SDK finds them.
+few are made here, with credentials, region and endpoint as the SDK finds them, over connections of
+our own (`http_client.py`).
 """
 
 import asyncio
@@ -10,14 +11,13 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 
 from router.auth.aws_session import Credentials
 from router.auth.sigv4_signer import signed_headers
 from router.model.errors import RouterError
+from router.sources.http_client import HttpClient
 
-CONNECT_S_MAX: Final = 5.0
 ANSWER_S_MAX: Final = 10.0
 """Longest wait for an answer, on top of a long poll's own wait."""
 
@@ -65,7 +65,7 @@ class SqsClient:
         self._aws = aws
         self._region = region
         self._now = now
-        self._session: aiohttp.ClientSession | None = None
+        self._http: HttpClient | None = None
         self._url = ""
         self._path = "/"
         self._host = ""
@@ -73,7 +73,7 @@ class SqsClient:
 
     async def endpoint(self) -> str:
         """Where SQS is. Raises `SqsProblem`."""
-        if self._session is None:
+        if self._http is None:
             await self._open()
         return self._url
 
@@ -81,7 +81,7 @@ class SqsClient:
         self, operation: str, members: Mapping[str, Any], wait_s: float = 0
     ) -> dict[str, Any]:
         """One call. Raises `SqsProblem`, `NoCredentials`."""
-        session = self._session or await self._open()
+        http = self._http or await self._open()
         body = orjson.dumps(members)
         credentials = await _found(self._aws.credentials())
         headers = signed_headers(
@@ -98,38 +98,29 @@ class SqsClient:
             now=self._now(),
         )
         try:
-            async with (
-                asyncio.timeout(wait_s + ANSWER_S_MAX),
-                # What is signed is for this endpoint alone.
-                session.post(
-                    self._url, data=body, headers=headers, allow_redirects=False
-                ) as answer,
-            ):
-                content = await _content(answer)
-                return _read(answer.status, content)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            async with asyncio.timeout(wait_s + ANSWER_S_MAX):
+                status, content = await http.post(self._path, headers, body, REPLY_BYTES_MAX)
+        except OSError as error:
             raise SqsProblem(LOST, str(error) or type(error).__name__) from error
+        return _read(status, content)
 
-    async def _open(self) -> aiohttp.ClientSession:
+    async def _open(self) -> HttpClient:
         async with self._lock:
-            if self._session is None:
+            if self._http is None:
                 self._url = await _found(self._aws.endpoint("sqs", self._region))
                 parts = urlsplit(self._url)
                 self._host, self._path = parts.netloc, parts.path or "/"
-                self._session = aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(limit=0),
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S_MAX),
-                    skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-                    read_bufsize=1 << 18,
-                )
-            return self._session
+                try:
+                    self._http = HttpClient(self._url)
+                except ValueError as error:
+                    raise SqsProblem("InvalidEndpoint", str(error)) from error
+            return self._http
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._http is not None:
+            self._http.close()
+            self._http = None
 
 
 async def _found(asked: Awaitable[Any]) -> Any:
@@ -141,17 +132,6 @@ async def _found(asked: Awaitable[Any]) -> Any:
         raise
     except Exception as error:
         raise SqsProblem(type(error).__name__, str(error)) from error
-
-
-async def _content(answer: aiohttp.ClientResponse) -> bytes:
-    """An answer's body, of bounded size (L2)."""
-    parts, size_bytes = [], 0
-    async for part in answer.content.iter_any():
-        size_bytes += len(part)
-        if size_bytes > REPLY_BYTES_MAX:
-            raise SqsProblem(LOST, f"an answer larger than {REPLY_BYTES_MAX} bytes")
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _read(status: int, content: bytes) -> dict[str, Any]:
