@@ -114,7 +114,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: Port = "127.0.0.1:9470"
     """AWS-compatible API. `ROUTER_API`, `--api`."""
     ingress: Port = "127.0.0.1:8080"
-    """Webhooks. `ROUTER_INGRESS`, `--ingress`."""
+    """Webhooks and functions' URLs. `ROUTER_INGRESS`, `--ingress`."""
+    url_base: Annotated[str, Meta(pattern=r"^(https?://[^/?#\s]+)?$")] = ""
+    """Where the ingress listener is reached from outside, such as `https://fn.example.com`, when
+    names below that lead there too: `https://<id>.lambda-url.<region>.fn.example.com/` is a
+    function's URL then. Empty: `http://localhost` and its port. `ROUTER_URL_BASE`."""
     ops: Port = "127.0.0.1:9464"
     """Metrics and health. `ROUTER_OPS`, `--ops`."""
     secrets_dir: str = ""

@@ -35,6 +35,7 @@ from router.app.services import api_server, functions_server, make_services
 from router.app.sources import kafka_clusters, mapping_problems
 from router.app.stacks import Stacks
 from router.app.template_file import TemplateFile
+from router.app.urls import url_text
 from router.app.watch import Watch
 from router.app.workers import hosting_of, make_launcher, probe_isolation
 from router.auth.aws_session import AwsSession
@@ -51,6 +52,8 @@ from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
 from router.ingress.front import IngressProcess
 from router.ingress.listener import Ingress
+from router.ingress.url_calls import LocalCaller
+from router.ingress.url_service import UrlService
 from router.mapping.budget import Budget
 from router.mapping.kinds.kafka import KafkaKind
 from router.mapping.kinds.queue import QueueKind
@@ -59,6 +62,7 @@ from router.mapping.manager import MappingManager
 from router.model.concurrency import account_limit
 from router.model.errors import ConfigError, RouterError
 from router.model.function import FunctionVersion
+from router.model.function_url import FunctionUrl
 from router.ops.server import IDLE_S_MAX, Health, make_app
 from router.sources.kafka.access import secrets_in
 from router.sources.kafka.clusters import Clusters
@@ -258,6 +262,14 @@ class Router:
             self.store, self.catalog, self.mappings, self.health, self.clock.jumps
         )
         self.watch = LoopWatch(metrics.LOOP_STALL.observe)
+        self.invoker = ApiInvoker(self.dispatcher, self.functions)
+        self.urls = UrlService(
+            self.catalog,
+            self.invoker,
+            account=settings.account,
+            secret_of=self._secret_of if settings.access_keys else None,
+            wall_ms=self.clock.wall_ms,
+        )
         self.ingress = self._make_ingress()
         # Before anybody can ask: a webhook that exists is never answered 404.
         self._set_webhooks()
@@ -272,7 +284,6 @@ class Router:
             has_own_users="uid" in self.isolation.mechanisms,
         )
         self.admin = Admin(self.catalog, self.store, self.mappings, self._facts, self.clock.wall_ms)
-        self.invoker = ApiInvoker(self.dispatcher, self.functions)
 
     def _queue_kind(self) -> QueueKind:
         """Who runs mappings on queues."""
@@ -299,11 +310,13 @@ class Router:
             return resolve_secret(text, settings.secrets_dir)
 
         if not has_ingress_process(settings.listen):
-            return Ingress(self.store.streams, resolve, settings.listen)
+            caller = LocalCaller(self.urls.answer)
+            return Ingress(self.store.streams, resolve, settings.listen, caller=caller)
         return IngressProcess(
             self.store.streams,
             resolve,
             settings,
+            answering=self.urls.answer,
             locks=self.isolation.mechanisms,
             notices=IngressNotices(self.health, self.watch),
         )
@@ -333,6 +346,7 @@ class Router:
             account=settings.account,
             hosting=self.hosting,
             clients=self.aws,
+            url_of=self._url_of,
             elsewhere=self.aws_queues,
             limit=self._limit,
         )
@@ -363,6 +377,7 @@ class Router:
             bound_host, bound_port = await self.ingress.start(host, port)
         self._undo.push_async_callback(self.ingress.stop, 1.0)
         self.addresses["ingress"] = f"http://{_shown(bound_host)}:{bound_port}"
+        self.urls.port = bound_port
 
     async def _start_ops(self) -> None:
         app = make_app(self.health, self.watch, self._refresh)
@@ -380,6 +395,18 @@ class Router:
     async def _refresh(self) -> None:
         """Before a scrape."""
         await asyncio.gather(self.maintenance.refresh(), self.ingress.measure())
+
+    def _url_of(self, url: FunctionUrl) -> str:
+        settings = self.settings
+        ingress = self.addresses.get("ingress", f"http://{settings.ingress}")
+        return url_text(url, settings.region, settings.url_base, ingress)
+
+    def _secret_of(self, access_key_id: str) -> str | None:
+        """Of a key that settings or a function hold."""
+        if access_key_id in self.settings.access_keys:
+            return self.settings.access_keys[access_key_id]
+        holder = self.keys.holder_of(access_key_id)
+        return None if holder is None else holder[1]
 
     # What exists changes
 

@@ -20,6 +20,7 @@ from router.control.lambda_service.mappings import MappingRuntime, Mappings, Que
 from router.control.lambda_service.presenter import Presenter
 from router.control.lambda_service.states import Transitions
 from router.control.lambda_service.tags import Tags
+from router.control.lambda_service.urls import UrlOf, Urls
 from router.control.model import ServiceModel, load
 from router.control.server import ControlServer
 from router.control.service import PlainHandler
@@ -59,6 +60,7 @@ async def make_services(
     account: str,
     hosting: Hosting,
     clients: Clients,
+    url_of: UrlOf,
     elsewhere: QueuesElsewhere | None = None,
     limit: AccountLimit = AWS_LIMIT,
 ) -> Services:
@@ -77,6 +79,7 @@ async def make_services(
             ),
             Listing(catalog, presenter, links),
             Aliases(catalog),
+            Urls(catalog, url_of, wall_ms),
             Layers(catalog, source, links, wall_ms),
             Invocations(catalog, invoker, transitions),
             Mappings(catalog, runtime, wall_ms, hosting, elsewhere),

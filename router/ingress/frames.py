@@ -13,6 +13,7 @@ import msgspec
 
 from router.config import IngressSettings
 from router.model.errors import RouterError
+from router.model.function_url import UrlAnswer, UrlCall
 from router.model.limits import MIB
 from router.model.webhook import WebhookSpec
 from router.store.base import NewRecord
@@ -27,9 +28,9 @@ FRAME_BYTES_MAX: Final = 96 * MIB
 
 ERROR_CHARACTERS_MAX: Final = 1_000
 
-BEGIN, ROUTES, DRAIN, STOP, ASK, STORED = 1, 2, 3, 4, 5, 6
+BEGIN, ROUTES, DRAIN, STOP, ASK, STORED, ANSWER = 1, 2, 3, 4, 5, 6, 7
 """Router → ingress process."""
-READY, HEARD, APPEND, COUNTS = 65, 66, 67, 68
+READY, HEARD, APPEND, COUNTS, CALL = 65, 66, 67, 68, 69
 """Ingress process → router."""
 
 
@@ -148,8 +149,10 @@ _KIND_OF: Final[dict[type, int]] = {
     Heard: HEARD,
     Append: APPEND,
     Counts: COUNTS,
+    UrlCall: CALL,
+    UrlAnswer: ANSWER,
 }
-_HOT: Final = frozenset({APPEND, STORED})
+_HOT: Final = frozenset({APPEND, STORED, CALL, ANSWER})
 """Kinds in MessagePack, which has no numbers as large as the hash ranges of a webhook's shards."""
 
 _DECODERS: Final[dict[int, Callable[[memoryview], Any]]] = {

@@ -38,7 +38,9 @@ from router.ingress.http_server import ABORT_S
 from router.ingress.intake import Intake
 from router.ingress.sockets import listen
 from router.ingress.told import Told, look_up
+from router.ingress.url_calls import Answering, UrlDesk
 from router.model.errors import RouterError
+from router.model.function_url import UrlCall
 from router.model.webhook import WebhookSpec
 from router.store.base import StreamStore
 from router.telemetry import metrics
@@ -105,19 +107,22 @@ class IngressProcess:
         resolve_secret: Callable[[str], str],
         settings: Settings,
         *,
+        answering: Answering,
         locks: Collection[str] = (),
         notices: Notices | None = None,
     ) -> None:
         """`resolve_secret` gives a secret's value or raises `ConfigError`; may read files.
 
-        `settings.listen` is what the machine carries, see `app.capacity`. `locks` are the
-        mechanisms by which the process gives up what it does not need.
+        `answering` is who answers for functions' URLs. `settings.listen` is what the machine
+        carries, see `app.capacity`. `locks` are the mechanisms by which the process gives up what
+        it does not need.
         """
         self._settings = settings
         self._resolve_secret = resolve_secret
         self._locks = list(locks)
         self._notices = notices or Notices()
         self._intake = Intake(streams)
+        self._desk = UrlDesk(answering)
         self._told = Told(resolve_secret)
         self._heard_version = 0
         self._heard: asyncio.Event = asyncio.Event()
@@ -298,6 +303,8 @@ class IngressProcess:
         match message:
             case Append():
                 self._intake.take(message, child.link.send)
+            case UrlCall():
+                self._desk.take(message, child.link)
             case Counts():
                 self._on_counts(message)
             case Heard():

@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
             self._finish(turn, answer, is_persistent=turn.is_persistent)
             return
         server = self._server
-        self.deadline = server.now() + server.limits.handler_s
+        self.deadline = server.now() + (answer.wait_s or server.limits.handler_s)
         self._running = turn, answer
         answer.future.add_done_callback(self._on_done)
 

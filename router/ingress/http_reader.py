@@ -378,7 +378,7 @@ class RequestReader:
             self._awaits_continue = True
         length = head.content_length or 0
         if length > policy.body_bytes_max:
-            self._stop(values.BODY_TOO_LARGE)
+            self._stop(policy.too_large or values.BODY_TOO_LARGE)
         cost = REQUEST_OVERHEAD_BYTES + self._head_bytes
         if not self._memory.has(cost + length):
             self._stop(values.NO_ROOM)
@@ -407,7 +407,7 @@ class RequestReader:
                 raise _Stop
             return
         if self._body_bytes > policy.body_bytes_max:
-            self._stop(values.BODY_TOO_LARGE)
+            self._stop(policy.too_large or values.BODY_TOO_LARGE)
         if not self._memory.has(len(chunk)):
             self._stop(values.NO_ROOM)
         self._hold(len(chunk))

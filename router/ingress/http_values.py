@@ -48,6 +48,8 @@ class Response(msgspec.Struct, frozen=True):
     status: int
     body: bytes = b""
     headers: Pairs = ()
+    is_own: bool = False
+    """Nobody else will get these headers: they are not worth remembering."""
 
 
 class BodyPolicy(msgspec.Struct, frozen=True):
@@ -56,10 +58,16 @@ class BodyPolicy(msgspec.Struct, frozen=True):
     body_bytes_max: int
     refused: Callable[[str], None]
     """Told the reason when the body is not read to its end after all."""
+    too_large: "Refusal | None" = None
+    """What is said to a body that is larger, if not the usual."""
 
 
 class Pending(Protocol):
     """An answer to come. The future is cancelled when it takes too long."""
+
+    @property
+    def wait_s(self) -> float:
+        """How long the answer may take; 0 is what the server's limits say."""
 
     @property
     def future(self) -> asyncio.Future[Any]:
@@ -133,7 +141,6 @@ def message_response(status: int, message: str, headers: Pairs = JSON_HEADERS) -
     return json_response(status, {"message": message}, headers)
 
 
-@lru_cache(maxsize=1024)
 def _head_lines(status: int, headers: Pairs, body_bytes: int) -> bytes:
     """Status line and headers. Raises `ValueError` for a header that would end its line."""
     try:
@@ -148,10 +155,14 @@ def _head_lines(status: int, headers: Pairs, body_bytes: int) -> bytes:
     return "\r\n".join([*lines, f"content-length: {body_bytes}", ""]).encode("latin-1")
 
 
+_common_lines = lru_cache(maxsize=1024)(_head_lines)
+
+
 def render(response: Response, trailer: bytes, *, has_body: bool) -> bytes:
     """A response as bytes. `trailer` is the server's own header lines."""
     body = response.body
-    head = _head_lines(response.status, response.headers, len(body))
+    lines = _head_lines if response.is_own else _common_lines
+    head = lines(response.status, response.headers, len(body))
     return b"".join((head, trailer, b"\r\n", body if has_body else b""))
 
 

@@ -44,6 +44,8 @@ class Link(asyncio.Protocol):
         self._unread_bytes_max = unread_bytes_max
         self._reader = FrameReader(self._on_frame)
         self._transport: asyncio.Transport | None = None
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
     async def open(self, end: socket.socket) -> None:
         """Begin, over this end; it is the link's own from here on."""
@@ -59,6 +61,10 @@ class Link(asyncio.Protocol):
             if 0 < self._unread_bytes_max < transport.get_write_buffer_size():
                 log.error("ingress_link_unread")
                 transport.abort()
+
+    async def room(self) -> None:
+        """Wait until everything sent is on its way, or the link has ended."""
+        await self._has_room.wait()
 
     def close(self) -> None:
         """Send what waits, then end."""
@@ -89,10 +95,19 @@ class Link(asyncio.Protocol):
             log.exception("ingress_link_failed")
             self.abort()
 
+    def pause_writing(self) -> None:
+        """Something waits to be read by the other side."""
+        self._has_room.clear()
+
+    def resume_writing(self) -> None:
+        """Nothing does any more."""
+        self._has_room.set()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side is gone."""
         del exc
         self._transport = None
+        self._has_room.set()
         self._on_end()
 
     def _on_frame(self, kind: int, body: memoryview) -> None:

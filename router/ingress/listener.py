@@ -1,4 +1,4 @@
-"""The ingress listener: the HTTP server, the webhooks behind it, and their metrics."""
+"""The ingress listener: the HTTP server, webhooks and URLs behind it, and their metrics."""
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
@@ -7,6 +7,8 @@ from typing import Any
 from router.config import IngressSettings
 from router.ingress.http_server import HttpServer
 from router.ingress.http_values import HttpLimits
+from router.ingress.switchboard import Switchboard
+from router.ingress.urls import Caller, UrlIngress
 from router.ingress.webhooks import Appender, WebhookIngress
 from router.model.webhook import WebhookSpec
 from router.telemetry import metrics
@@ -20,14 +22,20 @@ class Ingress:
         streams: Appender,
         resolve_secret: Callable[[str], str],
         settings: IngressSettings | None = None,
+        *,
+        caller: Caller,
     ) -> None:
         """`resolve_secret` gives a secret's value or raises `ConfigError`.
 
-        `settings`: what the machine carries, see `app.capacity`; 0 bytes is the server's default.
+        `caller` leads to who answers for functions' URLs. `settings`: what the machine carries,
+        see `app.capacity`; 0 bytes is the server's default.
         """
         self._webhooks = WebhookIngress(streams, (), resolve_secret)
+        self._urls = UrlIngress(caller)
         self._server = HttpServer(
-            self._webhooks, http_limits(settings or IngressSettings()), count_refused
+            Switchboard(self._webhooks, self._urls),
+            http_limits(settings or IngressSettings()),
+            count_refused,
         )
 
     def set_webhooks(self, specs: Iterable[WebhookSpec]) -> None:
@@ -66,10 +74,12 @@ class Ingress:
     def drain(self) -> None:
         """Answer new requests with 503 and Retry-After; finish those under way."""
         self._webhooks.drain()
+        self._urls.drain()
 
     async def stop(self, drain_s: float) -> None:
         """Close the listener, finish what has begun for up to `drain_s` seconds, close all."""
         self._webhooks.drain()
+        self._urls.drain()
         await self._server.stop(drain_s)
 
 

@@ -35,7 +35,9 @@ from router.ingress.listener import Ingress
 from router.ingress.lock_in import lock_in
 from router.ingress.remote import RemoteStore
 from router.ingress.tally import Tally
+from router.ingress.url_calls import RemoteCaller
 from router.model.errors import ConfigError
+from router.model.function_url import UrlAnswer
 from router.model.webhook import WebhookSpec
 from router.telemetry import logs, memory
 from router.telemetry.loop_watch import LoopWatch
@@ -55,6 +57,7 @@ class Process:
         self.link = Link(self.on_message, self.on_end)
         self._ingress: Ingress | None = None
         self._store: RemoteStore
+        self._calls: RemoteCaller
         self._begin: Begin
         self._specs: dict[str, WebhookSpec] = {}
         self._secrets: dict[str, Secret] = {}
@@ -68,6 +71,8 @@ class Process:
         match message:
             case Stored():
                 self._store.stored(message)
+            case UrlAnswer():
+                self._calls.answered(message)
             case Begin():
                 self._on_begin(message)
             case Routes():
@@ -97,7 +102,8 @@ class Process:
             log.warning("ingress_process_not_locked_in", mechanism=name, error=text)
         self._begin = begin
         self._store = RemoteStore(self.link.send, begin.waiting_bytes_max)
-        self._ingress = Ingress(self._store, self._resolve, begin.settings)
+        self._calls = RemoteCaller(self.link.send)
+        self._ingress = Ingress(self._store, self._resolve, begin.settings, caller=self._calls)
 
     def _on_routes(self, routes: Routes) -> None:
         for arn in routes.removed:

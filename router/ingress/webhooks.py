@@ -307,6 +307,7 @@ class WebhookIngress:
 class _Commit:
     """A request whose record is on its way to the disk: the server's `Pending`."""
 
+    wait_s = 0.0
     __slots__ = (
         "_ingress",
         "answer",

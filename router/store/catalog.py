@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from router.model.errors import RouterError
+from router.model.function_url import FunctionUrl
 from router.model.layer import Layer, LayerVersion
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
 from router.model.version import Alias, Version
@@ -27,6 +28,7 @@ KINDS: Final[dict[str, type[msgspec.Struct]]] = {
     "stack": Stack,
     "version": Version,
     "alias": Alias,
+    "function_url": FunctionUrl,
     "layer": Layer,
     "layer_version": LayerVersion,
 }
@@ -59,6 +61,7 @@ class Catalog:
         self.stacks: dict[str, Stack] = self._tables["stack"]
         self.versions: dict[str, Version] = self._tables["version"]
         self.aliases: dict[str, Alias] = self._tables["alias"]
+        self.function_urls: dict[str, FunctionUrl] = self._tables["function_url"]
         self.layers: dict[str, Layer] = self._tables["layer"]
         self.layer_versions: dict[str, LayerVersion] = self._tables["layer_version"]
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from router.app.services import api_server, make_services
+from router.app.urls import url_text
 from router.auth.aws_session import AwsSession
 from router.auth.peer import FunctionPeers
 from router.control.context import FUNCTION_CALLS, Principal
@@ -106,6 +107,7 @@ class Harness:
             _wall_ms,
             account=ACCOUNT,
             clients=self.objects,
+            url_of=lambda url: url_text(url, REGION, "", "http://127.0.0.1:8080"),
             hosting=Hosting(file_systems={"/mnt/ledger": "/srv/ledger"}),
         )
         where = {"region": REGION, "account": ACCOUNT, "connections_max": 64}

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -250,6 +252,54 @@ def test_layers_are_seen_below_opt_the_later_over_the_earlier(aws):
         "writes": False,
         "boto": "/opt/python/boto3.py",
     }
+
+
+ECHOES = """
+def handler(event, context):
+    if event["rawPath"] == "/raise":
+        raise ValueError("no")
+    http = event["requestContext"]["http"]
+    return {
+        "method": http["method"],
+        "path": event["rawPath"],
+        "query": event.get("queryStringParameters"),
+        "body": event.get("body"),
+        "arn": context.invoked_function_arn,
+        "id": context.aws_request_id == event["requestContext"]["requestId"],
+        "who": event["requestContext"]["accountId"],
+    }
+"""
+
+
+def test_a_function_has_a_url(aws, router):
+    """By path, as names below localhost are not known everywhere."""
+    aws(
+        "lambda", "create_function", FunctionName="echoes", Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/any", Handler="app.handler", Timeout=30,
+        Code={"ZipFile": zipped({"app.py": ECHOES})},
+    )  # fmt: skip
+    made = aws("lambda", "create_function_url_config", FunctionName="echoes", AuthType="NONE")
+    where = urllib.parse.urlsplit(made["FunctionUrl"])
+    assert where.port == urllib.parse.urlsplit(router["ingress"]).port
+    url_id = where.hostname.partition(".")[0]
+    asked = urllib.request.Request(
+        f"{router['ingress']}/lambda-url/{url_id}/deep?a=1&a=2", b"text",
+        {"Content-Type": "text/plain"}, method="PUT",
+    )  # fmt: skip
+    with urllib.request.urlopen(asked) as answer:
+        assert answer.headers["content-type"] == "application/json"
+        assert json.load(answer) == {
+            "method": "PUT", "path": "/deep", "query": {"a": "1,2"}, "body": "text",
+            "arn": "arn:aws:lambda:us-east-1:000000000000:function:echoes", "id": True,
+            "who": "anonymous",
+        }  # fmt: skip
+    with pytest.raises(urllib.error.HTTPError) as info:
+        urllib.request.urlopen(f"{router['ingress']}/lambda-url/{url_id}/raise")
+    assert (info.value.code, info.value.read()) == (502, b"Internal Server Error")
+    with urllib.request.urlopen(f"{router['ops']}/metrics") as answer:
+        text = answer.read().decode()
+    assert 'router_lambda_url_requests_total{function="echoes",status="2xx"} 1.0' in text
+    assert 'router_lambda_url_requests_total{function="echoes",status="5xx"} 1.0' in text
 
 
 def wait_for(aws, uuid, state):

@@ -7,6 +7,7 @@ import struct
 import msgspec
 
 from router.ingress.http_values import Response
+from router.model.function_url import UrlAnswer, UrlCall
 from tests.patience import PATIENCE_S
 
 
@@ -75,3 +76,8 @@ async def answered(handler, request):
         await asyncio.wait([answer.future])
         answer = answer.response()
     return answer
+
+
+async def no_function(call: UrlCall) -> UrlAnswer:
+    """Of a router without functions."""
+    return UrlAnswer(call.number, 403, [("content-type", "application/json")], b"{}")

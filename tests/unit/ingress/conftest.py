@@ -43,6 +43,8 @@ class Echo:
 class Later:
     """The answer of a coroutine."""
 
+    wait_s = 0.0
+
     def __init__(self, reply):
         self.future = asyncio.ensure_future(reply)
         self.response = self.future.result

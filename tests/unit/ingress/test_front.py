@@ -16,7 +16,7 @@ from router.model.errors import ConfigError
 from router.store.sqlite.store import SqliteStore
 from router.telemetry import metrics
 from tests.patience import PATIENCE_S, until
-from tests.unit.ingress.client import connect, post
+from tests.unit.ingress.client import connect, no_function, post
 from tests.unit.ingress.test_webhooks import (
     ARN,
     BODY,
@@ -48,13 +48,19 @@ class Heard(Notices):
 class Site:
     """A store, a front with its process, and clients."""
 
-    def __init__(self, folder, secrets, **listen):
+    def __init__(self, folder, secrets, answering=no_function, **listen):
+        self.answering = answering
         self.store = SqliteStore(folder / "data", StoreSettings())
         self.notices = Heard()
         self.secrets = secrets
         settings = Settings(listen=IngressSettings(**listen))
         self.make = lambda: IngressProcess(
-            self.store.streams, self.resolve, settings, locks=LOCKS, notices=self.notices
+            self.store.streams,
+            self.resolve,
+            settings,
+            answering=self.answering,
+            locks=LOCKS,
+            notices=self.notices,
         )
         self.clients = []
 
@@ -308,7 +314,7 @@ async def test_sigterm_is_for_the_router_alone(site):
 
 
 async def test_a_port_that_is_taken_starts_nothing(site, tmp_path):
-    other = IngressProcess(site.store.streams, resolve, Settings())
+    other = IngressProcess(site.store.streams, resolve, Settings(), answering=no_function)
     with pytest.raises(OSError, match="in use"):
         await other.start(*site.address)
     assert other.describe()["process"] is None

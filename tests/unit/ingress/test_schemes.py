@@ -9,6 +9,7 @@ import pytest
 from router.config import StoreSettings
 from router.ingress.listener import Ingress
 from router.ingress.senders import default_dedup_key
+from router.ingress.url_calls import LocalCaller
 from router.model.errors import StoreFull
 from router.model.shard import shard_id
 from router.model.webhook import Deduplicate, Signature, WebhookSpec
@@ -17,7 +18,7 @@ from router.store.sqlite.store import SqliteStore
 from router.telemetry import metrics
 from router.telemetry.metrics import REGISTRY
 from tests.senders import digest_query, proof
-from tests.unit.ingress.client import connect, post
+from tests.unit.ingress.client import connect, no_function, post
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/"
 KEY = "c2VjcmV0LWtleS1vZi0yNC1ieXRlcw=="
@@ -80,7 +81,7 @@ class Site:
     async def start(self, folder):
         self.store = SqliteStore(folder / "data", StoreSettings())
         await self.store.open()
-        self.ingress = Ingress(self.store.streams, str)
+        self.ingress = Ingress(self.store.streams, str, caller=LocalCaller(no_function))
         self.ingress.set_webhooks(SPECS)
         self.client = await connect(await self.ingress.start("127.0.0.1", 0))
 

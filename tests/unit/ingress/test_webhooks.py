@@ -12,6 +12,7 @@ from router.config import IngressSettings, StoreSettings
 from router.ingress.http_values import Head, Request
 from router.ingress.listener import Ingress, count_refused
 from router.ingress.route import Route
+from router.ingress.url_calls import LocalCaller
 from router.ingress.webhooks import WebhookIngress
 from router.model.errors import ConfigError, StoreError, StoreFull
 from router.model.shard import KeyRanges, first_shards, shard_id
@@ -20,7 +21,7 @@ from router.sources.webhook_event import build_event
 from router.store.sqlite.store import SqliteStore
 from router.telemetry import metrics
 from router.telemetry.metrics import REGISTRY
-from tests.unit.ingress.client import answered, connect, post
+from tests.unit.ingress.client import answered, connect, no_function, post
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/"
 SECRETS = {"{{one}}": "first", "{{two}}": "second", "{{three}}": "whsec_Zmlyc3Q="}
@@ -75,7 +76,9 @@ class Site:
 
     async def start(self):
         await self.store.open()
-        self.ingress = Ingress(self.store.streams, resolve, IngressSettings())
+        self.ingress = Ingress(
+            self.store.streams, resolve, IngressSettings(), caller=LocalCaller(no_function)
+        )
         self.ingress.set_webhooks(SPECS)
         self.address = await self.ingress.start("127.0.0.1", 0)
         self.client = await connect(self.address)
@@ -354,7 +357,7 @@ async def test_draining_refuses_new_requests(site):
 async def test_a_full_store_is_503_and_loses_nothing(tmp_path):
     store = SqliteStore(tmp_path / "data", StoreSettings(bytes_max=1 << 20))
     await store.open()
-    ingress = Ingress(store.streams, resolve)
+    ingress = Ingress(store.streams, resolve, caller=LocalCaller(no_function))
     ingress.set_webhooks(SPECS)
     client = await connect(await ingress.start("127.0.0.1", 0))
     accepted, refused = [], None

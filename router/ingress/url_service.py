@@ -1,0 +1,230 @@
+"""What a function's URL answers (`functions-and-invocation.md` 10), in the router itself.
+
+Who may call, what web pages may, the event, the invocation, and the reply as a response.
+"""
+
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import orjson
+import structlog
+from multidict import CIMultiDict
+
+from router.auth import sigv4
+from router.auth.sigv4 import SignatureRefused
+from router.ingress import cors
+from router.model.errors import NotFound, NotInvoked
+from router.model.function import InvokeReply
+from router.model.function_url import FunctionUrl, UrlAnswer, UrlCall
+from router.model.limits import EVENT_BYTES_MAX
+from router.model.version import LATEST
+from router.outcomes.http_reply import http_reply
+from router.sources.url_event import Signer, url_event
+from router.store.base import Change, Delete, Put
+from router.store.catalog import Catalog, own_name
+from router.telemetry import metrics
+
+log = structlog.get_logger(__name__)
+
+FORBIDDEN: Final = (
+    "Forbidden. For troubleshooting Function URL authorization issues, see: "
+    "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
+)
+
+_ANYBODY: Final = "any"
+
+
+class UrlInvoker(Protocol):
+    """What runs functions for callers that wait."""
+
+    async def invoke(
+        self,
+        function: str,
+        qualifier: str | None,
+        payload: bytes,
+        *,
+        request_id: str | None = None,
+        trace_id: str | None = None,
+    ) -> InvokeReply:
+        """Run it now. Raises `NotInvoked`, `NotFound`."""
+
+
+SecretOf = Callable[[str], str | None]
+"""Access key id → its secret; None for one nobody holds."""
+
+
+class UrlService:
+    """Answers calls. A URL is found as soon as the catalog has it."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        invoker: UrlInvoker,
+        *,
+        account: str,
+        secret_of: SecretOf | None,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        """`secret_of` None: signatures are asked for and not checked, as the API takes any key."""
+        self._catalog = catalog
+        self._invoker = invoker
+        self._account = account
+        self._secret_of = secret_of
+        self._wall_ms = wall_ms
+        self._urls: dict[str, FunctionUrl] = {}
+        self.port = 80
+        """Where the ingress listener is."""
+        self._index()
+        catalog.listen(self._hear)
+
+    async def answer(self, call: UrlCall) -> UrlAnswer:
+        """The answer to a call. Raises nothing a function or a client can bring about."""
+        began_s = time.perf_counter()
+        url = self._urls.get(call.url_id)
+        request_id, trace_id = str(uuid.uuid4()), _trace_id(call.headers, self._wall_ms())
+        headers = [("x-amzn-requestid", request_id), ("x-amzn-trace-id", trace_id)]
+        if url is None:
+            answer = _refused(403, "AccessDeniedException", None)
+        else:
+            answer = await self._shared(url, call, request_id, trace_id)
+            name, status = url.function, f"{answer.status // 100}xx"
+            metrics.URL_REQUESTS.labels(name, status).inc()
+            metrics.URL_DURATION.labels(name).observe(time.perf_counter() - began_s)
+        answer.number = call.number
+        answer.headers = [*answer.headers, *headers]
+        return answer
+
+    async def _shared(
+        self, url: FunctionUrl, call: UrlCall, request_id: str, trace_id: str
+    ) -> UrlAnswer:
+        """The answer, with what web pages are told."""
+        if url.cors is None:
+            return await self._answer(url, call, request_id, trace_id)
+        if (preflight := cors.preflight(call, url.cors)) is not None:
+            return preflight
+        answer = await self._answer(url, call, request_id, trace_id)
+        return cors.shared(answer, url.cors, call.headers)
+
+    async def _answer(
+        self, url: FunctionUrl, call: UrlCall, request_id: str, trace_id: str
+    ) -> UrlAnswer:
+        signer = self._signer(call) if url.is_signed else None
+        if not self._has_function(url) or (url.is_signed and signer is None):
+            return _refused(403, "AccessDeniedException", FORBIDDEN)
+        domain = call.headers.get("host", "").partition(":")[0]
+        event = url_event(
+            call,
+            domain=domain,
+            request_id=request_id,
+            trace_id=trace_id,
+            port=self.port,
+            wall_ms=self._wall_ms(),
+            signer=signer,
+        )
+        if len(event) > EVENT_BYTES_MAX:
+            text = (
+                f"Request must be smaller than {EVENT_BYTES_MAX} bytes for the InvokeFunction "
+                "operation"
+            )
+            return _refused(413, "RequestEntityTooLargeException", text)
+        qualifier = None if url.qualifier == LATEST else url.qualifier
+        try:
+            reply = await self._invoker.invoke(
+                url.function, qualifier, event, request_id=request_id, trace_id=trace_id
+            )
+        except NotFound:
+            return _refused(403, "AccessDeniedException", FORBIDDEN)
+        except NotInvoked as error:
+            return _not_invoked(error, url)
+        return _answered(reply)
+
+    def _has_function(self, url: FunctionUrl) -> bool:
+        """Whether the function and the alias are still there."""
+        if url.function not in self._catalog.functions:
+            return False
+        name = own_name(url.function, url.qualifier)
+        return url.qualifier == LATEST or name in self._catalog.aliases
+
+    def _signer(self, call: UrlCall) -> Signer | None:
+        """Who signed the request; None when nobody did."""
+        headers = CIMultiDict(call.headers)
+        try:
+            claim = sigv4.read_claim(headers, call.query)
+            if claim is None or claim.service != "lambda":
+                return None
+            if self._secret_of is not None:
+                secret = self._secret_of(claim.access_key_id)
+                sigv4.verify(
+                    claim,
+                    secret or _ANYBODY,
+                    method=call.method,
+                    path=call.prefix + call.path,
+                    query=call.query,
+                    headers=headers,
+                    body=call.body,
+                    now=datetime.fromtimestamp(self._wall_ms() / 1000, UTC),
+                )
+                if secret is None:
+                    return None
+        except SignatureRefused as error:
+            log.info("url_signature_refused", url_id=call.url_id, error=str(error))
+            return None
+        key = claim.access_key_id
+        return Signer(key, self._account, f"arn:aws:iam::{self._account}:user/{key}")
+
+    def _hear(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            kind = change.resource.kind if isinstance(change, Put) else None
+            if kind == "function_url" or (
+                isinstance(change, Delete) and change.kind == "function_url"
+            ):
+                self._index()
+                return
+
+    def _index(self) -> None:
+        self._urls = {url.id: url for url in self._catalog.function_urls.values()}
+
+
+def _answered(reply: InvokeReply) -> UrlAnswer:
+    if reply.error_type is not None:
+        return _bad_gateway()
+    response = http_reply(reply.payload)
+    if response is None:
+        return _bad_gateway()
+    return UrlAnswer(0, response.status, [*response.headers], response.body)
+
+
+def _bad_gateway() -> UrlAnswer:
+    return UrlAnswer(0, 502, [("content-type", "text/plain")], b"Internal Server Error")
+
+
+def _not_invoked(error: NotInvoked, url: FunctionUrl) -> UrlAnswer:
+    match error.reason:
+        case "throttled":
+            return _refused(429, "TooManyRequestsException", "Rate Exceeded.")
+        case "function_missing":
+            return _refused(403, "AccessDeniedException", FORBIDDEN)
+        case "stopping":
+            return _refused(503, "ServiceUnavailableException", "The router is stopping.")
+        case _:
+            log.warning("url_not_invoked", function=url.function, error=str(error))
+            return _bad_gateway()
+
+
+def _refused(status: int, error_type: str, message: str | None) -> UrlAnswer:
+    body: dict[str, Any] = {"Message": message}
+    headers = [("content-type", "application/json"), ("x-amzn-errortype", error_type)]
+    if status in {429, 503}:
+        headers.append(("retry-after", "1"))
+    return UrlAnswer(0, status, headers, orjson.dumps(body))
+
+
+def _trace_id(headers: Mapping[str, str], wall_ms: int) -> str:
+    given = headers.get("x-amzn-trace-id", "")
+    if given.isascii() and given.isprintable() and given:
+        return given
+    return f"Root=1-{wall_ms // 1000:08x}-{secrets.token_hex(12)}"

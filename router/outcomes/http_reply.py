@@ -1,0 +1,121 @@
+"""What a function's reply says to a client of HTTP (`functions-and-invocation.md` 10).
+
+A JSON object with a `statusCode` is a response, anything else the body of one.
+"""
+
+import base64
+import binascii
+import re
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+DEFAULT_TYPE: Final = ("content-type", "application/json")
+
+STATUS_MIN: Final = 100
+STATUS_MAX: Final = 599
+
+HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers a function cannot set: they are the server's."""
+
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+_VALUE: Final = re.compile(r"[^\r\n\0]*")
+
+
+class HttpReply(msgspec.Struct, frozen=True):
+    """A response as the function means it."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    """Names are lower-case; `set-cookie` may come more than once."""
+    body: bytes
+
+
+def http_reply(payload: bytes) -> HttpReply | None:
+    """The response a reply stands for; None for one that stands for none: 502."""
+    try:
+        value = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        # A runtime may send what is no JSON: the body as it is.
+        return HttpReply(200, (DEFAULT_TYPE,), payload)
+    if isinstance(value, dict) and "statusCode" in value:
+        return _response(value)
+    body = value.encode() if isinstance(value, str) else orjson.dumps(value)
+    return HttpReply(200, (DEFAULT_TYPE,), body)
+
+
+def _response(value: dict[str, Any]) -> HttpReply | None:
+    status = _status(value["statusCode"])
+    headers = _headers(value.get("headers"))
+    cookies = value.get("cookies")
+    body = _body(value.get("body"), is_encoded=value.get("isBase64Encoded"))
+    if status is None or headers is None or body is None:
+        return None
+    if cookies is not None:
+        if not isinstance(cookies, list) or not all(map(_is_value, cookies)):
+            return None
+        headers += [("set-cookie", _on_the_wire(cookie)) for cookie in cookies]
+    if not any(name == DEFAULT_TYPE[0] for name, _ in headers):
+        headers.insert(0, DEFAULT_TYPE)
+    return HttpReply(status, tuple(headers), body)
+
+
+def _status(given: Any) -> int | None:
+    if isinstance(given, str) and given.isascii() and given.isdigit():
+        given = int(given[:4])
+    if isinstance(given, float) and given.is_integer():
+        given = int(given)
+    if not isinstance(given, int) or isinstance(given, bool):
+        return None
+    return given if STATUS_MIN <= given <= STATUS_MAX else None
+
+
+def _headers(given: Any) -> list[tuple[str, str]] | None:
+    if given is None:
+        return []
+    if not isinstance(given, dict):
+        return None
+    found = []
+    for name, value in given.items():
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        if not _NAME.fullmatch(name) or not _is_value(text):
+            return None
+        if name.lower() not in HOP_BY_HOP:
+            found.append((name.lower(), _on_the_wire(text)))
+    return found
+
+
+def _on_the_wire(text: str) -> str:
+    """A value whose characters are its bytes in UTF-8, as headers are sent."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
+
+
+def _is_value(text: Any) -> bool:
+    return isinstance(text, str) and _VALUE.fullmatch(text) is not None
+
+
+def _body(given: Any, *, is_encoded: Any) -> bytes | None:
+    if given is None:
+        return b""
+    if not isinstance(given, str):
+        return None
+    if not is_encoded:
+        return given.encode("utf-8", "replace")
+    try:
+        return base64.b64decode(given, validate=True)
+    except binascii.Error:
+        return None
