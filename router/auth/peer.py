@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 ASK_S_MAX = 1.0
 """The kernel answers at once; this only keeps a surprise from blocking for ever."""
@@ -20,8 +20,18 @@ _NLM_F_REQUEST = 1
 _NLMSG_ERROR = 2
 _ANY_STATE = 0xFFFF_FFFF
 _NO_COOKIE = 0xFFFF_FFFF
-_UID_OFFSET = 16 + 4 + 48 + 12  # nlmsghdr, family to retrans, inet_diag_sockid, expires to wqueue
+_OWNER_OFFSET = 16 + 4 + 48 + 12  # nlmsghdr, family to retrans, inet_diag_sockid, expires to wqueue
 _REPLY_BYTES_MAX = 8192
+
+
+class Owner(NamedTuple):
+    """Who holds a socket."""
+
+    uid: int
+    inode: int
+    """The socket's number: `socket:[inode]` among the descriptors of whoever holds it; 0 when the
+    process has closed it already."""
+
 
 Address = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 
@@ -56,20 +66,20 @@ class FunctionPeers:
             return True
         if not _is_local(ours, theirs):
             return False
-        uid = uid_of(theirs, ours)
-        return uid is None or uid in self._uids
+        owner = owner_of(theirs, ours)
+        return owner is None or owner.uid in self._uids
 
 
-def peer_uid(connection: Connected) -> int | None:
-    """The user behind the other end of a connection within this host; None when not to be found.
+def peer_owner(connection: Connected) -> Owner | None:
+    """Who is at the other end of a connection within this host; None when not to be found.
 
     Raises `OSError` when the socket is not connected any more.
     """
-    return uid_of(_address(connection.getpeername()), _address(connection.getsockname()))
+    return owner_of(_address(connection.getpeername()), _address(connection.getsockname()))
 
 
-def uid_of(local: Address, remote: Address) -> int | None:
-    """The user owning the TCP socket with these ends, as its own process names them."""
+def owner_of(local: Address, remote: Address) -> Owner | None:
+    """Who owns the TCP socket with these ends, as its own process names them."""
     try:
         return _ask_kernel(local, remote)
     except OSError:
@@ -87,7 +97,7 @@ def _is_local(ours: Address, theirs: Address) -> bool:
     return theirs[0].is_loopback or theirs[0] == ours[0]
 
 
-def _ask_kernel(local: Address, remote: Address) -> int | None:
+def _ask_kernel(local: Address, remote: Address) -> Owner | None:
     """One exact question to `inet_diag`; raises `OSError` where there is no such thing."""
     family = socket.AF_INET if local[0].version == 4 else socket.AF_INET6
     ends = struct.pack(">HH16s16s", local[1], remote[1], local[0].packed, remote[0].packed)
@@ -100,14 +110,14 @@ def _ask_kernel(local: Address, remote: Address) -> int | None:
         reply = netlink.recv(_REPLY_BYTES_MAX)
     kind = struct.unpack_from("=H", reply, 4)[0]
     if kind != _NLMSG_ERROR:
-        return int(struct.unpack_from("=I", reply, _UID_OFFSET)[0])
+        return Owner(*struct.unpack_from("=II", reply, _OWNER_OFFSET))
     number = -struct.unpack_from("=i", reply, 16)[0]
     if number == 2:  # ENOENT: no such socket
         return None
     raise OSError(number, os.strerror(number))
 
 
-def _search_tables(local: Address, remote: Address) -> int | None:
+def _search_tables(local: Address, remote: Address) -> Owner | None:
     table = Path("/proc/net/tcp" if local[0].version == 4 else "/proc/net/tcp6")
     ends = [_as_listed(local), _as_listed(remote)]
     try:
@@ -117,7 +127,7 @@ def _search_tables(local: Address, remote: Address) -> int | None:
     for line in lines:
         fields = line.split()
         if fields[1:3] == ends:
-            return int(fields[7])
+            return Owner(int(fields[7]), int(fields[9]))
     return None
 
 

@@ -28,7 +28,7 @@ class Hosting(msgspec.Struct, frozen=True, kw_only=True):
 
     def problem(self, runtime: str, file_systems: tuple[str, ...]) -> str:
         """Why a function cannot run here and which setting helps; empty when it can."""
-        if self.is_strict and runtime not in self.runtimes:
+        if self.is_strict and runtime not in self.runtimes and not is_custom(runtime):
             return (
                 f"runtime {runtime} has no interpreter: this router runs only what is mapped. "
                 f'Set {runtime} = "/path/to/{runtime}" under [runtimes] in router.toml, or '
@@ -42,6 +42,11 @@ class Hosting(msgspec.Struct, frozen=True, kw_only=True):
                     f"ROUTER_FILE_SYSTEMS={path}=/path/to/folder"
                 )
         return ""
+
+
+def is_custom(runtime: str) -> bool:
+    """Whether the function brings the program that runs it, so that the host needs none."""
+    return runtime.startswith("provided")
 
 
 BARE = Hosting()

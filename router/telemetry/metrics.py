@@ -289,6 +289,11 @@ INVOCATION_DURATION = Histogram(
 COLD_STARTS = Counter(
     "router_function_cold_starts_total", "Environments made.", ["function"], registry=REGISTRY
 )
+RUNTIME_API_REFUSED = Counter(
+    "router_runtime_api_refused_connections_total",
+    "Connections to an environment's Runtime API from processes that are none of its own.",
+    registry=REGISTRY,
+)
 COLD_START_DURATION = Histogram(
     "router_function_init_duration_seconds",
     "Time from asking for an environment to a loaded handler.",

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
-from router.workers import invocation, platform_lines, wire
+from router.workers import invocation, payloads, platform_lines, wire
 from router.workers.launcher import Launcher, StartFailed
 from router.workers.process import Environment
 
@@ -102,6 +102,7 @@ class ColdStart:
             break
         self.init_ms = (time.perf_counter() - began) * 1000
         self._env = env
+        env.start_s = self.init_ms / 1000
         self._is_loaded = frame is not None and frame[0] == wire.READY
         if not self._is_loaded:
             await self._describe(env, frame, timeout_ms)
@@ -114,10 +115,15 @@ class ColdStart:
             return
         kind, header, payload = frame
         facts = invocation.facts_in(header)
-        env.is_retired = kind != wire.INIT_FAILED
+        env.is_retired = kind not in {wire.INIT_FAILED, wire.EXEC_FAILED}
         env.kill()
         await env.gone()
         if kind == wire.START_FAILED:
             raise StartFailed(str(facts.get("text", "")))
+        if kind == wire.EXEC_FAILED:
+            text, request_id = str(facts.get("text", "")), self._request.request_id
+            self._error_type = payloads.INVALID_ENTRYPOINT
+            self._payload = payloads.not_executable(request_id, text)
+            return
         self._error_type = str(facts.get("type", "Runtime.Unknown"))
         self._payload = payload

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 
 from router.model.arn import parse_arn
 from router.model.function import FunctionVersion
+from router.model.hosting import is_custom
+from router.workers.runtime_api.program import Program
 
 READ_AT_EXEC = ("LD_", "PYTHON", "MALLOC_", "GLIBC_TUNABLES")
 """Variables that only count when they are there at exec (`design.md` 7a)."""
 
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+RUNTIME_API = "AWS_LAMBDA_RUNTIME_API"
 
 Paths = Mapping[str, str]
 """Where the function sees its folders: task, opt, tmp, runtime; empty where there is none."""
@@ -24,13 +27,19 @@ def build(
     extra: Mapping[str, str],
     paths: Paths,
     log_stream: str,
+    program: Program | None = None,
 ) -> dict[str, str]:
     """All variables: defaults, then the user's, then ours that a user cannot set.
 
-    `extra` are credentials and endpoints; an endpoint the user chose stays the user's.
+    `extra` are credentials and endpoints; an endpoint the user chose stays the user's. `program`
+    is what runs instead of the fast path, if anything.
     """
     chosen = {name: text for name, text in extra.items() if not _is_choice(name, user)}
-    return _defaults(paths) | dict(user) | chosen | _reserved(function, paths, log_stream)
+    defaults = _defaults(paths)
+    if program is not None:
+        defaults.pop("PYTHONPATH", None)
+        defaults |= program.variables_in(paths)
+    return defaults | dict(user) | chosen | _reserved(function, paths, log_stream)
 
 
 def needs_fresh_exec(function: FunctionVersion, user: Mapping[str, str]) -> bool:
@@ -80,12 +89,13 @@ def _reserved(function: FunctionVersion, paths: Paths, log_stream: str) -> dict[
         "AWS_LAMBDA_LOG_FORMAT": "JSON",
         "AWS_LAMBDA_LOG_LEVEL": function.logs.application_level,
     }
+    named = {"AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}"}
     return {
         **(logging if function.logs.is_json else {}),
+        **({} if is_custom(function.runtime) else named),
         "_HANDLER": function.handler,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}",
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_VERSION": function.version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),

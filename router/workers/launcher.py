@@ -8,17 +8,19 @@ import asyncio
 import functools
 import os
 import shutil
+import socket
 import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
 from router.model.errors import RouterError
 from router.model.function import FunctionVersion
-from router.model.hosting import BARE, Hosting
+from router.model.hosting import BARE, Hosting, is_custom
 from router.workers import environment, wire
 from router.workers.invocation import facts_of
 from router.workers.isolation.groups import Groups
@@ -28,7 +30,10 @@ from router.workers.log_files import LogStream
 from router.workers.logs import LogWriter
 from router.workers.output import Output
 from router.workers.process import Environment
+from router.workers.runtime_api.environment import RuntimeEnvironment
+from router.workers.runtime_api.server import address_of, listen
 from router.workers.runtime_folder import RuntimeFolder
+from router.workers.runtimes import program_of
 from router.workers.zygote_client import (
     FOLDER,
     KILLED_STATUS,
@@ -125,46 +130,68 @@ class Launcher:
         """
         if problem := self._hosting.problem(function.runtime, function.file_systems):
             raise StartFailed(problem)
+        user, extra = self._variables(function)
         interpreter = self._interpreter(function.runtime)
-        try:
-            user = dict(self._resolve_environment(function))
-            extra = self._extra_environment(function)
-        except RouterError as error:
-            raise StartFailed(str(error)) from error
-        if environment.WRAPPER in user:
-            raise StartFailed(f"{environment.WRAPPER} is not supported")
-        fresh = environment.needs_fresh_exec(function, user)
-        preloads = not fresh and await self._preloads(function)
+        program = program_of(function, interpreter)
+        fresh = program is None and environment.needs_fresh_exec(function, user)
+        preloads = program is None and not fresh and await self._preloads(function)
+        if program is not None:
+            interpreter = own_interpreter()
         zygote = await self._zygote_or_fail(interpreter, preloads=preloads)
         stream = _log_stream(function)
         tmp = tmp_path or self.make_tmp()
         group = uuid.uuid4().hex if self._groups is not None else ""
+        listener: socket.socket | None = None
         try:
+            listener = None if program is None else listen()
             plan = self._planner.environment(
                 function,
                 task=function.code_path,
                 tmp=tmp,
                 opt=function.layers_path,
                 runtime=self._runtime.path,
-                read_only=[str(FOLDER)] * fresh + [self._runtime.path] * preloads,
+                read_only=[str(FOLDER)] * fresh
+                + [self._runtime.path] * preloads
+                + list(program.read_only if program else ()),
+                ports=[] if listener is None else [listener.getsockname()[1]],
+                services=_ports_of(extra),
                 cgroup=self._make_group(group, function.memory_mb),
             )
         except (RouterError, OSError) as error:
+            if listener is not None:
+                listener.close()
             await self.remove_tmp(tmp)
             raise StartFailed(str(error)) from error
+        paths = plan["paths"]
+        variables = environment.build(function, user, extra, paths, stream.name, program)
+        if listener is not None:
+            variables[environment.RUNTIME_API] = address_of(listener)
         message = {
             "start": {
                 "facts": facts_of(function, stream.name),
-                "environment": environment.build(function, user, extra, plan["paths"], stream.name),
-                "paths": plan["paths"],
+                "environment": variables,
+                "paths": paths,
                 "runtime_host": self._runtime.path,
             },
             "plan": plan,
             "fresh": fresh,
+            "commands": [] if program is None else program.commands_in(paths),
         }
         output = Output(stream, self._logs, function.logs)
         output.begin(first_line)
-        env = Environment(zygote, output, tmp_path=tmp, group=group, on_end=on_end)
+        env = (
+            Environment(zygote, output, tmp_path=tmp, group=group, on_end=on_end)
+            if listener is None
+            else RuntimeEnvironment(
+                zygote,
+                output,
+                listener=listener,
+                uid=plan["uid"],
+                tmp_path=tmp,
+                group=group,
+                on_end=on_end,
+            )
+        )
         on_made(env)
         try:
             frame = await env.start(message, timeout_ms)
@@ -248,9 +275,22 @@ class Launcher:
             )
         return self._suits[key]
 
+    def _variables(self, function: FunctionVersion) -> tuple[dict[str, str], Mapping[str, str]]:
+        """The function's own with secrets resolved, and credentials. Raises `StartFailed`."""
+        try:
+            user = dict(self._resolve_environment(function))
+            extra = self._extra_environment(function)
+        except RouterError as error:
+            raise StartFailed(str(error)) from error
+        if environment.WRAPPER in user:
+            raise StartFailed(f"{environment.WRAPPER} is not supported")
+        return user, extra
+
     def _interpreter(self, runtime: str) -> str:
         if runtime in self._hosting.runtimes:
             return self._hosting.runtimes[runtime]
+        if is_custom(runtime):
+            return own_interpreter()
         if not runtime.startswith("python3."):
             raise StartFailed(f"runtime {runtime} is not supported")
         own = f"python3.{sys.version_info.minor}"
@@ -264,6 +304,12 @@ class Launcher:
 def own_interpreter() -> str:
     """The interpreter that runs the router, outside any virtual environment."""
     return os.path.realpath(sys.executable)
+
+
+def _ports_of(extra: Mapping[str, str]) -> list[int]:
+    """Of the router's own services, as functions are told."""
+    port = urlsplit(extra.get("AWS_ENDPOINT_URL", "")).port
+    return [port] if port else []
 
 
 def _log_stream(function: FunctionVersion) -> LogStream:

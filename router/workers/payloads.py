@@ -11,6 +11,7 @@ import orjson
 TIMED_OUT = "Sandbox.Timedout"
 EXITED = "Runtime.ExitError"
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
+INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 
 SIGNAL_NAMES = {
     signal.SIGHUP: "hangup",
@@ -46,6 +47,11 @@ def timed_out(request_id: str, timeout_ms: int) -> bytes:
 def exited(request_id: str, status: int, error_type: str = EXITED) -> bytes:
     """The process ended; `status` is a wait status."""
     return _document(error_type, f"RequestId: {request_id} Error: {exit_text(status)}")
+
+
+def not_executable(request_id: str, text: str) -> bytes:
+    """There is no program to run, or the kernel refuses to."""
+    return _document(INVALID_ENTRYPOINT, f"RequestId: {request_id} Error: {text}")
 
 
 def exit_text(status: int) -> str:

@@ -27,7 +27,7 @@ SYSTEM_LEVELS: Final = {"DEBUG": DEBUG, "INFO": INFO, "WARN": WARN}
 
 def init_start(function: FunctionVersion) -> str:
     """An environment begins."""
-    version = f"python:{platform.python_version()}"
+    version = _version_of(function.runtime)
     if not function.logs.is_json:
         return f"INIT_START Runtime Version: {version}"
     record = {
@@ -166,3 +166,11 @@ def _status_text(error_type: str | None) -> str:
     if error_type is not None and error_type.startswith(("Runtime.", "Function.", "Sandbox.")):
         return f"Status: error\tError Type: {error_type}"
     return ""
+
+
+def _version_of(runtime: str) -> str:
+    """A runtime as `INIT_START` shows it: `python:3.11.7`, `provided:al2023`."""
+    if runtime.startswith("python"):
+        return f"python:{platform.python_version()}"
+    name, dot, version = runtime.partition(".")
+    return f"{name}:{version}" if dot else runtime

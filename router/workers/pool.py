@@ -29,6 +29,10 @@ log = structlog.get_logger()
 CLOSE_TIMEOUT_S = 3.0
 """How long killed environments may take to be gone when the pool closes."""
 
+SETTLE_S = 0.1
+"""How long an environment that has answered may take to ask for more, at least: then another is
+made. Longer if its own start took longer."""
+
 HOUSEKEEPING_S = 1.0
 """How often idle environments are looked at."""
 
@@ -86,11 +90,12 @@ class Pool:
         self._busy += 1
         meters.busy += 1
         try:
-            env = self._take(key)
+            env = self._take(key, meters)
+            while env is not None and not env.is_ready:
+                env = await self._wait_for(env, key, meters)
             if env is None:
                 reply = await self._invoke_cold(request, key, meters)
             else:
-                meters.idle -= 1
                 try:
                     reply = await invocation.run(env, request, None)
                 finally:
@@ -137,9 +142,28 @@ class Pool:
             await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT_S)
         await self._logs.close()
 
-    def _take(self, key: Key) -> Environment | None:
+    def _take(self, key: Key, meters: "Meters") -> Environment | None:
         idle = self._idle.get(key)
-        return idle.pop() if idle else None
+        if not idle:
+            return None
+        meters.idle -= 1
+        return idle.pop()
+
+    async def _wait_for(self, env: Environment, key: Key, meters: "Meters") -> Environment | None:
+        """It has answered and not asked for more yet: worth the time a new one would take.
+
+        Else another one; a runtime that is busy with its own comes back when it asks.
+        """
+        if await env.settle(max(env.start_s, SETTLE_S)):
+            return env
+        task = asyncio.get_running_loop().create_task(self._release_settled(env, key, meters))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return self._take(key, meters)
+
+    async def _release_settled(self, env: Environment, key: Key, meters: "Meters") -> None:
+        await env.settle(None)
+        self._release(env, key, meters)
 
     def _release(self, env: Environment, key: Key, meters: "Meters") -> None:
         if env.is_alive and not env.is_retired and not self._is_closing:

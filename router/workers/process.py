@@ -65,6 +65,8 @@ class Environment(asyncio.Protocol):
         """Its code or settings are no longer the current ones."""
         self.is_out_of_memory = False
         """It was killed for using more memory than the function has."""
+        self.start_s = 0.0
+        """How long its cold start took."""
         self.memory_kb_max = 0
         """Largest anonymous memory seen from outside."""
         self.status: int | None = None
@@ -91,6 +93,15 @@ class Environment(asyncio.Protocol):
         """Whether it can take another invocation."""
         return self._is_connected and self.status is None and not self.has_timed_out
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it waits for an event: this kind always does, once it has answered."""
+        return True
+
+    async def settle(self, _wait_s: float | None) -> bool:
+        """Wait until it `is_ready` (True) or gone, or for so long."""
+        return True
+
     async def start(self, message: dict[str, Any], timeout_ms: int) -> wire.Frame | None:
         """Fork, and wait for its first frame; None when it ended or ran out of time before.
 
@@ -109,6 +120,7 @@ class Environment(asyncio.Protocol):
             forking = self._zygote.fork(message, fds, self._on_exit)
             await self._connect()
             self.pid = await self._zygote.forked(forking)
+            self._on_forked()
         except BaseException:
             if forking is not None:
                 self._zygote.unwanted(forking)
@@ -172,6 +184,9 @@ class Environment(asyncio.Protocol):
         """Wait until the process is gone and its output is read."""
         if not self._is_ended:
             await self._gone.wait()
+
+    def _on_forked(self) -> None:
+        """The process is known."""
 
     # asyncio.Protocol
 

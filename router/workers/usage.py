@@ -20,6 +20,9 @@ _OWN_SHARE = re.compile(rb"^Pss_Anon:\s+(\d+)", re.MULTILINE)
 _READ_BYTES = 16 * 1024
 """One read: more than such a file usually has."""
 
+THREADS_UNKNOWN = 0
+"""All threads are looked up."""
+
 _BLOCK_BYTES = 512
 """Unit of `st_blocks`, whatever the file system's own is."""
 
@@ -81,6 +84,11 @@ def is_folder_over(path: str, bytes_max: int) -> bool:
             if used > bytes_max or names > _NAMES_MAX:
                 return True
     return False
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes it started that still run; none when it is gone."""
+    return _children(pid, THREADS_UNKNOWN)
 
 
 def _read(path: str) -> bytes:

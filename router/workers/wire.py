@@ -33,8 +33,10 @@ RESULT = 5
 """Environment → router: payload: what the handler returned, header `{"rss_kb"}`."""
 ERROR = 6
 """Environment → router: payload: the error document, header `{"type", "rss_kb"}`."""
+EXEC_FAILED = 7
+"""Environment → router: there is no such program, or it cannot be run; header `{"text"}`."""
 
-KINDS = frozenset({INVOKE, READY, INIT_FAILED, START_FAILED, RESULT, ERROR})
+KINDS = frozenset({INVOKE, READY, INIT_FAILED, START_FAILED, RESULT, ERROR, EXEC_FAILED})
 
 Frame = tuple[int, bytes, bytes]
 """Kind, header, payload."""

@@ -4,7 +4,7 @@ Started by exec with an empty environment (`python -I -S zygote.py FD`), so it n
 Single-threaded, standard library only. Messages are JSON, one per packet of the control socket:
 
     router → zygote   prepare {isolation, folder, runtime, preload}
-                      spawn {id, start, plan, fresh} with two descriptors: frames, output
+                      spawn {id, start, plan, fresh, commands} with two descriptors: frames, output
                       kill {pid}
     zygote → router   ready {preloaded}, spawned {id, pid}, refused {id, text}, exited {pid, status}
 
@@ -32,6 +32,9 @@ MESSAGE_BYTES_MAX = 192 * 1024
 
 FRAMES_FD_MIN = 512
 """The frame socket is moved up here, out of reach of a handler that closes low descriptors."""
+
+PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that an interpreter ignores and other programs count on."""
 
 PR_SET_CHILD_SUBREAPER = 36
 SWEEP_S_MAX = 10.0
@@ -172,6 +175,8 @@ class Zygote:
                 self._refuse(frames_fd, f"isolation: {failure}")
             if message["fresh"]:
                 _exec_fresh(start, frames_fd, start_fd)
+            if message["commands"]:
+                self._exec_first(message["commands"], start, frames_fd)
             self._bootstrap.enter(start)
             self._bootstrap.run(start, frames_fd)
         except BaseException as caught:  # noqa: BLE001
@@ -180,10 +185,32 @@ class Zygote:
             self._bootstrap.leave(error)
         os._exit(1)
 
-    def _refuse(self, frames_fd: int, text: str) -> NoReturn:
-        header = json.dumps({"text": text[:1000]}).encode()
+    def _exec_first(self, commands: list[list[str]], start: Message, frames_fd: int) -> NoReturn:
+        """Become the first program that is there. The frame socket closes with that."""
         wire = sys.modules["_router_workers.wire"]
-        os.write(frames_fd, wire.encode(wire.START_FAILED, header))
+        os.chdir(start["paths"]["task"])
+        for number in PYTHON_IGNORES:  # exec would hand that on
+            signal.signal(number, signal.SIG_DFL)
+        program, *_ = command = next(
+            (command for command in commands if os.path.isfile(command[0])),  # noqa: PTH113
+            [""],
+        )
+        if not program:
+            places = " ".join(command[0] for command in commands)
+            self._say(frames_fd, wire.EXEC_FAILED, f"Couldn't find valid bootstrap(s): [{places}]")
+        try:
+            os.execve(program, command, start["environment"])  # noqa: S606
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            self._say(frames_fd, wire.EXEC_FAILED, f"fork/exec {program}: {reason}")
+
+    def _refuse(self, frames_fd: int, text: str) -> NoReturn:
+        self._say(frames_fd, sys.modules["_router_workers.wire"].START_FAILED, text)
+
+    def _say(self, frames_fd: int, kind: int, text: str) -> NoReturn:
+        """Tell the router why there is no environment, and end."""
+        header = json.dumps({"text": text[:1000]}).encode()
+        os.write(frames_fd, sys.modules["_router_workers.wire"].encode(kind, header))
         os._exit(1)
 
     def _place_descriptors(self, frames_fd: int, output_fd: int) -> int:

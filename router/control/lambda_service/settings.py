@@ -21,7 +21,11 @@ IMAGES: Final = (
     "Unpack the image's /var/task into a zip or a folder, and use its Runtime and Handler"
 )
 
-RUNTIMES: Final = tuple(f"python3.{minor}" for minor in range(8, 16))
+RUNTIMES: Final = (
+    *(f"python3.{minor}" for minor in range(8, 16)),
+    "provided.al2",
+    "provided.al2023",
+)
 """Runtimes this version can run."""
 
 RETIRED: Final = frozenset(

@@ -8,7 +8,7 @@ from typing import Any
 
 from router.model import limits
 from router.model.arn import function_arn
-from router.model.hosting import FILE_SYSTEM_ARN, MOUNT_PATH
+from router.model.hosting import FILE_SYSTEM_ARN, MOUNT_PATH, is_custom
 from router.model.resources import Function
 from router.template.dynamic import check_references
 from router.template.properties import Properties
@@ -25,7 +25,11 @@ EPHEMERAL_MB_MIN = 512
 EPHEMERAL_MB_MAX = 10_240
 """Size of /tmp in MB (Lambda quota)."""
 
-RUNTIMES = tuple(f"python3.{minor}" for minor in range(8, 16))
+RUNTIMES = (
+    *(f"python3.{minor}" for minor in range(8, 16)),
+    "provided.al2",
+    "provided.al2023",
+)
 """Runtimes that run here."""
 
 RUNTIMES_LATER = re.compile(
@@ -276,7 +280,12 @@ def _extra(at: At, properties: Properties, draft: Draft) -> dict[str, object]:
 def _warn_of_missing_handler(at: At, function: Function, draft: Draft) -> None:
     """Only a warning: what AWS answers for it is an error of the function."""
     module = function.handler.rpartition(".")[0].replace(".", "/")
-    if not module or not function.code_path or not Path(function.code_path).is_dir():
+    if (
+        is_custom(function.runtime)
+        or not module
+        or not function.code_path
+        or not Path(function.code_path).is_dir()
+    ):
         return
     folder = Path(function.code_path)
     files = [Path(f"{module}{end}") for end in (".py", ".pyc", ".so", "/__init__.py")]

@@ -54,7 +54,7 @@ class IsolationSettings(msgspec.Struct, frozen=True):
     require: tuple[str, ...] = ()
     """Mechanisms without which the router does not start."""
     network: str = "open"
-    """`open`, `embedded` (the ports given to an environment) or `none` (the same, fewer given)."""
+    """`open`, `embedded` (the router's own services) or `none` (not even those)."""
     cgroup: bool = False
     """Whether control groups are to limit memory and processes; True requires that they work."""
     mounts: bool = True
@@ -237,12 +237,13 @@ class Planner:
         runtime: str = "",
         read_only: Sequence[str] = (),
         ports: Sequence[int] = (),
+        services: Sequence[int] = (),
         cgroup: Sequence[str] = (),
     ) -> dict[str, Any]:
         """For `ladder.enter`. Paths are absolute folders of the host; empty ones are not given.
 
-        `read_only` are seen where they are. `ports` of this host stay reachable when the network is
-        not open. `cgroup` comes from `Groups.make`.
+        `read_only` are seen where they are. `ports` of this host stay reachable whatever the
+        network is, `services` when it is embedded. `cgroup` comes from `Groups.make`.
         Raises `ConfigError` when a hidden folder would be seen, no user is left, or a file system
         of the function has no folder.
         """
@@ -260,7 +261,7 @@ class Planner:
             "cover": self._covered + self._cover(binds),
             "read_only": list(read_only),
             "writable": [self._writable(path) for path in function.file_systems],
-            "ports": None if self._settings.network == "open" else list(ports),
+            "ports": self._reachable(ports, services),
             "tmp": tmp,
             "paths": inside if self._has_view else outside,
         }
@@ -285,6 +286,14 @@ class Planner:
             slot = (slot + 1) % count
         self._uids[function_name] = first + slot
         return first + slot
+
+    def _reachable(self, ports: Sequence[int], services: Sequence[int]) -> list[int] | None:
+        match self._settings.network:
+            case "open":
+                return None
+            case "embedded":
+                return [*ports, *services]
+        return list(ports)
 
     def _writable(self, path: str) -> tuple[str, str]:
         """Folder of the host and where the function sees it."""

@@ -46,10 +46,13 @@ def connection(request):
 
 def test_the_peers_user_is_found_by_either_way(connection):
     accepted, uid = connection
-    assert peer.peer_uid(accepted) == uid
+    owner = peer.peer_owner(accepted)
+    assert owner is not None
+    assert owner.uid == uid
+    assert owner.inode > 0
     ends = peer._address(accepted.getpeername()), peer._address(accepted.getsockname())
-    assert peer._search_tables(*ends) == uid
-    assert peer._ask_kernel(*ends) == uid
+    assert peer._search_tables(*ends) == owner
+    assert peer._ask_kernel(*ends) == owner
 
 
 def test_functions_are_refused_by_their_range(connection):
@@ -65,7 +68,7 @@ def test_a_dual_stack_listener_sees_through_mapped_addresses():
         address = ("127.0.0.1", server.getsockname()[1])
         with socket.create_connection(address), server.accept()[0] as accepted:
             assert accepted.getpeername()[0].startswith("::ffff:")
-            assert peer.peer_uid(accepted) == os.getuid()
+            assert peer.peer_owner(accepted).uid == os.getuid()
             assert FunctionPeers(os.getuid(), 1).must_refuse(accepted)
 
 

@@ -1,0 +1,86 @@
+"""What the Runtime API answers, as bytes ready to be sent (`functions-and-invocation.md` 8.1)."""
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+import orjson
+
+from router.model.limits import MIB
+
+RESPONSE_BYTES_MAX: Final = 6 * MIB + 100
+"""Largest result, 6,291,556 bytes (Lambda quota)."""
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def answer(status: int, body: bytes, content_type: str = "application/json") -> bytes:
+    """A whole answer. The content type is exactly this: a charset makes clients see bytes."""
+    return (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def refusal(status: int, error_type: str, text: str) -> bytes:
+    """An answer that says what was wrong with the call."""
+    return answer(status, orjson.dumps({"errorMessage": text, "errorType": error_type}))
+
+
+ACCEPTED: Final = answer(202, b'{"status":"OK"}')
+PONG: Final = answer(200, b"pong", "text/plain; charset=utf-8")
+NOT_FOUND: Final = answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
+NOT_ALLOWED: Final = answer(405, b"", "text/plain; charset=utf-8")
+MALFORMED: Final = answer(400, b"400 Bad Request", "text/plain; charset=utf-8")
+HEAD_TOO_LARGE: Final = answer(431, b"431 Request Header Fields Too Large", "text/plain")
+
+UNKNOWN_ID: Final = refusal(400, "InvalidRequestID", "Invalid request ID")
+UNKNOWN_MODE: Final = refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+TRUNCATED: Final = refusal(400, "TruncatedHTTPRequest", "HTTP request detected as truncated")
+TOO_LARGE: Final = refusal(
+    413,
+    "RequestEntityTooLarge",
+    f"Exceeded maximum allowed payload size ({RESPONSE_BYTES_MAX} bytes).",
+)
+
+
+def not_allowed(error: Exception) -> bytes:
+    """The call does not fit the state; `error` has Lambda's text."""
+    return refusal(403, "InvalidStateTransition", str(error))
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One invocation, as the answer to `next`."""
+
+    request_id: str
+    head: bytes
+    payload: bytes
+
+
+def event(header: dict[str, object], payload: bytes, deadline_ms: int) -> Event:
+    """The answer to `next`. Members of `header` as in an INVOKE frame; empty ones are left out.
+
+    `deadline_ms` is epoch milliseconds: clients stop for good at one that is not in the future.
+    """
+    request_id = str(header["id"])
+    lines = [
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json",
+        f"Lambda-Runtime-Aws-Request-Id: {request_id}",
+        f"Lambda-Runtime-Deadline-Ms: {deadline_ms}",
+        f"Lambda-Runtime-Invoked-Function-Arn: {_one_line(header['arn'])}",
+    ]
+    for member, name in (
+        ("trace", "Lambda-Runtime-Trace-Id"),
+        ("client", "Lambda-Runtime-Client-Context"),
+        ("tenant", "Lambda-Runtime-Aws-Tenant-Id"),
+    ):
+        if header.get(member):
+            lines.append(f"{name}: {_one_line(header[member])}")
+    lines.append(f"Content-Length: {len(payload)}\r\n\r\n")
+    return Event(request_id, "\r\n".join(lines).encode(), payload)
+
+
+def _one_line(value: object) -> str:
+    """A header's value. Line breaks mean nothing in JSON, and would end the header."""
+    text = str(value)
+    return text if text.isprintable() else "".join(" " if c in "\r\n\0" else c for c in text)

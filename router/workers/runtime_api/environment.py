@@ -1,0 +1,152 @@
+"""An environment whose process speaks the Runtime API. For the pool it is one like any other.
+
+The frame socket is closed by exec; until then it brings what went wrong before. From there on the
+session says what frames say elsewhere: ready, initialisation failed, result, error.
+"""
+
+import asyncio
+import re
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from router.workers import wire
+from router.workers.output import Output
+from router.workers.process import Answer, Environment
+from router.workers.runtime_api import answers
+from router.workers.runtime_api.server import RuntimeServer
+from router.workers.zygote_client import Zygote
+
+NEXT_S_MIN = 2.0
+"""After an answer a runtime has the rest of its timeout to ask for more, and this at least."""
+
+LAST_WORDS_S = 1.0
+"""After the process is gone: how long what it sent may take to be read."""
+
+EXIT_POLL_S = 0.01
+"""How often it is looked whether the last connections of an ended process are read."""
+
+_MEMORY_PEAK = re.compile(r"^VmHWM:\s+(\d+)", re.MULTILINE)
+
+
+class RuntimeEnvironment(Environment):
+    """The process, its listener, its output pipe and its private folder."""
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        output: Output,
+        *,
+        listener: socket.socket,
+        uid: int | None,
+        tmp_path: str,
+        group: str = "",
+        on_end: Callable[[Environment], None],
+    ) -> None:
+        """`uid`: the user it will run as, if that is its function's own."""
+        super().__init__(zygote, output, tmp_path=tmp_path, group=group, on_end=on_end)
+        self._server = RuntimeServer(self, listener)
+        self._uid = uid
+        self._settled = asyncio.Event()
+        self._next_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can take another invocation."""
+        return self.status is None and not self.has_timed_out and not self._is_ended
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its runtime has asked for an event."""
+        return self._server.session.is_ready and self.is_alive
+
+    async def settle(self, wait_s: float | None) -> bool:
+        """Wait until the runtime asks for an event (True), the process is gone, or for so long."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._settled.wait()
+        except TimeoutError:
+            return False
+        return self.is_ready
+
+    def send(self, header: bytes, payload: bytes, timeout_ms: int) -> Answer:
+        """Give the runtime one invocation; `result` waits for what it answers."""
+        answer = self._expect(timeout_ms)
+        self._settled.clear()
+        if not answer.done():
+            deadline_ms = time.time_ns() // 1_000_000 + timeout_ms
+            self._server.session.offer(answers.event(orjson.loads(header), payload, deadline_ms))
+        return answer
+
+    # What the session tells.
+
+    def on_ready(self) -> None:
+        """The runtime asks for an event and has none: the first time it has started."""
+        self._stop_next_timer()
+        self._settled.set()
+        self._hear(wire.READY, {}, b"")
+
+    def on_init_error(self, error_type: str, document: bytes) -> None:
+        """The runtime could not start."""
+        self._hear(wire.INIT_FAILED, {"type": error_type}, document)
+
+    def on_answer(self, error_type: str | None, payload: bytes) -> None:
+        """The runtime has answered; it has yet to ask for more."""
+        facts: dict[str, Any] = {"rss_kb": self._memory_peak_kb()}
+        wait_s = max(self._deadline - time.monotonic(), NEXT_S_MIN)
+        self._stop_next_timer()
+        self._next_timer = self._loop.call_later(wait_s, self.kill)
+        if error_type is None:
+            self._hear(wire.RESULT, facts, payload)
+        else:
+            self._hear(wire.ERROR, {"type": error_type, **facts}, payload)
+
+    def _hear(self, kind: int, facts: dict[str, Any], payload: bytes) -> None:
+        answer = self._answer
+        if answer is not None and not answer.done():
+            answer.set_result((kind, orjson.dumps(facts), payload))
+
+    def _memory_peak_kb(self) -> int:
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text("ascii", "replace")
+        except OSError:
+            return self.memory_kb_max
+        found = _MEMORY_PEAK.search(status)
+        return max(int(found[1]) if found else 0, self.memory_kb_max)
+
+    # What differs from the other kind.
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Exec has closed the frame socket, or the process is gone."""
+        self._is_connected = False
+
+    def _on_forked(self) -> None:
+        self._server.begin(self.pid, self._uid)
+
+    def _on_exit(self, status: int) -> None:
+        self.status = status
+        self._hear_last_words()
+        self._end_when_quiet(time.monotonic() + LAST_WORDS_S)
+
+    def _end_when_quiet(self, deadline: float) -> None:
+        """What the process sent before it ended is still to be read from its connections."""
+        is_heard = self._answer is None or self._answer.done() or self._server.is_quiet
+        if is_heard or time.monotonic() > deadline:
+            self._end()
+        else:
+            self._loop.call_later(EXIT_POLL_S, self._end_when_quiet, deadline)
+
+    def _end(self) -> None:
+        self._server.close()
+        self._stop_next_timer()
+        super()._end()
+        self._settled.set()
+
+    def _stop_next_timer(self) -> None:
+        if self._next_timer is not None:
+            self._next_timer.cancel()
+            self._next_timer = None

@@ -1,0 +1,39 @@
+"""What an environment runs when it is not the Python of the fast path."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """A program that speaks the Runtime API, and what it needs.
+
+    Words of `commands` and texts of `variables` may hold `{task}`, `{opt}`, `{tmp}` and
+    `{runtime}`: the folders as the function sees them, which depends on the isolation there is.
+    """
+
+    commands: tuple[tuple[str, ...], ...]
+    """Program and arguments; the first whose program is a file is run. Paths are absolute."""
+    variables: dict[str, str] = {}
+    """Besides those every environment has; a user's own of the same name win."""
+    read_only: tuple[str, ...] = ()
+    """Files and folders of the host it needs, seen where they are."""
+    version: str = ""
+    """As `INIT_START` shows it, such as `provided:al2023`."""
+
+    def commands_in(self, paths: Mapping[str, str]) -> list[list[str]]:
+        """The commands for an environment that sees its folders at `paths`."""
+        return [[_filled(word, paths) for word in command] for command in self.commands]
+
+    def variables_in(self, paths: Mapping[str, str]) -> dict[str, str]:
+        """The variables for such an environment."""
+        return {name: _filled(text, paths) for name, text in self.variables.items()}
+
+
+def _filled(text: str, paths: Mapping[str, str]) -> str:
+    if "{" not in text:
+        return text
+    inside = {"task": "/var/task", "opt": "/opt", "tmp": "/tmp", "runtime": "/var/runtime"}  # noqa: S108
+    for name, usual in inside.items():
+        text = text.replace(f"{{{name}}}", paths.get(name) or usual)
+    return text

@@ -1,0 +1,200 @@
+"""Bytes of one connection in, requests out, in order. No I/O, no clock.
+
+The grammar is httptools'; the bounds are ours and looked at while bytes come in. Bodies that are
+not wanted are read over, so that a client which sends all before it reads sees its answer.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import httptools
+import msgspec
+
+from router.model.limits import KIB, MIB
+from router.workers.runtime_api.answers import RESPONSE_BYTES_MAX
+
+SLICE_BYTES: Final = 64 * KIB
+"""Given to the parser at a time: it holds back what is unfinished, so this is what it may hold
+beyond our limits."""
+
+HEAD_BYTES_MAX: Final = 1 * MIB + 64 * KIB
+"""A head, most of it the cause for X-Ray, which may take 1 MiB."""
+
+FIELDS_MAX: Final = 100
+"""Headers and trailers of one request."""
+
+THROWN_BYTES_MAX: Final = 256 * MIB
+"""Of a body that is not wanted; beyond it the connection is closed."""
+
+
+class Malformed(Exception):
+    """Not HTTP, or more of it than is allowed. The connection cannot be used any further."""
+
+    def __init__(self, *, is_too_large: bool = False) -> None:
+        super().__init__()
+        self.is_too_large = is_too_large
+
+
+class Head(msgspec.Struct, frozen=True):
+    """A request before its body."""
+
+    method: str
+    path: str
+    """Without the query."""
+    headers: dict[str, str]
+    """Names in lower case."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A complete request."""
+
+    head: Head
+    body: bytes
+    """Empty when it is `is_too_large` or was not wanted."""
+    trailers: dict[str, str]
+    is_too_large: bool
+    is_persistent: bool
+
+
+class RequestReader:
+    """Reads one request after another and calls `begun` and `complete` for each.
+
+    `begun` says whether the body is wanted.
+    """
+
+    def __init__(self, begun: Callable[[Head], bool], complete: Callable[[Request], None]) -> None:
+        self._begun = begun
+        self._complete = complete
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._is_upgrading = False
+        self._is_replaying = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._trailers: dict[str, str] = {}
+        self._head: Head | None = None
+        self._is_begun = False
+        self._is_wanted = False
+        self._awaits_continue = False
+        self._parts: list[bytes] = []
+        self._body_bytes = 0
+        self._fields = 0
+        self._field_bytes = 0
+        self._loose_bytes = 0
+        """Fed since the request began or the last piece of body came."""
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a request has begun that is not complete."""
+        return self._is_begun
+
+    @property
+    def head(self) -> Head | None:
+        """The head of a request whose body is still to come."""
+        return self._head
+
+    def take_continue(self) -> bool:
+        """Whether the client waits to be told to go on; true once."""
+        awaits, self._awaits_continue = self._awaits_continue and not self._body_bytes, False
+        return awaits
+
+    def feed(self, data: bytes) -> None:
+        """Read on. Raises `Malformed`, and what `begun` and `complete` raise."""
+        for start in range(0, len(data), SLICE_BYTES):
+            piece = data[start : start + SLICE_BYTES] if len(data) > SLICE_BYTES else data
+            self._loose_bytes += len(piece)
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._stay(piece[upgrade.args[0] :])
+            except httptools.HttpParserCallbackError as error:
+                raise error.__context__ or error from None
+            except httptools.HttpParserError:
+                raise Malformed from None
+            if self._loose_bytes > HEAD_BYTES_MAX + SLICE_BYTES:
+                raise Malformed(is_too_large=True)
+
+    def _stay(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1 after a head that offered another protocol, as clients in Java do.
+
+        The parser stops there without the body, so a new one is told the body's framing.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        framing = "".join(
+            f"{name}: {self._headers[name]}\r\n"
+            for name in ("content-length", "transfer-encoding")
+            if name in self._headers
+        )
+        self._is_upgrading, self._is_replaying = False, True
+        self._parser.feed_data(f"POST / HTTP/1.1\r\nhost: -\r\n{framing}\r\n".encode("latin-1"))
+        self._is_replaying = False
+        if rest:
+            self._parser.feed_data(rest)
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._is_begun = True
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the target."""
+        if self._is_replaying:
+            return
+        self._url += url
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or after the body a trailer."""
+        if self._is_replaying:
+            return
+        self._count(len(name) + len(value))
+        self._fields += 1
+        if self._fields > FIELDS_MAX:
+            raise Malformed(is_too_large=True)
+        fields = self._headers if self._head is None else self._trailers
+        fields[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        if self._is_replaying:
+            return
+        self._is_upgrading = self._parser.should_upgrade()
+        method = self._parser.get_method().decode()
+        path = self._url.partition(b"?")[0].decode("latin-1")
+        self._head = Head(method, path, self._headers)
+        self._awaits_continue = self._headers.get("expect", "").lower() == "100-continue"
+        self._is_wanted = self._begun(self._head)
+
+    def on_body(self, chunk: bytes) -> None:
+        """A piece of the body."""
+        self._loose_bytes = 0
+        self._body_bytes += len(chunk)
+        if self._body_bytes > THROWN_BYTES_MAX:
+            raise Malformed(is_too_large=True)
+        if self._is_wanted and self._body_bytes <= RESPONSE_BYTES_MAX:
+            self._parts.append(chunk)
+        else:
+            self._parts.clear()
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        if self._is_upgrading:
+            return
+        head = self._head
+        if head is None:
+            raise Malformed
+        is_too_large = self._body_bytes > RESPONSE_BYTES_MAX
+        body = b"" if is_too_large else b"".join(self._parts)
+        request = Request(
+            head, body, self._trailers, is_too_large, self._parser.should_keep_alive()
+        )
+        self._reset()
+        self._complete(request)
+
+    def _count(self, size_bytes: int) -> None:
+        self._field_bytes += size_bytes
+        if self._field_bytes > HEAD_BYTES_MAX:
+            raise Malformed(is_too_large=True)

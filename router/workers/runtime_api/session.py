@@ -1,0 +1,208 @@
+"""One runtime's conversation: which event it has, who waits for one, what became of it.
+
+No I/O: connections ask by `Asker`, the environment hears by `Owner`.
+"""
+
+import base64
+import binascii
+import re
+from collections import deque
+from typing import Any, Final, Protocol
+
+import orjson
+
+from router.model.limits import MIB
+from router.workers.runtime_api import answers
+from router.workers.runtime_api.answers import Event
+from router.workers.runtime_api.reader import Head, Request
+from router.workers.runtime_api.states import (
+    ERROR_RESPONSE,
+    READY,
+    RESPONSE,
+    NotAllowed,
+    Runtime,
+    UnknownId,
+)
+
+TYPE_HEADER: Final = "lambda-runtime-function-error-type"
+TYPE_TRAILER: Final = TYPE_HEADER
+BODY_TRAILER: Final = "lambda-runtime-function-error-body"
+MODE_HEADER: Final = "lambda-runtime-function-response-mode"
+
+TYPE_KEPT: Final = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
+TYPE_CHARS_MAX: Final = 200
+"""Of an error type that goes into log lines."""
+
+DOCUMENT_BYTES_MAX: Final = 1 * MIB
+"""An error document that is larger is not parsed for its type."""
+
+TOO_LARGE: Final = "Function.ResponseSizeTooLarge"
+TRUNCATED: Final = "Runtime.TruncatedResponse"
+BAD_MODE: Final = "Runtime.InvalidResponseModeHeader"
+UNKNOWN: Final = "Runtime.Unknown"
+
+
+class Asker(Protocol):
+    """Who waits for an event: a connection."""
+
+    def give(self, event: Event) -> None:
+        """Send it the event."""
+
+
+class Owner(Protocol):
+    """Who is told: the environment."""
+
+    def on_ready(self) -> None:
+        """The runtime has asked for an event and has none."""
+
+    def on_init_error(self, error_type: str, document: bytes) -> None:
+        """It could not start."""
+
+    def on_answer(self, error_type: str | None, payload: bytes) -> None:
+        """It has answered, once for each event."""
+
+
+class Session:
+    """What one runtime has said so far."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._runtime = Runtime()
+        self._askers: deque[Asker] = deque()
+        self._offered: Event | None = None
+        self._current: Event | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it waits for an event."""
+        return self._runtime.state == READY and self._offered is None
+
+    @property
+    def current_id(self) -> str:
+        """The invocation it has or had last; empty when it has asked for more since."""
+        return self._runtime.request_id
+
+    def offer(self, event: Event) -> None:
+        """Give it an event now, or as soon as it asks."""
+        self._offered = event
+        self._hand_out()
+
+    # What the connections bring.
+
+    def ask(self, asker: Asker) -> bytes | None:
+        """`next`: the refusal, or None when the event is or will be given."""
+        try:
+            has_one = self._runtime.ask()
+        except NotAllowed as error:
+            return answers.not_allowed(error)
+        if has_one and self._current is not None:
+            asker.give(self._current)
+            return None
+        self._current = None
+        self._askers.append(asker)
+        if self._offered is None:
+            self._owner.on_ready()
+        self._hand_out()
+        return None
+
+    def forget(self, asker: Asker) -> None:
+        """A connection is gone."""
+        if asker in self._askers:
+            self._askers.remove(asker)
+
+    def begin_answer(self, request_id: str, head: Head, *, is_error: bool) -> bytes | None:
+        """The head of an answer has come: the refusal, or None when its body is wanted."""
+        try:
+            self._runtime.begin_answer(request_id, is_error=is_error)
+        except UnknownId:
+            return answers.UNKNOWN_ID
+        except NotAllowed as error:
+            return answers.not_allowed(error)
+        mode = head.headers.get(MODE_HEADER, "")
+        if mode not in {"", "streaming"} and not is_error:
+            self._end(BAD_MODE, self._document(BAD_MODE, "Invalid function response mode"))
+            return answers.UNKNOWN_MODE
+        return None
+
+    def end_answer(self, request: Request, *, is_error: bool) -> bytes:
+        """The answer is complete: what to tell the runtime."""
+        if request.is_too_large:
+            text = (
+                "Response payload size exceeded maximum allowed payload size "
+                f"({answers.RESPONSE_BYTES_MAX} bytes)."
+            )
+            document = {"errorMessage": text, "errorType": TOO_LARGE}
+            self._end(TOO_LARGE, orjson.dumps(document))
+            return answers.TOO_LARGE
+        if is_error:
+            self._end(error_type_of(request), request.body)
+        elif TYPE_TRAILER in request.trailers:
+            error_type = kept_type(request.trailers[TYPE_TRAILER])
+            document_bytes = _decoded(request.trailers.get(BODY_TRAILER, ""))
+            self._end(error_type, document_bytes or self._document(error_type, "Stream failed"))
+        else:
+            self._end(None, request.body)
+        return answers.ACCEPTED
+
+    def break_answer(self) -> bytes:
+        """The answer that has begun will never be complete."""
+        if self._runtime.state not in {RESPONSE, ERROR_RESPONSE}:
+            return answers.TRUNCATED
+        self._end(TRUNCATED, self._document(TRUNCATED, "HTTP request detected as truncated"))
+        return answers.TRUNCATED
+
+    def fail_init(self, request: Request) -> bytes:
+        """`init/error`."""
+        try:
+            self._runtime.fail_init()
+        except NotAllowed as error:
+            return answers.not_allowed(error)
+        self._owner.on_init_error(error_type_of(request), request.body)
+        return answers.ACCEPTED
+
+    def _end(self, error_type: str | None, payload: bytes) -> None:
+        self._runtime.end_answer()
+        self._owner.on_answer(error_type, payload)
+
+    def _hand_out(self) -> None:
+        if self._offered is None or not self._askers:
+            return
+        event, self._offered = self._offered, None
+        self._runtime.hand_out(event.request_id)
+        self._current = event
+        self._askers.popleft().give(event)
+
+    def _document(self, error_type: str, text: str) -> bytes:
+        message = f"RequestId: {self._runtime.request_id} Error: {text}"
+        return orjson.dumps({"errorType": error_type, "errorMessage": message})
+
+
+def error_type_of(request: Request) -> str:
+    """What an error is called: by the header, else by the document itself."""
+    named = request.head.headers.get(TYPE_HEADER)
+    if named:
+        return kept_type(named)
+    if len(request.body) > DOCUMENT_BYTES_MAX:
+        return UNKNOWN
+    try:
+        document: Any = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        return UNKNOWN
+    found = document.get("errorType") if isinstance(document, dict) else None
+    if not isinstance(found, str) or not found.isprintable():
+        return UNKNOWN
+    return found[:TYPE_CHARS_MAX] or UNKNOWN
+
+
+def kept_type(text: str) -> str:
+    """A type from a header as Lambda's metrics and logs show it."""
+    if found := TYPE_KEPT.search(text):
+        return found.group()[:TYPE_CHARS_MAX]
+    return "Function.Unknown" if text.startswith("Function.") else UNKNOWN
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
