@@ -10,7 +10,8 @@ import pytest
 
 from router.workers.isolation.plan import IsolationSettings, Planner
 from router.workers.launcher import own_interpreter
-from tests.unit.workers.conftest import Bed, until
+from tests.patience import until
+from tests.unit.workers.conftest import Bed
 
 SHELL = r"""#!/bin/bash
 set -u
@@ -148,8 +149,8 @@ async def test_a_failed_start_is_repeated_once_and_told(bed: Bed):
         """
 document = json.dumps({"errorMessage": "no", "errorType": "Odd"})
 kind = {"Lambda-Runtime-Function-Error-Type": "Runtime.Odd"}
-print("tried", call("POST", PATH + "init/error", document, kind)[0])
-sys.exit(1)
+print("tried", flush=True)
+sys.exit(call("POST", PATH + "init/error", document, kind)[0])
 """,
     )
     reply = await bed.invoke(function)
@@ -157,7 +158,7 @@ sys.exit(1)
         "Runtime.Odd",
         b'{"errorMessage": "no", "errorType": "Odd"}',
     )
-    assert "tried 202" in reply.log_tail.decode()
+    assert "tried" in reply.log_tail.decode()
 
 
 async def test_a_runtime_busy_with_its_own_after_an_answer_gets_no_event(bed: Bed):
@@ -182,7 +183,7 @@ while True:
 async def test_a_runtime_that_never_asks_again_is_ended(bed: Bed):
     function = program(bed, "give(take()[0], 1)\ntime.sleep(60)\n", timeout_ms=1_000)
     assert (await bed.invoke(function)).payload == b"1"
-    await until(lambda: not bed.pids, 20)
+    await until(lambda: not bed.pids)
     assert (await bed.invoke(function)).payload == b"1"
 
 
@@ -212,7 +213,7 @@ while True:
         (env,) = bed.pool._living
         assert await env.settle(20)
     path = bed.data / "logs" / "f.log"
-    await until(lambda: "[400, 400, 'OK', 403]" in path.read_text(), 20)
+    await until(lambda: "[400, 400, 'OK', 403]" in path.read_text())
     assert "[400, 'OK', 403]" in path.read_text()
 
 
