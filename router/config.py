@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from router.model.errors import ConfigError
 from router.model.hosting import MOUNT_PATH
+from router.model.limits import ASYNC_WAIT_MS_MAX
 
 Port = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]]*):\d{1,5}$")]
 """`HOST:PORT`, `[IPV6]:PORT`, `:PORT` for all addresses; port 0 is a free one."""
@@ -57,6 +58,9 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outbox_bytes_max: Annotated[int, Meta(ge=1 << 20)] = 4 << 30
     """Bytes of on-failure records that may wait for one destination. Beyond it the lanes that
     would give up more for it wait: nothing is dropped. `ROUTER_STORE_OUTBOX_BYTES_MAX`."""
+    async_bytes_max: Annotated[int, Meta(ge=1 << 20)] = 4 << 30
+    """Bytes of events that may wait for the asynchronous invocation of one function. Beyond it
+    `Event` invocations of it are refused with 429. `ROUTER_STORE_ASYNC_BYTES_MAX`."""
     waiting_operations_max: Annotated[int, Meta(ge=1)] = 20_000
     """Writes that may wait for a commit. `ROUTER_STORE_WAITING_OPERATIONS_MAX`."""
     waiting_bytes_max: Annotated[int, Meta(ge=1 << 20)] = 64 << 20
@@ -76,6 +80,18 @@ class KafkaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     look_s: Annotated[float, Meta(ge=1)] = 30.0
     """How often the partitions of a topic are looked up: new ones are read that soon.
     `ROUTER_KAFKA_LOOK_S`."""
+
+
+class AsyncSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Asynchronous invocation (`docs/contracts/functions-and-invocation.md` 7.1)."""
+
+    first_wait_ms: Annotated[int, Meta(ge=0, le=ASYNC_WAIT_MS_MAX)] = 60_000
+    """Wait before the second attempt of an event with which the function failed.
+    `ROUTER_ASYNC_FIRST_WAIT_MS`."""
+    second_wait_ms: Annotated[int, Meta(ge=0, le=ASYNC_WAIT_MS_MAX)] = 120_000
+    """Wait before the third. `ROUTER_ASYNC_SECOND_WAIT_MS`."""
+    backoff_ms_max: Annotated[int, Meta(ge=1_000, le=ASYNC_WAIT_MS_MAX // 2)] = 300_000
+    """Ceiling of the wait after an event could not be run. `ROUTER_ASYNC_BACKOFF_MS_MAX`."""
 
 
 class IngressSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +174,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     isolation: IsolationSettings = IsolationSettings()
     store: StoreSettings = StoreSettings()
     kafka: KafkaSettings = KafkaSettings()
+    asynchronous: AsyncSettings = AsyncSettings()
     listen: IngressSettings = IngressSettings()
     """The ingress listener's limits; `[listen]` in the file, `ROUTER_INGRESS_…`."""
 
@@ -166,6 +183,7 @@ SECTION_PREFIX = {
     "isolation": "ISOLATION",
     "store": "STORE",
     "kafka": "KAFKA",
+    "asynchronous": "ASYNC",
     "listen": "INGRESS",
 }
 """How a section's fields begin in the environment, after `ROUTER_`."""

@@ -93,6 +93,8 @@ class QueueMailbox:
         return EnqueuedMessage(
             queue=queue.name,
             body=row.body.decode(),
+            attributes=row.attributes,
+            trace_header=row.trace_header,
             group=row.group,
             delay_s=int(attributes.get("DelaySeconds", "0")),
             retention_s=int(attributes.get("MessageRetentionPeriod", str(DEFAULT_RETENTION_S))),

@@ -6,7 +6,7 @@ import msgspec
 
 from router.app.connect import QueueMailbox
 from router.auth.aws_session import AwsSession
-from router.destinations.aws import AwsBucket, AwsQueue, AwsTopic
+from router.destinations.aws import AwsBucket, AwsBus, AwsQueue, AwsTopic
 from router.destinations.delivery import Carrier, DeliveryFailed
 from router.destinations.function import FunctionDestination, Invoke
 from router.destinations.kafka_topic import Access, KafkaTopic, Reach
@@ -65,6 +65,7 @@ def make_carriers(
         "s3": AwsBucket(aws),
         "kafka": topics,
         "function": FunctionDestination(invoke),
+        "events": AwsBus(aws),
     }
 
 

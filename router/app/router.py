@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from router.app.admin import Admin
+from router.app.asynchronous import AsyncInvoker, CatalogTargets, waits_of
 from router.app.aws_queues import AwsQueues
 from router.app.capacity import (
     api_connections_fitting,
@@ -38,6 +39,7 @@ from router.app.template_file import TemplateFile
 from router.app.urls import url_text
 from router.app.watch import Watch
 from router.app.workers import hosting_of, make_launcher, probe_isolation
+from router.asynchronous.runner import Runner
 from router.auth.aws_session import AwsSession
 from router.auth.peer import FunctionPeers
 from router.auth.webhooks import scheme_for
@@ -128,6 +130,8 @@ class Router:
         await self._start_listeners()
         await self._apply_template()
         await self.mappings.start()
+        self._spawn(self.runner.run())
+        self._undo.push_async_callback(self.runner.stop)
         await self.queues.moves.resume()
         self._undo.push_async_callback(self.queues.moves.stop)
         self._spawn(self.courier.run())
@@ -144,7 +148,10 @@ class Router:
         self.health.block("draining", "the router is stopping")
         log.info("draining", drain_s=self.settings.drain_s)
         self.ingress.drain()
-        is_whole = await self.mappings.drain(self.settings.drain_s)
+        ended = await asyncio.gather(
+            self.mappings.drain(self.settings.drain_s), self.runner.drain(self.settings.drain_s)
+        )
+        is_whole = all(ended)
         await self.courier.stop(COURIER_STOP_S)
         log.info("drained" if is_whole else "drain_cut_short")
         return is_whole
@@ -237,6 +244,14 @@ class Router:
         self._undo.push_async_callback(topics.close)
         carriers = make_carriers(self.mailbox, self.aws, topics, invoke)
         self.courier = Courier(self.store.outbox, carriers, self.clock.wall_ms)
+        self.runner = Runner(
+            self.store.asynchronous,
+            CatalogTargets(self.catalog, self.functions, settings.region, settings.account),
+            self.dispatcher,
+            self.mailbox,
+            self.clock,
+            waits_of(settings.asynchronous),
+        )
         self.budget = Budget(settings.buffer_bytes_max or buffer_bytes_default())
         streams = StreamKind(
             self.catalog,
@@ -284,6 +299,7 @@ class Router:
             has_own_users="uid" in self.isolation.mechanisms,
         )
         self.admin = Admin(self.catalog, self.store, self.mappings, self._facts, self.clock.wall_ms)
+        self.acceptor = AsyncInvoker(self.store.asynchronous, self.clock.wall_ms)
 
     def _queue_kind(self) -> QueueKind:
         """Who runs mappings on queues."""
@@ -340,6 +356,8 @@ class Router:
             self.catalog,
             self.queues,
             self.invoker,
+            self.acceptor,
+            self.functions,
             self.mappings,
             self.admin.operations() | self.stacks.operations(),
             self.clock.wall_ms,
@@ -394,6 +412,7 @@ class Router:
 
     async def _refresh(self) -> None:
         """Before a scrape."""
+        self.runner.measure()
         await asyncio.gather(self.maintenance.refresh(), self.ingress.measure())
 
     def _url_of(self, url: FunctionUrl) -> str:

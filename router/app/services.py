@@ -12,8 +12,9 @@ from router.control.context import FUNCTION_CALLS, Principal
 from router.control.lambda_service.aliases import Aliases
 from router.control.lambda_service.code_source import Clients, CodeSource
 from router.control.lambda_service.concurrency import Concurrency
+from router.control.lambda_service.event_invoke import EventInvokes
 from router.control.lambda_service.functions import Functions
-from router.control.lambda_service.invoke import Invocations, Invoker
+from router.control.lambda_service.invoke import Acceptor, Invocations, Invoker
 from router.control.lambda_service.layers import Layers
 from router.control.lambda_service.listing import Listing
 from router.control.lambda_service.mappings import MappingRuntime, Mappings, QueuesElsewhere
@@ -28,6 +29,7 @@ from router.control.sqs import sqs_parts
 from router.control.sts_service import StsService
 from router.embedded.queues import EmbeddedQueues
 from router.functions.packages import CodeStore
+from router.functions.resolve import FunctionResolver
 from router.model.concurrency import AWS_LIMIT, AccountLimit
 from router.model.hosting import Hosting
 from router.store.catalog import Catalog
@@ -53,6 +55,8 @@ async def make_services(
     catalog: Catalog,
     queues: EmbeddedQueues,
     invoker: Invoker,
+    acceptor: Acceptor,
+    functions: FunctionResolver,
     runtime: MappingRuntime,
     private: Mapping[str, PlainHandler],
     wall_ms: Callable[[], int],
@@ -81,10 +85,11 @@ async def make_services(
             Aliases(catalog),
             Urls(catalog, url_of, wall_ms),
             Layers(catalog, source, links, wall_ms),
-            Invocations(catalog, invoker, transitions),
+            Invocations(catalog, invoker, acceptor, transitions),
             Mappings(catalog, runtime, wall_ms, hosting, elsewhere),
             Tags(catalog),
             Concurrency(catalog, limit),
+            EventInvokes(catalog, functions, wall_ms),
         ),
         sqs_parts(queues, account),
         StsService(),

@@ -30,6 +30,7 @@ class Context(msgspec.Struct, frozen=True):
 FUNCTION_CALLS: frozenset[str] = frozenset(
     {
         "lambda:Invoke",
+        "lambda:InvokeAsync",
         "sqs:ChangeMessageVisibility",
         "sqs:ChangeMessageVisibilityBatch",
         "sqs:DeleteMessage",

@@ -19,7 +19,7 @@ from router.control.errors import ApiError, TooLarge, denied
 from router.control.model import ServiceModel
 from router.control.protocol.wire import Reply, Request
 from router.control.service import ModelledService, PlainHandler, PlainService
-from router.model.limits import EVENT_BYTES_MAX, MIB
+from router.model.limits import EVENT_BYTES_MAX, INVOKE_ASYNC_BYTES_MAX, MIB
 from router.telemetry import metrics
 
 log = structlog.get_logger()
@@ -60,6 +60,7 @@ LIMITS: Final = {
     "lambda:CreateFunction": UPLOAD_BYTES_MAX,
     "lambda:UpdateFunctionCode": UPLOAD_BYTES_MAX,
     "lambda:Invoke": EVENT_BYTES_MAX,
+    "lambda:InvokeAsync": INVOKE_ASYNC_BYTES_MAX,
 }
 """Body limits that differ from `BODY_BYTES_MAX`."""
 

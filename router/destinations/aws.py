@@ -1,5 +1,6 @@
-"""On-failure records to queues, topics and buckets of AWS (`event-source-mappings.md` 5).
+"""Records to queues, topics, buckets and event buses of AWS.
 
+`event-source-mappings.md` 5 and `functions-and-invocation.md` 7.3.
 The document is the message's body, the notification's text or the object. FIFO queues and topics,
 to which AWS itself does not deliver, get the shard as the group and the on-failure record's own id
 as the deduplication id.
@@ -7,11 +8,16 @@ as the deduplication id.
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
+
+import orjson
 
 from router.destinations.delivery import DeliveryFailed
 from router.model.destination import Destination, parse_destination
+from router.outcomes.invocation_record import bus_entry
 from router.store.base import EnqueuedMessage, OutboxRow
+
+T = TypeVar("T")
 
 ATTEMPT_S_MAX: Final = 30.0
 """Longest attempt, credentials and the first loading of the SDK included."""
@@ -66,7 +72,12 @@ class AwsQueue:
         sqs = await self._clients.client("sqs", queue.region)
         # Of a queue's URL its path alone is read; asking for it would need one permission more.
         url = f"{sqs.meta.endpoint_url.rstrip('/')}/{queue.account}/{queue.name}"
-        await sqs.send_message(QueueUrl=url, MessageBody=row.body.decode(), **_order(queue, row))
+        more: dict[str, Any] = {**_order(queue, row), **_attributes(row)}
+        if row.trace_header:
+            more["MessageSystemAttributes"] = {
+                "AWSTraceHeader": {"DataType": "String", "StringValue": row.trace_header}
+            }
+        await sqs.send_message(QueueUrl=url, MessageBody=row.body.decode(), **more)
 
 
 class AwsTopic:
@@ -82,7 +93,8 @@ class AwsTopic:
 
     async def _publish(self, topic: Destination, row: OutboxRow) -> None:
         sns = await self._clients.client("sns", topic.region)
-        await sns.publish(TopicArn=topic.text, Message=row.body.decode(), **_order(topic, row))
+        more = {**_order(topic, row), **_attributes(row)}
+        await sns.publish(TopicArn=topic.text, Message=row.body.decode(), **more)
 
 
 class AwsBucket:
@@ -106,17 +118,49 @@ class AwsBucket:
         )
 
 
+class AwsBus:
+    """`events:PutEvents`."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    async def deliver(self, row: OutboxRow) -> EnqueuedMessage | None:
+        """See `Carrier.deliver`."""
+        refused = await _attempt(self._put(parse_destination(row.destination), row))
+        if refused is not None:
+            raise refused
+        return None
+
+    async def _put(self, bus: Destination, row: OutboxRow) -> DeliveryFailed | None:
+        """An entry may be refused where the call is not."""
+        events = await self._clients.client("events", bus.region)
+        answer = await events.put_events(Entries=[bus_entry(row.body, bus.text)])
+        if not answer.get("FailedEntryCount"):
+            return None
+        entry = answer["Entries"][0]
+        error = {"Code": entry.get("ErrorCode", ""), "Message": entry.get("ErrorMessage", "")}
+        is_internal = error["Code"] in {"InternalFailure", "InternalException"}
+        metadata = {"HTTPStatusCode": 500 if is_internal else 400}
+        reason = _reason({"Error": error, "ResponseMetadata": metadata})
+        return DeliveryFailed(reason, f"{error['Code']}: {error['Message']}")
+
+
+def _attributes(row: OutboxRow) -> Mapping[str, Any]:
+    """A dead letter's, the same for queues and topics."""
+    return {"MessageAttributes": orjson.loads(row.attributes)} if row.attributes else {}
+
+
 def _order(destination: Destination, row: OutboxRow) -> Mapping[str, str]:
     if not destination.is_fifo:
         return {}
     return {"MessageGroupId": row.group, "MessageDeduplicationId": row.letter_id}
 
 
-async def _attempt(call: Awaitable[None]) -> None:
+async def _attempt(call: Awaitable[T]) -> T:
     """Make a call within its time. Raises `DeliveryFailed` for whatever the SDK raises."""
     try:
         async with asyncio.timeout(ATTEMPT_S_MAX):
-            await call
+            return await call
     except TimeoutError:
         raise DeliveryFailed("timeout", f"no answer within {ATTEMPT_S_MAX:.0f} s") from None
     except Exception as error:

@@ -156,14 +156,15 @@ class Lane:
         await self._outbox.delivered(row.id, message)
         self._sent.discard(row.id)
         self._delivered += 1
-        metrics.RECORDS_DELIVERED.labels(row.mapping).inc(row.records)
+        if row.mapping:
+            metrics.RECORDS_DELIVERED.labels(row.mapping).inc(row.records)
         return None
 
     async def _failed(self, rows: Collection[OutboxRow], failure: DeliveryFailed) -> None:
         """Count the attempt of each row; give up those that had their last one."""
         postponed = []
         for row in rows:
-            metrics.DESTINATION_FAILURES.labels(row.mapping, failure.reason).inc()
+            _count_failure(row, failure)
             if failure.records is not None:
                 arrived = row.records - failure.records
                 metrics.RECORDS_DELIVERED.labels(row.mapping).inc(arrived)
@@ -188,13 +189,24 @@ class Lane:
     async def _drop(self, row: OutboxRow, failure: DeliveryFailed, attempts: int) -> None:
         await self._outbox.delivered(row.id)
         records = row.records if failure.records is None else failure.records
-        metrics.RECORDS_DROPPED.labels(row.mapping).inc(records)
+        if row.mapping:
+            metrics.RECORDS_DROPPED.labels(row.mapping).inc(records)
         log.error(
-            "discard_dropped",
-            mapping=row.mapping,
+            "discard_dropped" if row.mapping else "invocation_record_dropped",
+            **{"mapping": row.mapping} if row.mapping else {"function": row.function},
             destination=self._destination,
             records=records,
             attempts=attempts,
             reason=failure.reason,
             error=str(failure),
         )
+
+
+def _count_failure(row: OutboxRow, failure: DeliveryFailed) -> None:
+    """Where those look for it whose record it is."""
+    if row.mapping:
+        metrics.DESTINATION_FAILURES.labels(row.mapping, failure.reason).inc()
+    elif row.attributes:
+        metrics.DEAD_LETTER_ERRORS.labels(row.function, failure.reason).inc()
+    else:
+        metrics.ASYNC_DELIVERY_FAILURES.labels(row.function, failure.reason).inc()

@@ -7,7 +7,7 @@ from router.functions.packages import overlay_hash
 from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog, own_name
 
-KINDS: Final = ("version", "alias", "function_url")
+KINDS: Final = ("version", "alias", "event_invoke", "function_url")
 """Kinds whose names are `own_name(function, qualifier)`."""
 
 

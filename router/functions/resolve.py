@@ -95,6 +95,7 @@ def version_of(
         file_systems=function.file_systems,
         log_group=logs.group or default_group(function.name),
         logs=logs,
+        dead_letter_arn=function.dead_letter_arn,
         revision=_revision_of(function),
     )
 

@@ -12,14 +12,17 @@ import msgspec
 from router.model.arn import ArnError, parse_arn
 from router.model.errors import RouterError
 
-KINDS: Final = ("sqs", "sns", "s3", "kafka", "function")
-"""Every kind of destination, as metrics name it."""
+KINDS: Final = ("sqs", "sns", "s3", "kafka", "function", "events")
+"""Every kind of destination, as metrics name it. Mappings have no buses, functions no topics of
+Kafka."""
 
 _TOPIC: Final = re.compile(r"kafka://([^.][a-zA-Z0-9\-_.]{0,248})")
 """As the service model's pattern has it."""
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9-_.]{1,256}")
 """Of any queue, topic or bucket."""
+
+_BUS: Final = re.compile(r"event-bus/([a-zA-Z0-9-_./]{1,256})")
 
 _FUNCTION: Final = re.compile(
     r"function:([a-zA-Z0-9-_]{1,64})(?::(\$LATEST|[a-zA-Z0-9-_]{1,128}))?"
@@ -40,7 +43,7 @@ class Destination(msgspec.Struct, frozen=True):
     text: str
     """As it was given."""
     name: str
-    """Of the queue, topic, bucket or function."""
+    """Of the queue, topic, bucket, function or bus."""
     region: str = ""
     """Empty for a bucket, whose ARN names none, and for a Kafka topic."""
     account: str = ""
@@ -67,13 +70,24 @@ def parse_destination(text: str) -> Destination:
             return Destination(arn.service, text, arn.resource, arn.region, arn.account)
         case "s3" if is_plain:
             return Destination("s3", text, arn.resource)
+        case "events" if match := _BUS.fullmatch(arn.resource):
+            return Destination("events", text, match[1], arn.region, arn.account)
         case "lambda":
             if match := _FUNCTION.fullmatch(arn.resource):
                 return Destination("function", text, match[1], arn.region, arn.account, match[2])
     raise DestinationError(
-        f"{text} is no queue, topic, bucket, function or kafka://TOPIC: on-failure records can go "
+        f"{text} is no queue, topic, bucket, function, event bus or kafka://TOPIC: records can go "
         "to these"
     )
+
+
+def is_dead_letter_target(text: str) -> bool:
+    """Whether a function's dead letters can go there: to standard queues and topics."""
+    try:
+        destination = parse_destination(text)
+    except DestinationError:
+        return False
+    return destination.kind in {"sqs", "sns"} and not destination.is_fifo
 
 
 def kind_of(text: str | None) -> str | None:

@@ -30,6 +30,8 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     """Where it sees folders of the host that settings name (`LocalMountPath`)."""
     log_group: str = ""
     logs: LogSettings = TEXT
+    dead_letter_arn: str = ""
+    """Where events go that it never succeeded with; empty: nowhere."""
     revision: str = ""
     """Changes with any part of the function; environments of an older one are not reused."""
 

@@ -107,6 +107,16 @@ MEMORY_MB_MAX = 10_240
 LOG_TAIL_BYTES = 4096
 """Bytes of log returned by an invocation with LogType=Tail."""
 
+ASYNC_PAYLOAD_BYTES_MAX = MIB
+"""Largest event of an asynchronous invocation (Lambda quota)."""
+
+INVOKE_ASYNC_BYTES_MAX = 256 * KIB
+"""Largest event of InvokeAsync, which is older (Lambda quota)."""
+
+ASYNC_WAIT_MS_MAX = 15 * 60_000
+"""Longest wait of an event between two attempts; one that is due later was put back by a clock
+that is set back since."""
+
 OUTBOX_ATTEMPTS_MAX = 20
 """Deliveries tried for one outbox row before it counts as failed (D7)."""
 

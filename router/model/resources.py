@@ -59,8 +59,16 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     """Version → UpdateRuntimeOn and RuntimeVersionArn, kept without effect."""
     tags: dict[str, str] = {}
     extra: dict[str, object] = {}
-    """Members stored and returned without effect (`docs/compatibility.md`)."""
+    """Members stored and returned without effect (`docs/compatibility.md`), and
+    `DeadLetterConfig`."""
     owner: Owner | None = None
+
+    @property
+    def dead_letter_arn(self) -> str:
+        """Where events go that it never succeeded with; empty: nowhere."""
+        config = self.extra.get("DeadLetterConfig")
+        arn = config.get("TargetArn") if isinstance(config, dict) else None
+        return arn if isinstance(arn, str) else ""
 
 
 class SourceAccess(msgspec.Struct, frozen=True):

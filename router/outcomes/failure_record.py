@@ -106,7 +106,7 @@ def object_key(discarded: Discarded, group: str) -> str:
     Both times are the document's own; the same record always has the same key, so that a delivery
     that is repeated writes the same object again.
     """
-    moment = _moment(discarded.wall_ms)
+    moment = moment_of(discarded.wall_ms)
     return (
         f"aws/lambda/{discarded.spec.uuid}/{group}/{moment:%Y/%m/%d}/"
         f"{moment:%Y-%m-%dT%H.%M.%S}-{discarded.letter_id}"
@@ -115,10 +115,11 @@ def object_key(discarded: Discarded, group: str) -> str:
 
 def timestamp(wall_ms: int, precision: str = "milliseconds") -> str:
     """Epoch milliseconds as `2026-03-02T10:15:30.123Z`, or to the second."""
-    return f"{_moment(wall_ms).replace(tzinfo=None).isoformat(timespec=precision)}Z"
+    return f"{moment_of(wall_ms).replace(tzinfo=None).isoformat(timespec=precision)}Z"
 
 
-def _moment(wall_ms: int) -> datetime:
+def moment_of(wall_ms: int) -> datetime:
+    """Epoch milliseconds as a moment, UTC."""
     return _EPOCH + timedelta(milliseconds=wall_ms)
 
 

@@ -8,13 +8,16 @@ anything else the disk says.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from router.model.progress import ProgressUpdate, ShardProgress
 from router.model.record import Fetched
 from router.store.queues import QueueStore
+
+if TYPE_CHECKING:  # it knows what events leave in the outbox
+    from router.store.asynchronous import AsyncStore
 
 # Metadata: what exists. Small, loaded whole at start, written through.
 
@@ -227,12 +230,18 @@ GROUP_CHARACTERS_MAX = 128
 
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One on-failure record on its way to a destination."""
+    """One on-failure record, invocation record or dead letter on its way to a destination."""
 
     id: int = 0
     """Given by the store."""
-    mapping: str
-    """Name."""
+    mapping: str = ""
+    """Name; empty for what became of an asynchronous invocation."""
+    function: str = ""
+    """Name of the function that was invoked asynchronously; empty for a mapping's."""
+    attributes: bytes = b""
+    """Message attributes of a dead letter, JSON as in SendMessage; empty elsewhere."""
+    trace_header: str = ""
+    """What a message's `AWSTraceHeader` says."""
     mapping_uuid: str = ""
     destination: str
     """ARN, or `kafka://topic`."""
@@ -296,6 +305,9 @@ class EnqueuedMessage(msgspec.Struct, frozen=True, kw_only=True):
 
     queue: str
     body: str
+    attributes: bytes = b""
+    """Message attributes, JSON as in SendMessage."""
+    trace_header: str = ""
     group: str = ""
     """MessageGroupId in a FIFO queue; empty: all such messages are one group."""
     delay_s: int = 0
@@ -376,6 +388,10 @@ class Store(Protocol):
     @property
     def queues(self) -> QueueStore:
         """Messages."""
+
+    @property
+    def asynchronous(self) -> "AsyncStore":
+        """Events that nobody waits for."""
 
     async def open(self) -> None:
         """Lock, check and migrate. Raises `StoreUnusable`; changes nothing then."""

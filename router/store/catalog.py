@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from router.model.errors import RouterError
+from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.layer import Layer, LayerVersion
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
@@ -31,6 +32,7 @@ KINDS: Final[dict[str, type[msgspec.Struct]]] = {
     "function_url": FunctionUrl,
     "layer": Layer,
     "layer_version": LayerVersion,
+    "event_invoke": EventInvoke,
 }
 """What may exist: kind → what it is stored as. Each has a table, and one a name in `Catalog`."""
 
@@ -64,6 +66,7 @@ class Catalog:
         self.function_urls: dict[str, FunctionUrl] = self._tables["function_url"]
         self.layers: dict[str, Layer] = self._tables["layer"]
         self.layer_versions: dict[str, LayerVersion] = self._tables["layer_version"]
+        self.event_invokes: dict[str, EventInvoke] = self._tables["event_invoke"]
 
     async def load(self) -> None:
         """Read everything. Raises `CatalogError` for what cannot be read."""

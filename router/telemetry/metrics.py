@@ -307,6 +307,43 @@ THROTTLES = Counter(
     ["function"],
     registry=REGISTRY,
 )
+ASYNC_RECEIVED = Counter(
+    "router_function_async_events_received_total",
+    "Events taken for asynchronous invocation (AsyncEventsReceived).",
+    ["function"],
+    registry=REGISTRY,
+)
+ASYNC_AGE = Histogram(
+    "router_function_async_event_age_seconds",
+    "Time from taking an event to each of its attempts (AsyncEventAge).",
+    ["function"],
+    buckets=(*DURATION_BUCKETS_S, 60, 120, 300, 900, 3600, 21_600),
+    registry=REGISTRY,
+)
+ASYNC_DROPPED = Counter(
+    "router_function_async_events_dropped_total",
+    "Events that never succeeded, by condition, destination or none (AsyncEventsDropped).",
+    ["function", "condition"],
+    registry=REGISTRY,
+)
+ASYNC_DELIVERY_FAILURES = Counter(
+    "router_function_destination_delivery_failures_total",
+    "Failed deliveries of invocation records, by reason (DestinationDeliveryFailures).",
+    ["function", "reason"],
+    registry=REGISTRY,
+)
+DEAD_LETTER_ERRORS = Counter(
+    "router_function_dead_letter_errors_total",
+    "Failed deliveries of dead letters, by reason (DeadLetterErrors).",
+    ["function", "reason"],
+    registry=REGISTRY,
+)
+ASYNC_WAITING = Gauge(
+    "router_function_async_events_waiting",
+    "Events in the queue for asynchronous invocation, running ones included.",
+    ["function"],
+    registry=REGISTRY,
+)
 ENVIRONMENTS = Gauge(
     "router_function_environments",
     "Environments by state: busy, idle.",

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from router.app.asynchronous import AsyncInvoker
 from router.app.services import api_server, make_services
 from router.app.urls import url_text
 from router.auth.aws_session import AwsSession
@@ -96,12 +97,15 @@ class Harness:
             FunctionResolver(self.catalog, REGION, ACCOUNT, self.draws.random)
         )
         self.objects = AwsSession(REGION)
+        self.acceptor = AsyncInvoker(self.store.asynchronous, _wall_ms)
         self.runtime = RestingMappings(self.catalog)
         self.services = await make_services(
             self.folder,
             self.catalog,
             self.queues,
             self.invoker,
+            self.acceptor,
+            FunctionResolver(self.catalog, REGION, ACCOUNT),
             self.runtime,
             {"Echo": self._echo},
             _wall_ms,

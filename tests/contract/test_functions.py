@@ -307,8 +307,6 @@ def test_dry_run_runs_nothing(aws, function, harness):
          "Request must be smaller than 6291456 bytes for the InvokeFunction operation"),
         ({"ClientContext": "!"}, 400, "InvalidRequestContentException", ""),
         ({"Payload": b'"throttle"'}, 429, "TooManyRequestsException", "Rate Exceeded."),
-        ({"InvocationType": "Event"}, 501, "NotImplementedException",
-         "lambda Invoke with InvocationType Event is not supported by this version"),
         ({"InvocationType": "Nope"}, 400, "ValidationException",
          ("1 validation error detected: Value 'Nope' at 'invocationType' failed to satisfy "
          "constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]")),

@@ -21,7 +21,7 @@ STAGES = [
     {"store", "auth"},
     {"functions", "embedded", "workers", "sources", "destinations"},
     {"dispatch"},
-    {*DRIVERS, "ingress", "control", "ops"},
+    {*DRIVERS, "ingress", "control", "ops", "asynchronous"},
     {"template"},
     {"app"},
     {"cli"},
@@ -32,6 +32,7 @@ STAGES = [
 PURE = (
     "model", "patterns", "mapping", "outcomes", "workers/wire.py",
     "dispatch/ledger.py", "dispatch/pot.py", "dispatch/waiting.py",
+    "asynchronous/decide.py", "asynchronous/lines.py",
 )  # fmt: skip
 IMPURE_FILES = tuple(name.replace(".", "/") for name in DRIVERS)
 FORBIDDEN = {

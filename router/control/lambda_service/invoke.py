@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from router.control.context import Context
-from router.control.errors import ApiError, not_supported
+from router.control.errors import ApiError, TooLarge, not_supported
 from router.control.lambda_service.names import FunctionRef, not_found, parse_ref
 from router.control.lambda_service.presenter import transition_key
 from router.control.lambda_service.states import Transitions
@@ -15,7 +15,9 @@ from router.functions.resolve import Found, look_up
 from router.model.concurrency import ACCOUNT_LIMIT
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
+from router.model.limits import ASYNC_PAYLOAD_BYTES_MAX
 from router.model.version import LATEST
+from router.store.asynchronous import EventsFull
 from router.store.catalog import Catalog
 
 CLIENT_CONTEXT_BYTES_MAX: Final = 3_583
@@ -40,25 +42,46 @@ class Invoker(Protocol):
         """Run it now; the reply says which version it was. Raises `NotInvoked`, `NotFound`."""
 
 
-class Invocations:
-    """The operation Invoke."""
+class Acceptor(Protocol):
+    """Takes events in that nobody waits for."""
 
-    def __init__(self, catalog: Catalog, invoker: Invoker, transitions: Transitions) -> None:
+    async def accept(
+        self,
+        function: str,
+        qualifier: str | None,
+        payload: bytes,
+        *,
+        request_id: str,
+        trace_id: str | None = None,
+    ) -> None:
+        """Keep an event; durable when it returns. Raises `EventsFull`, `StoreError`."""
+
+
+class Invocations:
+    """The operations Invoke and InvokeAsync."""
+
+    def __init__(
+        self, catalog: Catalog, invoker: Invoker, acceptor: Acceptor, transitions: Transitions
+    ) -> None:
         self._catalog = catalog
         self._invoker = invoker
+        self._acceptor = acceptor
         self._transitions = transitions
 
     async def invoke(self, context: Context, params: Params) -> Params:
         """Invoke. A function's own error is a success of the call."""
         ref = parse_ref(context, params["FunctionName"], params.get("Qualifier"))
         kind = params.get("InvocationType", "RequestResponse")
-        if kind == "Event":
-            raise not_supported("lambda", "Invoke with InvocationType Event")
         for member in ("DurableExecutionName", "TenantId"):
             if params.get(member):
                 raise not_supported("lambda", f"Invoke with {member}")
         found = self._find(ref)
         payload = check_payload(params.get("Payload") or b"")
+        if kind == "Event":
+            if len(payload) > ASYNC_PAYLOAD_BYTES_MAX:
+                raise TooLarge(ASYNC_PAYLOAD_BYTES_MAX, "InvokeFunction")
+            await self._accept(context, ref, payload, context.headers.get("X-Amzn-Trace-Id"))
+            return {"StatusCode": 202}
         client_context = read_client_context(params.get("ClientContext"))
         if kind == "DryRun":
             return {"StatusCode": 204}
@@ -86,6 +109,30 @@ class Invocations:
         if params.get("LogType") == "Tail":
             result["LogResult"] = base64.b64encode(reply.log_tail).decode()
         return result
+
+    async def invoke_async(self, context: Context, params: Params) -> Params:
+        """InvokeAsync: the older form of an Event invocation; hands no trace on."""
+        ref = parse_ref(context, params["FunctionName"])
+        self._find(ref)
+        payload = check_payload(params.get("InvokeArgs") or b"")
+        await self._accept(context, ref, payload, None)
+        return {"Status": 202}
+
+    async def _accept(
+        self, context: Context, ref: FunctionRef, payload: bytes, trace_id: str | None
+    ) -> None:
+        """Keep an event; whoever called hears no more of it."""
+        await self._transitions.settled(ref.name)
+        try:
+            await self._acceptor.accept(
+                ref.name,
+                ref.qualifier,
+                payload,
+                request_id=context.request_id,
+                trace_id=trace_id,
+            )
+        except EventsFull:
+            raise _throttled("ReservedFunctionInvocationRateLimitExceeded") from None
 
     def _find(self, ref: FunctionRef) -> Found:
         found = look_up(self._catalog, ref.name, ref.qualifier)
@@ -135,17 +182,18 @@ def _missing(ref: FunctionRef) -> ApiError:
     return not_found(f"Function not found: {ref.arn(ref.qualifier or LATEST)}")
 
 
+def _throttled(reason: str) -> ApiError:
+    return ApiError(
+        "TooManyRequestsException",
+        "Rate Exceeded.",
+        members={"Reason": reason, "retryAfterSeconds": "1"},
+    )
+
+
 def _not_invoked(ref: FunctionRef, error: NotInvoked) -> ApiError:
     match error.reason:
         case "throttled":
-            return ApiError(
-                "TooManyRequestsException",
-                "Rate Exceeded.",
-                members={
-                    "Reason": error.detail or ACCOUNT_LIMIT,
-                    "retryAfterSeconds": "1",
-                },
-            )
+            return _throttled(error.detail or ACCOUNT_LIMIT)
         case "function_missing":
             return _missing(ref)
         case "stopping":

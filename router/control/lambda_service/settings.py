@@ -7,6 +7,7 @@ import orjson
 
 from router.control.errors import ValidationFailed
 from router.control.lambda_service.names import NAME_LENGTH_MAX, invalid, not_yet
+from router.model.destination import is_dead_letter_target
 from router.model.hosting import MOUNT_PATH, Hosting
 from router.model.limits import ENVIRONMENT_BYTES_MAX, MEMORY_MB_MAX, TIMEOUT_S_MAX
 from router.model.log_settings import level_problem, merged_config
@@ -153,6 +154,7 @@ def _check_settings(params: dict[str, Any], runtimes_known: tuple[str, ...]) -> 
     storage = params.get("EphemeralStorage") or {}
     _check_maximum("ephemeralStorage.size", storage.get("Size"), EPHEMERAL_MB_MAX)
     check_environment((params.get("Environment") or {}).get("Variables") or {})
+    check_dead_letter(params.get("DeadLetterConfig") or {})
 
 
 def _check_hosting(runtime: str, paths: tuple[str, ...], hosting: Hosting) -> None:
@@ -161,6 +163,16 @@ def _check_hosting(runtime: str, paths: tuple[str, ...], hosting: Hosting) -> No
             raise invalid(f"LocalMountPath {path} is no path below /mnt.")
     if problem := hosting.problem(runtime, paths):
         raise invalid(f"{problem}.")
+
+
+def check_dead_letter(config: dict[str, Any]) -> None:
+    """Raise `ApiError` for a target that dead letters cannot go to. No target takes it away."""
+    target = config.get("TargetArn")
+    if target and not is_dead_letter_target(target):
+        raise invalid(
+            f"The dead letter target {target} is invalid: give the ARN of a standard SQS queue or "
+            "SNS topic."
+        )
 
 
 def mount_paths(params: dict[str, Any]) -> tuple[str, ...]:

@@ -40,6 +40,8 @@ def check_destination(kind: SourceKind, settings: Settings) -> Iterator[Refusal]
     except DestinationError:
         yield Refusal(NO_DESTINATION.format(text), *PATH)
         return
+    if destination.kind == "events":
+        yield Refusal(NO_DESTINATION.format(text), *PATH)
     if destination.kind != "kafka":
         return
     if kind not in KAFKAS or not is_provisioned(settings):

@@ -6,16 +6,18 @@ from typing import Any
 
 import msgspec
 
+from router.model.errors import StoreFull
 from router.model.limits import OUTBOX_WAIT_MS_MAX
 from router.store.base import Address, EnqueuedMessage, OutboxDepth, OutboxRow, Postponed
 from router.store.sqlite import queues
 from router.store.sqlite.queues import SqliteQueues
 from router.store.sqlite.reader import Reader
 from router.store.sqlite.writer import Kind, Writer, each
+from router.telemetry import metrics
 
 _HEADS = """
 SELECT id, mapping, mapping_uuid, lane, letter_id, object_key, length(body), records,
-attempts, next_attempt_ms FROM outbox
+attempts, next_attempt_ms, function, attributes, trace_header FROM outbox
 WHERE destination = ? AND origin = ? AND next_attempt_ms {} ?
 ORDER BY next_attempt_ms, made_ms, id LIMIT ?
 """
@@ -40,11 +42,18 @@ class SqliteOutbox:
     """Implements `OutboxStore`."""
 
     def __init__(
-        self, writer: Writer, reader: Reader, queues: SqliteQueues, wall_ms: Callable[[], int]
+        self,
+        writer: Writer,
+        reader: Reader,
+        queues: SqliteQueues,
+        bytes_max: int,
+        wall_ms: Callable[[], int],
     ) -> None:
+        """`bytes_max`: what may wait for one destination."""
         self._writer = writer
         self._reader = reader
         self._queues = queues
+        self._bytes_max = bytes_max
         self._wall_ms = wall_ms
         self._delivered_kind = Kind(each(_delivered), self._told)
         self._failed_kind = Kind(each(_failed), self._shrunk)
@@ -56,9 +65,15 @@ class SqliteOutbox:
         rows = await self._reader.submit(lambda db: db.execute(_BYTES).fetchall())
         self._waiting = {Address(row[0], row[1]): row[2] for row in rows}
 
-    def bytes_waiting(self, address: Address) -> int:
-        """What the rows for a destination take."""
-        return self._waiting.get(address, 0)
+    def check_room(self, row: OutboxRow) -> None:
+        """One row may always wait, however large. Raises `StoreFull`."""
+        waiting_bytes = self._waiting.get(row.address, 0)
+        if waiting_bytes and waiting_bytes + len(row.body) > self._bytes_max:
+            metrics.STORE_ERRORS.labels("outbox_full").inc()
+            raise StoreFull(
+                f"{waiting_bytes} bytes of on-failure records wait for {row.destination} already"
+                " (ROUTER_STORE_OUTBOX_BYTES_MAX)"
+            )
 
     def grew(self, address: Address, size_bytes: int) -> None:
         """A row was stored."""
@@ -150,6 +165,9 @@ def _row(address: Address, row: tuple[Any, ...]) -> OutboxRow:
         records=row[7],
         attempts=row[8],
         next_attempt_ms=row[9],
+        function=row[10],
+        attributes=row[11],
+        trace_header=row[12],
     )
 
 
@@ -158,8 +176,8 @@ def insert(db: sqlite3.Connection, row: OutboxRow, now_ms: int) -> None:
     db.execute(
         "INSERT INTO outbox"
         " (mapping, mapping_uuid, destination, lane, letter_id, object_key, origin, body, records,"
-        " attempts, next_attempt_ms, made_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " attempts, next_attempt_ms, function, attributes, trace_header, made_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             row.mapping,
             row.mapping_uuid,
@@ -172,6 +190,9 @@ def insert(db: sqlite3.Connection, row: OutboxRow, now_ms: int) -> None:
             row.records,
             row.attempts,
             row.next_attempt_ms,
+            row.function,
+            row.attributes,
+            row.trace_header,
             now_ms,
         ),
     )

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from router.model.errors import StoreFull
 from router.model.progress import LaneHead, LaneProgress, ProgressUpdate, ShardProgress
 from router.model.window import Window
 from router.store.base import EnqueuedMessage, OutboxRow
@@ -15,7 +14,6 @@ from router.store.sqlite.queues import SqliteQueues
 from router.store.sqlite.reader import Reader
 from router.store.sqlite.sql import insert_rows
 from router.store.sqlite.writer import Kind, Writer, each
-from router.telemetry import metrics
 
 _encode_head = msgspec.json.Encoder().encode
 _decode_head = msgspec.json.Decoder(LaneHead).decode
@@ -66,15 +64,12 @@ class SqliteProgress:
         reader: Reader,
         queues: SqliteQueues,
         outbox: SqliteOutbox,
-        outbox_bytes_max: int,
         wall_ms: Callable[[], int],
     ) -> None:
-        """`outbox_bytes_max`: of on-failure records that may wait for one destination."""
         self._writer = writer
         self._reader = reader
         self._queues = queues
         self._outbox = outbox
-        self._outbox_bytes_max = outbox_bytes_max
         self._wall_ms = wall_ms
         self._save_kind = Kind(self._save, rank=1)
         self._discard_kind = Kind(each(self._discard), self._discarded)
@@ -104,21 +99,11 @@ class SqliteProgress:
         """See `ProgressStore.discard` (D7)."""
         size_bytes = _size_bytes(update)
         if outbox is not None:
-            self._check_outbox(outbox)
+            self._outbox.check_room(outbox)
             size_bytes += len(outbox.body)
         size_bytes += len(message.body) if message is not None else 0
         step = _Step(mapping, update, outbox, message, self._wall_ms())
         await self._writer.submit(self._discard_kind, step, size_bytes)
-
-    def _check_outbox(self, row: OutboxRow) -> None:
-        """One row may always wait, however large. Raises `StoreFull`."""
-        waiting_bytes = self._outbox.bytes_waiting(row.address)
-        if waiting_bytes and waiting_bytes + len(row.body) > self._outbox_bytes_max:
-            metrics.STORE_ERRORS.labels("outbox_full").inc()
-            raise StoreFull(
-                f"{waiting_bytes} bytes of on-failure records wait for {row.destination} already"
-                " (ROUTER_STORE_OUTBOX_BYTES_MAX)"
-            )
 
     async def start(self, mapping: str, positions: Mapping[str, int]) -> None:
         """See `ProgressStore.start`."""

@@ -288,12 +288,17 @@ def enqueue(db: sqlite3.Connection, message: EnqueuedMessage, now_ms: int) -> No
     """Deliver a message inside another transaction."""
     is_fifo = message.queue.endswith(".fifo")
     message_id, group = str(uuid.uuid4()), message.group or GROUP_OF_OTHERS
-    order = {"MessageGroupId": group, "MessageDeduplicationId": message_id}
+    system: dict[str, str] = {}
+    if is_fifo:
+        system = {"MessageGroupId": group, "MessageDeduplicationId": message_id}
+    if message.trace_header:
+        system["AWSTraceHeader"] = message.trace_header
     new = NewMessage(
         queue=message.queue,
         message_id=message_id,
         body=message.body,
-        system=msgspec.json.encode(order) if is_fifo else b"",
+        attributes=message.attributes,
+        system=msgspec.json.encode(system) if system else b"",
         sent_ms=now_ms,
         visible_ms=now_ms + 1000 * message.delay_s,
         expires_ms=now_ms + 1000 * message.retention_s,

@@ -52,3 +52,15 @@ def insert_rows(db: sqlite3.Connection, template: str, rows: Sequence[tuple[Any,
         values = [value for row in part for value in row]
         changed += db.execute(_expand(template, len(part)), values).rowcount
     return changed
+
+
+def insert_rows_returning(
+    db: sqlite3.Connection, template: str, rows: Sequence[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    """As `insert_rows`, for a statement that ends in RETURNING; what it returns."""
+    returned: list[tuple[Any, ...]] = []
+    for start in range(0, len(rows), ROWS_MAX):
+        part = rows[start : start + ROWS_MAX]
+        values = [value for row in part for value in row]
+        returned += db.execute(_expand(template, len(part)), values).fetchall()
+    return returned

@@ -12,6 +12,7 @@ from typing import Final
 from router.config import StoreSettings
 from router.model.errors import StoreError, StoreUnusable
 from router.store.sqlite import fifo, garbage, migrate
+from router.store.sqlite.asynchronous import SqliteAsync
 from router.store.sqlite.checkpoint import Checkpointer
 from router.store.sqlite.lock import FolderLock
 from router.store.sqlite.metadata import SqliteMetadata
@@ -49,6 +50,7 @@ class SqliteStore:
     progress: SqliteProgress
     outbox: SqliteOutbox
     queues: SqliteQueues
+    asynchronous: SqliteAsync
 
     def __init__(
         self,
@@ -85,16 +87,30 @@ class SqliteStore:
         self._reader = Reader(reading)
         self.streams = SqliteStreams(self._writer, self._reader, self._wall_ms)
         self.queues = SqliteQueues(self._writer, self._reader, self._collect)
-        self.outbox = SqliteOutbox(self._writer, self._reader, self.queues, self._wall_ms)
+        self.outbox = SqliteOutbox(
+            self._writer,
+            self._reader,
+            self.queues,
+            self._settings.outbox_bytes_max,
+            self._wall_ms,
+        )
         await self.outbox.open()
         self.progress = SqliteProgress(
             self._writer,
             self._reader,
             self.queues,
             self.outbox,
-            self._settings.outbox_bytes_max,
             self._wall_ms,
         )
+        self.asynchronous = SqliteAsync(
+            self._writer,
+            self._reader,
+            self.queues,
+            self.outbox,
+            self._settings.async_bytes_max,
+            self._wall_ms,
+        )
+        await self.asynchronous.open()
         self.metadata = SqliteMetadata(
             self._writer, self._reader, self.streams, self.progress, self._collect
         )
@@ -244,10 +260,13 @@ def _move_due_times(db: sqlite3.Connection, request: tuple[int, int]) -> None:
     for update in (
         "UPDATE messages SET visible_ms = max(?, visible_ms + ?) WHERE visible_ms > ?",
         "UPDATE outbox SET next_attempt_ms = max(?, next_attempt_ms + ?) WHERE next_attempt_ms > ?",
+        "UPDATE async_events SET due_ms = max(?, due_ms + ?) WHERE due_ms > ?",
     ):
         db.execute(update, (wall_ms, by_ms, from_ms))
     # Promised is a time, not a date: without this a queue would throw away what it holds.
     db.execute("UPDATE messages SET expires_ms = expires_ms + ?", (by_ms,))
+    # Nor does an event grow old because a clock was set.
+    db.execute("UPDATE async_events SET accepted_ms = accepted_ms + ?", (by_ms,))
     fifo.clock_set(db, by_ms, wall_ms, from_ms)
 
 

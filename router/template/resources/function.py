@@ -8,6 +8,7 @@ from typing import Any
 
 from router.model import limits
 from router.model.arn import function_arn
+from router.model.destination import is_dead_letter_target
 from router.model.hosting import FILE_SYSTEM_ARN, MOUNT_PATH, is_custom
 from router.model.resources import Function
 from router.template.dynamic import check_references
@@ -80,6 +81,7 @@ _PROPERTIES = (
     "Handler",
     "Role",
     "Code",
+    "DeadLetterConfig",
     "Description",
     "Timeout",
     "MemorySize",
@@ -95,7 +97,6 @@ _PROPERTIES = (
 
 _WITHOUT_EFFECT = {
     "CodeSigningConfigArn": "CodeSigningConfigArn",
-    "DeadLetterConfig": "DeadLetterConfig",
     "KmsKeyArn": "KMSKeyArn",
     "RecursiveLoop": "RecursiveLoop",
     "RuntimeManagementConfig": "RuntimeManagementConfig",
@@ -264,12 +265,26 @@ def _folder(properties: Properties, written: str, draft: Draft) -> str:
     return str(folder)
 
 
+def _dead_letter_target(properties: Properties) -> str:
+    """Where events go that it never succeeds with; empty: nowhere."""
+    section = properties.section("DeadLetterConfig")
+    if section is None:
+        return ""
+    section.check_known(("TargetArn",), "DeadLetterConfig")
+    target = section.text("TargetArn")
+    if target and not is_dead_letter_target(target):
+        section.problem("TargetArn", f"{target} is no standard SQS queue or SNS topic")
+    return target
+
+
 def _extra(at: At, properties: Properties, draft: Draft) -> dict[str, object]:
     extra: dict[str, object] = {}
     if properties.raw("FileSystemConfigs"):
         extra["FileSystemConfigs"] = properties.raw("FileSystemConfigs")
     if logging := logging_config(properties):
         extra["LoggingConfig"] = logging
+    if target := _dead_letter_target(properties):
+        extra["DeadLetterConfig"] = {"TargetArn": target}
     for written, stored in _WITHOUT_EFFECT.items():
         if written in properties:
             extra[stored] = properties.raw(written)

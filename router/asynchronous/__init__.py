@@ -1,0 +1,1 @@
+"""Asynchronous invocation: events that nobody waits for, from the queue to their end."""
