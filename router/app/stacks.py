@@ -68,8 +68,19 @@ class Stacks:
         inline = data / "inline"
         snapshots = CodeStore(data / "code").snapshot
         in_place = ReadableInPlace(snapshots) if has_own_users else InPlace()
-        self._in_place = Applier(catalog, in_place, holds, inline, wall_ms, hosting)
-        self._snapshots = Applier(catalog, snapshots, holds, inline, wall_ms, hosting)
+        self._in_place = Applier(
+            catalog,
+            in_place,
+            holds,
+            inline,
+            wall_ms,
+            hosting,
+            snapshot=snapshots,
+            keeps_versions=False,  # one is made at each save
+        )
+        self._snapshots = Applier(
+            catalog, snapshots, holds, inline, wall_ms, hosting, snapshot=snapshots
+        )
 
     def operations(self) -> dict[str, Any]:
         """Name → handler, for the private `router` service."""

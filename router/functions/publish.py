@@ -1,7 +1,7 @@
 """Publishing: a function as it is now becomes a version (`functions-and-invocation.md` 4.4)."""
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from router.functions.packages import Package
 from router.model.resources import Function, Owner
 from router.model.version import Version
 from router.store.base import Put
-from router.store.catalog import Catalog, own_name, put
+from router.store.catalog import own_name, put
 
 NOT_CONTENT: Final = frozenset(
     {
@@ -61,8 +61,8 @@ def content_of(function: Function) -> dict[str, Any]:
     }
 
 
-async def publish(  # each is a choice of the caller's own
-    catalog: Catalog,
+async def publish(
+    versions: Mapping[str, Version],
     function: Function,
     snapshot: Snapshot,
     now_ms: int,
@@ -70,7 +70,7 @@ async def publish(  # each is a choice of the caller's own
     description: str | None = None,
     owner: Owner | None = None,
 ) -> Publication:
-    """The version that `function` is, a new one unless the newest is the same.
+    """The version that `function` is, a new one unless the newest of `versions` is the same.
 
     `function` may be on its way into the catalog still. Code used in place is copied, so that
     the version keeps it. Call inside `Catalog.changing()`. Raises `tree.FolderUnusable`.
@@ -87,7 +87,7 @@ async def publish(  # each is a choice of the caller's own
             unzipped_bytes=package.unzipped_bytes,
             is_in_place=False,
         )
-    newest = catalog.versions.get(own_name(function.name, str(function.last_version)))
+    newest = versions.get(own_name(function.name, str(function.last_version)))
     if newest is not None and is_same(newest, frozen):
         return Publication(newest, function, [])
     return _new_version(function, frozen, now_ms, description, owner)

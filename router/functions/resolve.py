@@ -162,6 +162,12 @@ class FunctionResolver:
         return [self.get(name, qualifier) for qualifier in qualifiers]
 
 
+def may_share(one: Function, other: Function) -> bool:
+    """Whether two versions may share the invocations of an alias (5.2)."""
+    letters = [function.extra.get("DeadLetterConfig") for function in (one, other)]
+    return one.role == other.role and letters[0] == letters[1]
+
+
 def drawn_version(alias: Alias, share: float) -> str:
     """The version that a number from 0 up to 1 falls to."""
     for version, weight in alias.weights.items():

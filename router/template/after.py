@@ -6,7 +6,7 @@ from typing import Any
 
 from router.embedded.attributes import check_target
 from router.embedded.problems import QueueProblem
-from router.functions.resolve import look_up
+from router.functions.resolve import look_up, may_share
 from router.mapping.rules import destination, neighbours, scaling
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Webhook
@@ -51,12 +51,38 @@ class After:
                 return self._hosting.problem(wish.runtime, wish.file_systems) or None
             case Mapping():
                 return self._mapping_problem(wish)
+            case Alias():
+                return self._alias_problem(wish)
             case Webhook():
                 for name, other in self._webhooks.items():
                     if name != wish.spec.name and other.spec.path == wish.spec.path:
                         return f"webhook {name} listens on {wish.spec.path} already"
             case Queue():
                 return self._queue_problem(wish)
+        return None
+
+    def _alias_problem(self, wish: Alias) -> str | None:
+        if wish.function not in self.functions:
+            return f"function {wish.function} does not exist"
+        functions = []
+        for version in (wish.version, *wish.weights):
+            found = look_up(self, wish.function, version)
+            if found is None:
+                return f"function {wish.function} has no version {version}"
+            functions.append(found.function)
+        if not all(may_share(functions[0], other) for other in functions[1:]):
+            return (
+                "its versions differ in role or dead-letter configuration: they cannot share "
+                "invocations"
+            )
+        return None
+
+    def alias_of(self, version: str) -> str | None:
+        """An alias that leads to a version, by `own_name`."""
+        function, _, number = version.partition(":")
+        for alias in self.aliases.values():
+            if alias.function == function and number in (alias.version, *alias.weights):
+                return alias.name
         return None
 
     def _mapping_problem(self, wish: Mapping) -> str | None:

@@ -10,6 +10,7 @@ from router.model.resources import Function
 from router.store.catalog import Catalog
 from router.template.code import CodeOf, keep_inline
 from router.template.desired import Desired, DesiredState
+from router.template.numbering import Numbering
 from router.template.plan import Plan, PlanRefused
 from router.template.planning import Holds, Planning
 
@@ -25,8 +26,16 @@ class Applier:
         inline_root: Path,
         wall_ms: Callable[[], int],
         hosting: Hosting = BARE,
+        *,
+        snapshot: CodeOf,
+        keeps_versions: bool = True,
     ) -> None:
-        """`inline_root` is the folder inline code is written to."""
+        """`inline_root` is the folder inline code is written to, `keeps_versions` is `Numbering`'s.
+
+        `snapshot` copies the code that versions are made of.
+        """
+        self._snapshot = snapshot
+        self._keeps_versions = keeps_versions
         self._hosting = hosting
         self._catalog = catalog
         self._code = code
@@ -40,13 +49,18 @@ class Applier:
             (kind, name, await self._complete(desired, resource))
             for kind, name, resource in desired.resources()
         ]
+        now_ms = self._wall_ms()
+        numbering = Numbering(
+            self._catalog, self._snapshot, now_ms, keeps_versions=self._keeps_versions
+        )
         planning = Planning(
             self._catalog,
             desired,
             self._holds,
-            self._wall_ms(),
+            now_ms,
             may_lose=allow_data_loss,
             hosting=self._hosting,
+            numbering=numbering,
         )
         return await planning.run(wishes)
 

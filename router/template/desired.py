@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import msgspec
 
 from router.model.resources import Function, Mapping, Queue, Webhook
-from router.model.version import Alias
+from router.model.version import Alias, Version
 from router.store.catalog import own_name
-from router.template.resources.base import InlineCode
+from router.template.resources.base import InlineCode, NextVersion
 
-Desired = Function | Alias | Mapping | Queue | Webhook
+Desired = Function | NextVersion | Version | Alias | Mapping | Queue | Webhook
 """One resource as it shall be; times, revision and code hash are filled in when it is applied."""
 
 
@@ -20,6 +20,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     template_path: str
     functions: tuple[Function, ...] = ()
     """`code_path` is the folder in the template's words; empty for inline code."""
+    versions: tuple[NextVersion, ...] = ()
     aliases: tuple[Alias, ...] = ()
     mappings: tuple[Mapping, ...] = ()
     queues: tuple[Queue, ...] = ()
@@ -39,6 +40,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
         found: dict[str, tuple[str, str, Desired]] = {}
         everything: tuple[tuple[str, tuple[Desired, ...]], ...] = (
             ("function", self.functions),
+            ("version", self.versions),
             ("alias", self.aliases),
             ("queue", self.queues),
             ("webhook", self.webhooks),
@@ -60,6 +62,10 @@ def name_of(resource: Desired) -> str:
             return resource.uuid
         case Webhook():
             return resource.spec.name
+        case NextVersion():
+            return own_name(resource.function, resource.token)
+        case Version():
+            return own_name(resource.function.name, str(resource.number))
         case Alias():
             return own_name(resource.function, resource.name)
         case _:

@@ -44,6 +44,7 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
     Function: {
         "timeout_s": "Timeout",
         "memory_mb": "MemorySize",
+        "last_version": "newest version",
         "ephemeral_mb": "EphemeralStorage.Size",
         "file_systems": "FileSystemConfigs.LocalMountPath",
         "architecture": "Architectures",

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
+import msgspec
+
+from router.model.version import LATEST
 from router.template.conditions import Conditions
 from router.template.desired import DesiredState
 from router.template.dynamic import refuse_references
@@ -202,7 +205,7 @@ class _Loading:
         return values
 
     def _build(self, template: dict[str, Any]) -> DesiredState:
-        resources = template["Resources"]
+        resources, written = template["Resources"], self._written["Resources"]
         graph = Graph(resources, self._surroundings, self._problems)
         graph.resolver = self._resolver(graph)
         draft = Draft(self._path.resolve().parent, self._problems)
@@ -216,16 +219,21 @@ class _Loading:
             if refuse_references(elsewhere, path, self._problems):
                 continue
             kind.build(graph.at(logical_id), Properties(resolved, path, self._problems), draft)
-            if kind.effect and logical_id in self._written["Resources"]:
+            if kind.effect and logical_id in written:
                 draft.warnings.append(f"{logical_id}: {kind.name} is accepted; {kind.effect}")
         outputs = self._outputs(template.get("Outputs", {}), graph.resolver)
         order = graph.order()
+        _check_versions(draft)
         _check_qualifiers(draft)
         self._problems.raise_any()
         return DesiredState(
             stack=self._surroundings.stack,
             template_path=str(self._path.resolve()),
             functions=tuple(draft.functions.values()),
+            versions=tuple(
+                msgspec.structs.replace(version, is_automatic=logical_id not in written)
+                for logical_id, version in draft.versions.items()
+            ),
             aliases=tuple(draft.aliases.values()),
             mappings=tuple(draft.mappings.values()),
             queues=tuple(draft.queues.values()),
@@ -263,15 +271,26 @@ def _without(value: Any, path: tuple[str, ...]) -> Any:
     }
 
 
+def _check_versions(draft: Draft) -> None:
+    """A version is published with its function: both are of one template."""
+    for logical_id, version in draft.versions.items():
+        if version.function not in draft.functions:
+            path = ("Resources", logical_id, "Properties", "FunctionName")
+            text = f"function {version.function} is not of this template"
+            draft.problems.add(path, text, "a version is published where its function is made")
+
+
 def _check_qualifiers(draft: Draft) -> None:
-    """A mapping's qualifier must be an alias of its function, or `$LATEST`."""
+    """A mapping's qualifier must be an alias or a version of its function, or `$LATEST`."""
     for mapping in draft.mappings.values():
-        name = mapping.function
+        name, qualifier = mapping.function, mapping.qualifier or LATEST
         aliases = [alias.name for alias in draft.aliases.values() if alias.function == name]
-        if name not in draft.functions or mapping.qualifier in (None, "$LATEST", *aliases):
+        versions = [it.token for it in draft.versions.values() if it.function == name]
+        is_number = qualifier.isdigit()  # whether it exists is known when the template is planned
+        if name not in draft.functions or is_number or qualifier in (LATEST, *aliases, *versions):
             continue
         owner = mapping.owner.logical_id if mapping.owner else ""
         path = ("Resources", owner, "Properties", "FunctionName")
-        hint = did_you_mean(str(mapping.qualifier), aliases)
-        text = f"{name} has no version or alias {mapping.qualifier}"
+        hint = did_you_mean(qualifier, aliases)
+        text = f"{name} has no version or alias {qualifier}"
         draft.problems.add(path, text, hint)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from router.functions.dependents import removal
+from router.functions.dependents import removal, removal_of_version
 from router.model import limits
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
@@ -31,12 +31,13 @@ from router.store.catalog import Catalog, put
 from router.template.after import After
 from router.template.desired import Desired, DesiredState
 from router.template.differences import Difference, differences
+from router.template.numbering import Numbering
 from router.template.plan import Action, Plan, PlannedChange
 
 Holds = Callable[[str, str], Awaitable[int]]
 """How many records a resource holds, by kind (`webhook`, `queue`) and name."""
 
-DELETE_ORDER: Final = ("mapping", "alias", "function", "webhook", "queue")
+DELETE_ORDER: Final = ("mapping", "alias", "version", "function", "webhook", "queue")
 """What reads goes before what is read."""
 
 _DATA_LOSS: Final = "say --allow-data-loss to lose them"
@@ -54,7 +55,9 @@ class Planning:
         *,
         may_lose: bool,
         hosting: Hosting = BARE,
+        numbering: Numbering,
     ) -> None:
+        self._numbering = numbering
         self._catalog = catalog
         self._desired = desired
         self._holds = holds
@@ -63,16 +66,23 @@ class Planning:
         self._hosting = hosting
         self._known: dict[str, dict[str, Any]] = {
             "function": catalog.functions,
+            "version": catalog.versions,
             "alias": catalog.aliases,
             "mapping": catalog.mappings,
             "queue": catalog.queues,
             "webhook": catalog.webhooks,
         }
+        self._outputs: dict[str, str] = {}
         self._planned: list[PlannedChange] = []
         self._changes: list[Change] = []
 
     async def run(self, wishes: list[tuple[str, str, Desired]]) -> Plan:
         """`wishes` are (kind, name, resource), each after what it needs."""
+        wishes = await self._numbering.run(wishes)
+        self._outputs = {
+            name: self._numbering.numbered_text(text)
+            for name, text in self._desired.outputs.items()
+        }
         wanted = {(kind, name) for kind, name, _ in wishes}
         removed = list(self._removed(wanted))
         after = After(self._catalog, wishes, removed, self._hosting)
@@ -85,7 +95,7 @@ class Planning:
         return Plan(
             stack=self._desired.stack,
             changes=tuple(self._planned),
-            outputs=self._desired.outputs,
+            outputs=self._outputs,
             warnings=self._desired.warnings,
             catalog_changes=() if is_refused else tuple(self._changes),
         )
@@ -157,7 +167,7 @@ class Planning:
         if isinstance(wish, Function):
             wish = msgspec.structs.replace(
                 wish,
-                last_version=before.last_version,
+                last_version=max(wish.last_version, before.last_version),
                 recursive_loop=before.recursive_loop,
                 runtime_management=before.runtime_management,
             )
@@ -196,6 +206,9 @@ class Planning:
 
     async def _plan_removal(self, kind: str, name: str, logical_id: str, after: After) -> None:
         reason, refusal = "no longer in the template", None
+        if kind == "version" and (alias := after.alias_of(name)):
+            self._note("keep", kind, name, logical_id, reason=f"alias {alias} leads to it")
+            return
         if kind in ("webhook", "queue"):
             refusal = after.reader_of(kind, name)
             records = await self._holds(kind, name)
@@ -204,10 +217,13 @@ class Planning:
             elif records:
                 reason = f"{reason}; {records} records are lost"
         self._note("delete", kind, name, logical_id, reason=reason, refusal=refusal)
-        if kind == "function":
-            self._changes += removal(self._catalog, name)
-        else:
-            self._changes.append(Delete(kind, name))
+        match kind:
+            case "function":
+                self._changes += removal(self._catalog, name)
+            case "version" | "alias":
+                self._changes += removal_of_version(self._catalog, *name.split(":"))
+            case _:
+                self._changes.append(Delete(kind, name))
         match kind:
             case "mapping":
                 self._changes.append(DropProgress(name))
@@ -251,7 +267,7 @@ class Planning:
         stack = Stack(
             name=self._desired.stack,
             members=members,
-            outputs=self._desired.outputs,
+            outputs=self._outputs,
             applied_ms=self._wall_ms,
             template_path=self._desired.template_path,
         )

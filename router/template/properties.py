@@ -107,6 +107,15 @@ class Properties:
             return default
         return number
 
+    def fraction(self, name: str) -> float:
+        """A number from 0 to 1."""
+        value = self._values.get(name)
+        text = "" if isinstance(value, bool | dict | list | None) else as_text(value)
+        if re.fullmatch(r"0|1|[01]?\.\d{1,15}", text) is None or float(text) > 1:
+            self.problem(name, "must be a number from 0 to 1")
+            return 0.0
+        return float(text)
+
     def boolean(self, name: str, *, default: bool = False) -> bool:
         """A boolean, also as the text `true` or `false`."""
         value = self._values.get(name)

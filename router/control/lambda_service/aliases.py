@@ -17,7 +17,7 @@ from router.control.lambda_service.names import (
     parse_ref,
 )
 from router.functions.dependents import removal_of_version
-from router.functions.resolve import look_up
+from router.functions.resolve import look_up, may_share
 from router.model.resources import Function
 from router.model.version import LATEST, Alias
 from router.store.catalog import Catalog, own_name, put
@@ -134,7 +134,7 @@ class Aliases:
                     kind=None,
                 )
             one, other = self._version(ref, alias.version), self._version(ref, version)
-            if _identity(one) != _identity(other):
+            if not may_share(one, other):
                 raise invalid(
                     f"Versions {alias.version} and {version} cannot share an alias: they must "
                     "have the same execution role and the same dead-letter configuration."
@@ -148,11 +148,6 @@ def _weights(params: Params) -> dict[str, float] | None:
         return None
     given = routing.get("AdditionalVersionWeights") or {}
     return {version: float(weight) for version, weight in given.items()}
-
-
-def _identity(function: Function) -> tuple[str, object]:
-    """What both versions of a weighted alias must have in common."""
-    return function.role, function.extra.get("DeadLetterConfig")
 
 
 def _arn(ref: FunctionRef, alias: str) -> str:

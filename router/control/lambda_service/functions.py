@@ -206,7 +206,7 @@ class Functions:
 
     async def _publish(self, function: Function, description: str | None = None) -> Publication:
         return await publish(
-            self._catalog,
+            self._catalog.versions,
             function,
             self._codes.snapshot,
             self._wall_ms(),

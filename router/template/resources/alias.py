@@ -1,5 +1,6 @@
-"""`AWS::Lambda::Alias` and `AWS::Lambda::Version`: names that all lead to `$LATEST` for now."""
+"""`AWS::Lambda::Version` and `AWS::Lambda::Alias`."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,20 +8,61 @@ from router.model.arn import function_arn
 from router.model.version import LATEST, Alias
 from router.store.catalog import own_name
 from router.template.properties import Properties
-from router.template.resources.base import At, Draft
+from router.template.resources.base import At, Draft, NextVersion, version_token
 from router.template.resources.function_ref import parse_function_ref
 
 ALIAS_PATTERN = r"(?!^[0-9]+$)([a-zA-Z0-9-_]+)"
 """`functions-and-invocation.md` 3.1."""
 
+_VERSION = re.compile(rf"\$LATEST|[0-9]+|{version_token('[a-zA-Z0-9]+')}")
+"""A version as templates name it, or what stands for its number."""
+
+
+class LambdaVersion:
+    """A published version: once, or with `AutoPublishAlias` whenever the function has changed."""
+
+    name = "AWS::Lambda::Version"
+    effect = ""
+
+    _PROPERTIES = ("FunctionName", "Description")
+    _WITHOUT_EFFECT = ("CodeSha256", "ProvisionedConcurrencyConfig", "RuntimePolicy")
+
+    def ref(self, at: At) -> str:
+        """The version's ARN."""
+        return _qualified_arn(at, version_token(at.logical_id))
+
+    def attributes(self, at: At) -> dict[str, Callable[[], Any]]:
+        """Version and FunctionArn."""
+        return {
+            "Version": lambda: version_token(at.logical_id),
+            "FunctionArn": lambda: self.ref(at),
+        }
+
+    def build(self, at: At, properties: Properties, draft: Draft) -> None:
+        """Add the version."""
+        properties.check_known((*self._PROPERTIES, *self._WITHOUT_EFFECT), self.name)
+        if not properties.require("FunctionName"):
+            return
+        found = parse_function_ref(properties, "FunctionName", at.surroundings)
+        if found is None:
+            return
+        draft.versions[at.logical_id] = NextVersion(
+            function=found.name,
+            description=properties.text("Description", length_max=256)
+            if "Description" in properties
+            else None,
+            owner=at.owner,
+        )
+        _warn(at, properties, draft, self._WITHOUT_EFFECT)
+
 
 class LambdaAlias:
-    """An alias: usable as a qualifier, leading to `$LATEST`."""
+    """An alias, which may share invocations between two versions."""
 
     name = "AWS::Lambda::Alias"
     effect = ""
 
-    _PROPERTIES = ("FunctionName", "FunctionVersion", "Name", "Description")
+    _PROPERTIES = ("FunctionName", "FunctionVersion", "Name", "Description", "RoutingConfig")
     _WITHOUT_EFFECT = ("ProvisionedConcurrencyConfig",)
 
     def ref(self, at: At) -> str:
@@ -33,60 +75,66 @@ class LambdaAlias:
 
     def build(self, at: At, properties: Properties, draft: Draft) -> None:
         """Add the alias to its function."""
-        properties.check_known(
-            (*self._PROPERTIES, *self._WITHOUT_EFFECT),
-            self.name,
-            {"RoutingConfig": "versions are not kept, so there is nothing to share between"},
-        )
+        properties.check_known((*self._PROPERTIES, *self._WITHOUT_EFFECT), self.name)
         if not properties.require("FunctionName", "FunctionVersion", "Name"):
             return
         alias = properties.text("Name", pattern=ALIAS_PATTERN, length_max=128)
-        version = properties.text("FunctionVersion")
-        if version != LATEST:
-            hint = "use $LATEST, or AutoPublishAlias of AWS::Serverless::Function"
-            properties.problem("FunctionVersion", f"version {version!r} does not exist", hint)
-            return
+        version = _version(properties)
         found = parse_function_ref(properties, "FunctionName", at.surroundings)
-        if found and alias:
-            draft.aliases[own_name(found.name, alias)] = Alias(
-                function=found.name,
-                name=alias,
-                version=version,
-                description=properties.text("Description", length_max=256),
-                revision_id="",
-                owner=at.owner,
-            )
-        if "ProvisionedConcurrencyConfig" in properties:
-            draft.warnings.append(f"{at.logical_id}: ProvisionedConcurrencyConfig has no effect")
+        weights = _weights(properties, version)
+        _warn(at, properties, draft, self._WITHOUT_EFFECT)
+        if not found or not alias:
+            return
+        name = own_name(found.name, alias)
+        if name in draft.aliases:
+            properties.problem("Name", f"{found.name} has two aliases named {alias}")
+        draft.aliases[name] = Alias(
+            function=found.name,
+            name=alias,
+            version=version,
+            weights=weights,
+            description=properties.text("Description", length_max=256),
+            revision_id="",
+            owner=at.owner,
+        )
 
 
-class LambdaVersion:
-    """A published version: accepted, and the same as `$LATEST`."""
+def _weights(properties: Properties, version: str) -> dict[str, float]:
+    """Version → share, of `RoutingConfig`."""
+    routing = properties.section("RoutingConfig")
+    if routing is None:
+        return {}
+    routing.check_known(("AdditionalVersionWeights",), "RoutingConfig")
+    given = routing.sections("AdditionalVersionWeights")
+    if len(given) > 1:
+        routing.problem("AdditionalVersionWeights", "only one more version may have a share")
+    weights = {}
+    for share in given:
+        share.check_known(("FunctionVersion", "FunctionWeight"), "VersionWeight")
+        if not share.require("FunctionVersion", "FunctionWeight"):
+            continue
+        other = _version(share)
+        if LATEST in (version, other):
+            share.problem("FunctionVersion", "$LATEST cannot share: both must be published")
+        elif other == version:
+            share.problem("FunctionVersion", "is the version the alias leads to already")
+        weights[other] = share.fraction("FunctionWeight")
+    return weights
 
-    name = "AWS::Lambda::Version"
-    effect = "every version is $LATEST: code is not kept per version"
 
-    _PROPERTIES = (
-        "FunctionName",
-        "CodeSha256",
-        "Description",
-        "ProvisionedConcurrencyConfig",
-        "RuntimePolicy",
-    )
+def _version(properties: Properties) -> str:
+    """`FunctionVersion`."""
+    version = properties.text("FunctionVersion")
+    if version and _VERSION.fullmatch(version) is None:
+        hint = "use !GetAtt of an AWS::Lambda::Version (.Version), a number, or $LATEST"
+        properties.problem("FunctionVersion", f"{version!r} is no version", hint)
+    return version
 
-    def ref(self, at: At) -> str:
-        """The version's ARN."""
-        return _qualified_arn(at, LATEST)
 
-    def attributes(self, at: At) -> dict[str, Callable[[], Any]]:
-        """Version and FunctionArn."""
-        return {"Version": lambda: LATEST, "FunctionArn": lambda: self.ref(at)}
-
-    def build(self, at: At, properties: Properties, draft: Draft) -> None:  # noqa: ARG002
-        """Nothing comes of it."""
-        properties.check_known(self._PROPERTIES, self.name)
-        if properties.require("FunctionName"):
-            parse_function_ref(properties, "FunctionName", at.surroundings)
+def _warn(at: At, properties: Properties, draft: Draft, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name in properties:
+            draft.warnings.append(f"{at.logical_id}: {name} has no effect")
 
 
 def _qualified_arn(at: At, qualifier: str) -> str:

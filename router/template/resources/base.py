@@ -21,6 +21,30 @@ class InlineCode(msgspec.Struct, frozen=True):
     text: str
 
 
+class NextVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version to be published of a function of the same template."""
+
+    function: str
+    description: str | None = None
+    is_automatic: bool = False
+    """Of `AutoPublishAlias`: published again whenever code or configuration has changed. Else
+    once: it stays as it is as long as its logical id is in the template."""
+    owner: Owner
+
+    @property
+    def token(self) -> str:
+        """What stands for its number."""
+        return version_token(self.owner.logical_id)
+
+
+def version_token(logical_id: str) -> str:
+    """What stands for the number of a version until the template is planned.
+
+    It may be written wherever a qualifier may.
+    """
+    return f"version--{logical_id}--"
+
+
 class Draft:
     """What the resources of a template add up to, while it is read."""
 
@@ -31,6 +55,8 @@ class Draft:
         self.functions: dict[str, Function] = {}
         self.inline_code: dict[str, InlineCode] = {}
         """By function name."""
+        self.versions: dict[str, NextVersion] = {}
+        """By logical id."""
         self.aliases: dict[str, Alias] = {}
         """By `own_name`."""
         self.mappings: dict[str, Mapping] = {}

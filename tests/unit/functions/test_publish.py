@@ -24,7 +24,7 @@ def codes(tmp_path):
 @pytest.fixture
 def made(catalog, codes):
     async def made(of, **more):
-        publication = await publish(catalog, of, codes.snapshot, 5, **more)
+        publication = await publish(catalog.versions, of, codes.snapshot, 5, **more)
         await catalog.commit(publication.changes)
         return publication
 

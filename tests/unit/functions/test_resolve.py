@@ -22,10 +22,10 @@ async def no_folder(folder):
 async def catalog():
     """`f` with versions 1 and 2; `live` leads to 1 and gives 2 a quarter."""
     catalog = Catalog(Memory())
-    first = await publish(catalog, function("f", "1"), no_folder, 1)
+    first = await publish(catalog.versions, function("f", "1"), no_folder, 1)
     await catalog.commit(first.changes)
     changed = msgspec.structs.replace(first.function, timeout_s=9, last_modified_ms=2)
-    second = await publish(catalog, changed, no_folder, 2)
+    second = await publish(catalog.versions, changed, no_folder, 2)
     await catalog.commit(second.changes)
     alias = Alias(function="f", name="live", version="1", weights={"2": 0.25}, revision_id="r")
     await catalog.commit([put("alias", own_name("f", "live"), alias)])

@@ -93,7 +93,9 @@ async def apply(tmp_path, load):
     holds = holdings_of(store, catalog, lambda: 0)
 
     async def run(hosting):
-        applier = Applier(catalog, InPlace(), holds, tmp_path / "in", lambda: 1, hosting)
+        applier = Applier(
+            catalog, InPlace(), holds, tmp_path / "in", lambda: 1, hosting, snapshot=InPlace()
+        )
         await applier.apply(load(text()))
         return catalog.functions["save"]
 

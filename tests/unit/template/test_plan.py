@@ -90,7 +90,10 @@ async def catalog(store):
 def applier(catalog, store, tmp_path):
     clock = iter(range(1_000, 1_000_000, 1_000))
     holds = holdings_of(store, catalog, lambda: 0)
-    return Applier(catalog, InPlace(), holds, tmp_path / "inline", lambda: next(clock))
+    snapshot = CodeStore(tmp_path / "copies").snapshot
+    return Applier(
+        catalog, InPlace(), holds, tmp_path / "inline", lambda: next(clock), snapshot=snapshot
+    )
 
 
 def actions(plan):
@@ -156,7 +159,8 @@ async def test_the_same_code_in_place_or_in_a_snapshot_is_no_change(
 ):
     await applier.apply(load(TEMPLATE))
     code = CodeStore(tmp_path / "snapshots")
-    other = Applier(catalog, code.snapshot, holdings_of(store, catalog, int), tmp_path, int)
+    holds = holdings_of(store, catalog, int)
+    other = Applier(catalog, code.snapshot, holds, tmp_path, int, snapshot=code.snapshot)
     assert (await other.plan(load(TEMPLATE))).is_empty
     (folder / "code" / "app.py").write_text("def handler(event, context):\n    return 3\n")
     plan = await other.apply(load(TEMPLATE))
@@ -290,7 +294,9 @@ async def test_queues_of_aws_are_not_looked_for(catalog, store, load, tmp_path):
     elsewhere = "arn:aws:sqs:eu-west-1:111122223333:none"
     desired = load(TEMPLATE.replace("!GetAtt Failed.Arn", elsewhere), has_queues=False)
     hosting, holds = Hosting(has_queues=False), holdings_of(store, catalog, lambda: 0)
-    await Applier(catalog, InPlace(), holds, tmp_path / "in", lambda: 1, hosting).apply(desired)
+    await Applier(
+        catalog, InPlace(), holds, tmp_path / "in", lambda: 1, hosting, snapshot=InPlace()
+    ).apply(desired)
     (mapping,) = catalog.mappings.values()
     assert mapping.destination_arn == elsewhere
 
@@ -371,7 +377,14 @@ async def test_d1_what_comes_between_the_look_and_the_commit_is_not_lost(
             await store.progress.discard("m", STEP, None, delivery)
         return found
 
-    applier = Applier(catalog, InPlace(), look_then_take_in, tmp_path / "inline", lambda: 1)
+    applier = Applier(
+        catalog,
+        InPlace(),
+        look_then_take_in,
+        tmp_path / "inline",
+        lambda: 1,
+        snapshot=InPlace(),
+    )
     await applier.apply(load(TEMPLATE))
     with pytest.raises(NotEmpty, match="has taken something in"):
         await applier.apply(load(text))
