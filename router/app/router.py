@@ -365,6 +365,7 @@ class Router:
             hosting=self.hosting,
             clients=self.aws,
             url_of=self._url_of,
+            log_writer=self.logs,
             elsewhere=self.aws_queues,
             limit=self._limit,
         )

@@ -22,6 +22,8 @@ from router.control.lambda_service.presenter import Presenter
 from router.control.lambda_service.states import Transitions
 from router.control.lambda_service.tags import Tags
 from router.control.lambda_service.urls import UrlOf, Urls
+from router.control.logs_service import logs_parts
+from router.control.logs_service.events import Settles
 from router.control.model import ServiceModel, load
 from router.control.server import ControlServer
 from router.control.service import PlainHandler
@@ -34,7 +36,7 @@ from router.model.concurrency import AWS_LIMIT, AccountLimit
 from router.model.hosting import Hosting
 from router.store.catalog import Catalog
 
-MODELS = ("lambda", "sqs", "sts")
+MODELS = ("lambda", "logs", "sqs", "sts")
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -43,6 +45,8 @@ class Services(msgspec.Struct, frozen=True):
     models: Mapping[str, ServiceModel]
     lambda_parts: tuple[object, ...]
     """Functions, layers, invocations, concurrency …: one object for each area of Lambda."""
+    logs: tuple[object, ...]
+    """As `lambda_parts`."""
     sqs: tuple[object, ...]
     """As `lambda_parts`."""
     sts: StsService
@@ -65,6 +69,7 @@ async def make_services(
     hosting: Hosting,
     clients: Clients,
     url_of: UrlOf,
+    log_writer: Settles,
     elsewhere: QueuesElsewhere | None = None,
     limit: AccountLimit = AWS_LIMIT,
 ) -> Services:
@@ -91,6 +96,7 @@ async def make_services(
             Concurrency(catalog, limit),
             EventInvokes(catalog, functions, wall_ms),
         ),
+        logs_parts(data, catalog, log_writer, wall_ms),
         sqs_parts(queues, account),
         StsService(),
         links,
@@ -141,5 +147,6 @@ def functions_server(
 
 def _serve_all(server: ControlServer, services: Services) -> None:
     server.serve("lambda", services.models["lambda"], *services.lambda_parts)
+    server.serve("logs", services.models["logs"], *services.logs)
     server.serve("sqs", services.models["sqs"], *services.sqs)
     server.serve("sts", services.models["sts"], services.sts)

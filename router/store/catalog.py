@@ -17,6 +17,7 @@ from router.model.errors import RouterError
 from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.layer import Layer, LayerVersion
+from router.model.log_group import LogGroup
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
 from router.model.version import Alias, Version
 from router.store.base import Change, Delete, MetadataStore, Put, Resource
@@ -33,6 +34,7 @@ KINDS: Final[dict[str, type[msgspec.Struct]]] = {
     "layer": Layer,
     "layer_version": LayerVersion,
     "event_invoke": EventInvoke,
+    "log_group": LogGroup,
 }
 """What may exist: kind → what it is stored as. Each has a table, and one a name in `Catalog`."""
 
@@ -67,6 +69,7 @@ class Catalog:
         self.layers: dict[str, Layer] = self._tables["layer"]
         self.layer_versions: dict[str, LayerVersion] = self._tables["layer_version"]
         self.event_invokes: dict[str, EventInvoke] = self._tables["event_invoke"]
+        self.log_groups: dict[str, LogGroup] = self._tables["log_group"]
 
     async def load(self) -> None:
         """Read everything. Raises `CatalogError` for what cannot be read."""

@@ -30,6 +30,7 @@ from router.model.resources import Webhook
 from router.model.webhook import Signature, WebhookSpec
 from router.store.catalog import Catalog, put
 from router.store.sqlite import SqliteStore
+from router.workers.logs import LogWriter
 from tests.resting import RestingMappings
 
 REGION = "us-east-1"
@@ -99,6 +100,7 @@ class Harness:
         self.objects = AwsSession(REGION)
         self.acceptor = AsyncInvoker(self.store.asynchronous, _wall_ms)
         self.runtime = RestingMappings(self.catalog)
+        self.logs = LogWriter(self.folder, file_bytes_max=20_000)
         self.services = await make_services(
             self.folder,
             self.catalog,
@@ -112,6 +114,7 @@ class Harness:
             account=ACCOUNT,
             clients=self.objects,
             url_of=lambda url: url_text(url, REGION, "", "http://127.0.0.1:8080"),
+            log_writer=self.logs,
             hosting=Hosting(file_systems={"/mnt/ledger": "/srv/ledger"}),
         )
         where = {"region": REGION, "account": ACCOUNT, "connections_max": 64}
@@ -140,6 +143,7 @@ class Harness:
         return {"echo": request}
 
     async def stop(self):
+        await self.logs.close()
         self.queues.stop()
         await self.queues.moves.stop()
         for server in self.servers.values():

@@ -1,5 +1,6 @@
 """The whole router as one process, and unmodified clients: what no part can show alone."""
 
+import base64
 import io
 import json
 import os
@@ -133,6 +134,18 @@ def test_a_throttle_has_a_reason_and_is_nothing_else(aws, router, function):
     assert [now - then for then, now in zip(before, after, strict=True)] == [1, 0, 0]
     aws("lambda", "delete_function_concurrency", FunctionName=function)
     assert aws("lambda", "invoke", FunctionName=function, Payload=b"{}")["StatusCode"] == 200
+
+
+def test_what_an_invocation_wrote_can_be_read_once_it_is_over(aws, function):
+    answer = aws("lambda", "invoke", FunctionName=function, Payload=b"{}", LogType="Tail")
+    request_id = answer["ResponseMetadata"]["RequestId"]
+    group = f"/aws/lambda/{function}"
+    params = {"logGroupName": group, "filterPattern": f'"{request_id}"'}
+    found = aws("logs", "filter_log_events", **params)["events"]
+    lines = "".join(event["message"] for event in found)
+    assert lines == base64.b64decode(answer["LogResult"]).decode()
+    streams = aws("logs", "describe_log_streams", logGroupName=group)["logStreams"]
+    assert found[0]["logStreamName"] in [stream["logStreamName"] for stream in streams]
 
 
 def test_a_function_may_not_make_queues(aws, function):
