@@ -58,13 +58,18 @@ DRAIN_S: Final = 5.0
 
 LIMITS: Final = {
     "lambda:CreateFunction": UPLOAD_BYTES_MAX,
+    "lambda:PublishLayerVersion": UPLOAD_BYTES_MAX,
     "lambda:UpdateFunctionCode": UPLOAD_BYTES_MAX,
     "lambda:Invoke": EVENT_BYTES_MAX,
+    "lambda:InvokeWithResponseStream": EVENT_BYTES_MAX,
     "lambda:InvokeAsync": INVOKE_ASYNC_BYTES_MAX,
 }
 """Body limits that differ from `BODY_BYTES_MAX`."""
 
-NAMES_IN_LIMIT_TEXTS: Final = {"Invoke": "InvokeFunction"}
+NAMES_IN_LIMIT_TEXTS: Final = {
+    "Invoke": "InvokeFunction",
+    "InvokeWithResponseStream": "InvokeFunction",
+}
 
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}", re.ASCII)
 

@@ -8,6 +8,7 @@ import sys
 
 import boto3
 import botocore.config
+import botocore.eventstream
 import botocore.exceptions
 
 
@@ -16,6 +17,8 @@ def encode(value):
         return {"$bytes": base64.b64encode(value).decode()}
     if isinstance(value, dt.datetime):
         return {"$time": value.timestamp()}
+    if isinstance(value, botocore.eventstream.EventStream):
+        return list(value)
     if hasattr(value, "read"):
         return encode(value.read())
     raise TypeError(type(value).__name__)

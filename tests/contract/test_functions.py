@@ -245,11 +245,13 @@ def test_other_regions_and_accounts(aws, function):
     )
 
 
-def test_what_is_not_there_yet_names_itself(aws, function):
-    error = refused(aws, "list_function_url_configs", FunctionName=function)
+def test_what_is_not_there_yet_names_itself(aws):
+    with pytest.raises(ClientError) as info:
+        aws("sts", "get_session_token", validates=False)
+    error = info.value
     assert (error.status, error.code) == (501, "NotImplementedException")
     assert error.message == (
-        "lambda ListFunctionUrlConfigs is not supported by this version of Event Router."
+        "sts GetSessionToken is not supported by this version of Event Router."
     )
     # One that the installed model does not have at all.
     error = refused(aws, "list_capacity_providers")
@@ -391,3 +393,37 @@ def test_logging_is_kept_and_levels_need_json(aws, name):
         'LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from your '
         'request or change the LogFormat to "JSON" and try again.'
     )
+
+
+def test_a_reply_as_a_stream_of_events(aws, function):
+    """Section 16, line 6: botocore iterates the chunks and the end."""
+    answer = aws(
+        "lambda", "invoke_with_response_stream", FunctionName=function, Payload=b'"hello"',
+        LogType="Tail",
+    )  # fmt: skip
+    assert answer["StatusCode"] == 200
+    assert answer["ExecutedVersion"] == "$LATEST"
+    assert answer["ResponseStreamContentType"] == "application/vnd.amazon.eventstream"
+    chunk, end = answer["EventStream"]
+    reply = json.loads(chunk["PayloadChunk"]["Payload"])
+    assert reply["event"] == "hello"
+    assert reply["request_id"] == answer["ResponseMetadata"]["RequestId"]
+    assert set(end["InvokeComplete"]) == {"LogResult"}
+    assert base64.b64decode(end["InvokeComplete"]["LogResult"]) == b"START\nEND\n"
+    answer = aws("lambda", "invoke_with_response_stream", FunctionName=function, Payload=b'"fail"')
+    assert answer["StatusCode"] == 200
+    (end,) = answer["EventStream"]
+    assert end["InvokeComplete"] == {
+        "ErrorCode": "Error",
+        "ErrorDetails": '{"errorMessage":"no"}',
+    }
+    answer = aws(
+        "lambda", "invoke_with_response_stream", FunctionName=function, InvocationType="DryRun"
+    )
+    assert answer["StatusCode"] == 204
+    for params, status in (
+        ({"FunctionName": "none-such"}, 404),
+        ({"FunctionName": function, "Payload": b"no json"}, 400),
+        ({"FunctionName": function, "Payload": b'"throttle"'}, 429),
+    ):
+        assert refused(aws, "invoke_with_response_stream", **params).status == status

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 import orjson
@@ -11,6 +12,7 @@ from router.control.errors import ApiError, TooLarge, not_supported
 from router.control.lambda_service.names import FunctionRef, not_found, parse_ref
 from router.control.lambda_service.presenter import transition_key
 from router.control.lambda_service.states import Transitions
+from router.control.protocol import event_stream
 from router.functions.resolve import Found, look_up
 from router.model.concurrency import ACCOUNT_LIMIT
 from router.model.errors import NotFound, NotInvoked
@@ -58,7 +60,7 @@ class Acceptor(Protocol):
 
 
 class Invocations:
-    """The operations Invoke and InvokeAsync."""
+    """The operations Invoke, InvokeAsync and InvokeWithResponseStream."""
 
     def __init__(
         self, catalog: Catalog, invoker: Invoker, acceptor: Acceptor, transitions: Transitions
@@ -82,12 +84,56 @@ class Invocations:
                 raise TooLarge(ASYNC_PAYLOAD_BYTES_MAX, "InvokeFunction")
             await self._accept(context, ref, payload, context.headers.get("X-Amzn-Trace-Id"))
             return {"StatusCode": 202}
-        client_context = read_client_context(params.get("ClientContext"))
         if kind == "DryRun":
+            read_client_context(params.get("ClientContext"))
             return {"StatusCode": 204}
+        reply = await self._run(context, ref, found, payload, params)
+        result: Params = {
+            "StatusCode": 200,
+            "ExecutedVersion": reply.executed_version,
+            "Payload": reply.payload,
+        }
+        if reply.error_type is not None:
+            result["FunctionError"] = "Unhandled"
+        if params.get("LogType") == "Tail":
+            result["LogResult"] = base64.b64encode(reply.log_tail).decode()
+        return result
+
+    async def invoke_with_response_stream(self, context: Context, params: Params) -> Params:
+        """InvokeWithResponseStream: the reply as events, sent once it is whole."""
+        ref = parse_ref(context, params["FunctionName"], params.get("Qualifier"))
+        if params.get("TenantId"):
+            raise not_supported("lambda", "InvokeWithResponseStream with TenantId")
+        found = self._find(ref)
+        payload = check_payload(params.get("Payload") or b"")
+        if params.get("InvocationType", "RequestResponse") == "DryRun":
+            read_client_context(params.get("ClientContext"))
+            return {"StatusCode": 204}
+        reply = await self._run(context, ref, found, payload, params)
+        end: Params = {}
+        chunks: Iterable[bytes] = ()
+        if reply.error_type is None:
+            chunks = event_stream.payload_chunks(reply.payload)
+        else:
+            end["ErrorCode"] = reply.error_type
+            end["ErrorDetails"] = reply.payload.decode("utf-8", "replace")
+        if params.get("LogType") == "Tail":
+            end["LogResult"] = base64.b64encode(reply.log_tail).decode()
+        return {
+            "StatusCode": 200,
+            "ExecutedVersion": reply.executed_version,
+            "ResponseStreamContentType": event_stream.CONTENT_TYPE,
+            "EventStream": b"".join((*chunks, event_stream.invoke_complete(end))),
+        }
+
+    async def _run(
+        self, context: Context, ref: FunctionRef, found: Found, payload: bytes, params: Params
+    ) -> InvokeReply:
+        """Invoke for a caller that waits. Raises `ApiError`."""
+        client_context = read_client_context(params.get("ClientContext"))
         await self._transitions.settled(transition_key(ref.name, found.version))
         try:
-            reply = await self._invoker.invoke(
+            return await self._invoker.invoke(
                 ref.name,
                 ref.qualifier,
                 payload,
@@ -99,16 +145,6 @@ class Invocations:
             raise _not_invoked(ref, error) from None
         except NotFound:
             raise _missing(ref) from None
-        result: Params = {
-            "StatusCode": 200,
-            "ExecutedVersion": reply.executed_version,
-            "Payload": reply.payload,
-        }
-        if reply.error_type is not None:
-            result["FunctionError"] = "Unhandled"
-        if params.get("LogType") == "Tail":
-            result["LogResult"] = base64.b64encode(reply.log_tail).decode()
-        return result
 
     async def invoke_async(self, context: Context, params: Params) -> Params:
         """InvokeAsync: the older form of an Event invocation; hands no trace on."""

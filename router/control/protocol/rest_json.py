@@ -91,7 +91,7 @@ def serialize(model: ServiceModel, operation: Operation, result: dict[str, Any])
     else:
         body = orjson.dumps(wire.to_json(model, shape, result))
     if status != 204:
-        headers["Content-Type"] = CONTENT_TYPE
+        headers.setdefault("Content-Type", CONTENT_TYPE)
     return Reply(status, headers, b"" if status == 204 else body)
 
 
