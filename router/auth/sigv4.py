@@ -141,7 +141,7 @@ def signature(
     request = "\n".join(
         (
             method,
-            _canonical_path(path),
+            canonical_path(path),
             _canonical_query(query),
             *(f"{name}:{_header_value(headers, name)}" for name in claim.signed_headers),
             "",
@@ -149,10 +149,14 @@ def signature(
             digest,
         )
     )
-    scope = f"{claim.date}/{claim.region}/{claim.service}/aws4_request"
+    return seal(request, secret, claim.timestamp, claim.date, claim.region, claim.service)
+
+
+def seal(request: str, secret: str, timestamp: str, date: str, region: str, service: str) -> str:
+    """The signature under a canonical request."""
     hashed = hashlib.sha256(_bytes(request)).hexdigest()
-    text = f"{ALGORITHM}\n{claim.timestamp}\n{scope}\n{hashed}"
-    key = _signing_key(secret, claim.date, claim.region, claim.service)
+    text = f"{ALGORITHM}\n{timestamp}\n{date}/{region}/{service}/aws4_request\n{hashed}"
+    key = _signing_key(secret, date, region, service)
     return hmac.new(key, _bytes(text), hashlib.sha256).hexdigest()
 
 
@@ -183,7 +187,8 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _canonical_path(path: str) -> str:
+def canonical_path(path: str) -> str:
+    """A path as it is signed: made normal, and encoded once more."""
     if not path or path == "/":
         return "/"
     normal = posixpath.normpath(re.sub("/+", "/", path))

@@ -6,15 +6,15 @@ our own (`http_client.py`).
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import orjson
 
 from router.auth.aws_session import Credentials
-from router.auth.sigv4_signer import signed_headers
+from router.auth.sigv4_signer import PostSigner
 from router.model.errors import RouterError
 from router.sources.http_client import HttpClient
 
@@ -23,6 +23,9 @@ ANSWER_S_MAX: Final = 10.0
 
 SIGNER_S_MAX: Final = 30.0
 """Longest wait for credentials or an endpoint: the SDK may ask a program or a server for them."""
+
+SIGNER_KEPT_S: Final = 5.0
+"""How long credentials are used before the SDK is asked again; it renews them minutes early."""
 
 REPLY_BYTES_MAX: Final = 64 << 20
 """Ten messages of 1 MiB, each byte of them escaped as six."""
@@ -59,12 +62,12 @@ class Aws(Protocol):
 class SqsClient:
     """SQS of one region. One set of connections for all its queues."""
 
-    def __init__(
-        self, aws: Aws, region: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, aws: Aws, region: str, wall_s: Callable[[], float] = time.time) -> None:
         self._aws = aws
         self._region = region
-        self._now = now
+        self._wall_s = wall_s
+        self._signer: PostSigner | None = None
+        self._signer_until_s = 0.0
         self._http: HttpClient | None = None
         self._url = ""
         self._path = "/"
@@ -83,26 +86,28 @@ class SqsClient:
         """One call. Raises `SqsProblem`, `NoCredentials`."""
         http = self._http or await self._open()
         body = orjson.dumps(members)
-        credentials = await _found(self._aws.credentials())
-        headers = signed_headers(
-            credentials,
-            region=self._region,
-            service="sqs",
-            path=self._path,
-            headers={
-                "content-type": "application/x-amz-json-1.0",
-                "host": self._host,
-                "x-amz-target": f"AmazonSQS.{operation}",
-            },
-            body=body,
-            now=self._now(),
-        )
+        signer = await self._known_signer()
+        headers = signer.headers(f"AmazonSQS.{operation}", body, self._wall_s())
         try:
             async with asyncio.timeout(wait_s + ANSWER_S_MAX):
                 status, content = await http.post(self._path, headers, body, REPLY_BYTES_MAX)
         except OSError as error:
             raise SqsProblem(LOST, str(error) or type(error).__name__) from error
         return _read(status, content)
+
+    async def _known_signer(self) -> PostSigner:
+        now_s = asyncio.get_running_loop().time()
+        if self._signer is None or now_s >= self._signer_until_s:
+            self._signer = PostSigner(
+                await _found(self._aws.credentials()),
+                region=self._region,
+                service="sqs",
+                host=self._host,
+                path=self._path,
+                content_type="application/x-amz-json-1.0",
+            )
+            self._signer_until_s = now_s + SIGNER_KEPT_S
+        return self._signer
 
     async def _open(self) -> HttpClient:
         async with self._lock:

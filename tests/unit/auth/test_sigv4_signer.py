@@ -13,32 +13,35 @@ from multidict import CIMultiDict
 
 from router.auth import sigv4
 from router.auth.aws_session import Credentials
-from router.auth.sigv4_signer import signed_headers
+from router.auth.sigv4_signer import PostSigner
 
 NOW = datetime(2026, 3, 1, 12, 36, 5, tzinfo=UTC)
+NOW_S = NOW.timestamp()
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 
 
-def ours(body, *, token=None, path="/", host="sqs.eu-central-1.amazonaws.com", now=NOW):
-    return signed_headers(
+HOST = "sqs.eu-central-1.amazonaws.com"
+
+
+def signer(*, token=None, path="/"):
+    return PostSigner(
         Credentials("AKID", SECRET, token),
         region="eu-central-1",
         service="sqs",
+        host=HOST,
         path=path,
-        headers={
-            "content-type": "application/x-amz-json-1.0",
-            "host": host,
-            "x-amz-target": "AmazonSQS.ReceiveMessage",
-        },
-        body=body,
-        now=now,
+        content_type="application/x-amz-json-1.0",
     )
+
+
+def ours(body, *, now_s=NOW_S, **of):
+    return signer(**of).headers("AmazonSQS.ReceiveMessage", body, now_s)
 
 
 def boto(body, headers, *, token=None, path="/"):
     request = AWSRequest(
         "POST",
-        f"https://sqs.eu-central-1.amazonaws.com{path}",
+        f"https://{HOST}{path}",
         headers={name: headers[name] for name in ("content-type", "x-amz-target")},
         data=body,
     )
@@ -61,9 +64,18 @@ def test_botocore_makes_the_same_signature(token, path):
 @settings(max_examples=30)
 def test_what_is_signed_here_is_accepted_here(body, seconds):
     now = datetime.fromtimestamp(seconds, UTC)
-    headers = CIMultiDict(ours(body, now=now))
+    headers = CIMultiDict(ours(body, now_s=seconds + 0.9))
     claim = sigv4.read_claim(headers, "")
     assert claim is not None
     sigv4.verify(
         claim, SECRET, method="POST", path="/", query="", headers=headers, body=body, now=now
     )
+
+
+def test_each_request_of_a_signer_is_signed_with_its_own_time_and_body():
+    one = signer(token="a")
+    for body, seconds in ((b"1", 0), (b"2", 0), (b"2", 0.5), (b"3", 1), (b"3", 90_000), (b"1", 0)):
+        now_s = NOW_S + seconds
+        assert one.headers("AmazonSQS.ReceiveMessage", body, now_s) == ours(
+            body, token="a", now_s=now_s
+        )

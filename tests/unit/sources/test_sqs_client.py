@@ -19,6 +19,7 @@ class Place:
         self.gate = asyncio.Event()
         self.gate.set()
         self.problem = None
+        self.asked = 0
         self.headers = {}
 
     async def start(self):
@@ -41,6 +42,7 @@ class Place:
         return f"http://127.0.0.1:{self.port}"
 
     async def credentials(self):
+        self.asked += 1
         if self.problem is not None:
             raise self.problem
         return Credentials("AKID", "secret", "token")
@@ -168,6 +170,22 @@ async def test_l3_credentials_that_never_come_end_the_wait(place, monkeypatch):
     with pytest.raises(SqsProblem, match="TimeoutError"):
         await place.client.call("ReceiveMessage", {})
     assert not place.seen
+
+
+async def test_credentials_are_asked_for_again_every_few_seconds(place, monkeypatch):
+    """The SDK renews them; asking it costs more than signing."""
+    for _ in range(3):
+        await place.client.call("ListQueues", {})
+    assert place.asked == 1
+    monkeypatch.setattr("router.sources.sqs_client.SIGNER_KEPT_S", -1)
+    place.client._signer_until_s = 0
+    for _ in range(2):
+        await place.client.call("ListQueues", {})
+    assert place.asked == 3
+    place.problem = NoCredentials("there are none any more")
+    with pytest.raises(NoCredentials):
+        await place.client.call("ListQueues", {})
+    assert len(place.seen) == 5
 
 
 async def test_without_credentials_it_says_what_to_do(place):
