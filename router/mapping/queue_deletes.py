@@ -5,7 +5,7 @@ it has done so it is the newer receipt that counts: what is handled is not run a
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -56,7 +56,7 @@ class Deletes:
         self._open: dict[int, _Deletion] = {}
         self._count = 0
         self._groups: Counter[str] = Counter()
-        self._names: Counter[str] = Counter()
+        self._names: set[str] = set()
 
     def __contains__(self, message_id: str) -> bool:
         """Whether this message is on its way out."""
@@ -85,8 +85,8 @@ class Deletes:
         """Delete these, now."""
         self._waiting.append(_Deletion(tuple(receipts)))
         self._count += len(receipts)
+        self._names.update([one.message_id for one in receipts])
         for one in receipts:
-            self._names[one.message_id] += 1
             if one.group:
                 self._groups[one.group] += 1
 
@@ -127,9 +127,12 @@ class Deletes:
         receipts = deletion.receipts
         if failed and not 0 <= min(failed) <= max(failed) < len(receipts):
             raise EngineError(f"deletes failed outside of {len(receipts)} messages")
+        if not failed:
+            self._over(receipts)
+            return ()
         indexes = {*failed}
         left = tuple(receipts[index] for index in sorted(indexes))
-        self._over(one for index, one in enumerate(receipts) if index not in indexes)
+        self._over([one for index, one in enumerate(receipts) if index not in indexes])
         return self._again(deletion, left, now_ms)
 
     def failed(self, command_id: int, now_ms: int) -> tuple[Receipt, ...]:
@@ -137,19 +140,19 @@ class Deletes:
         deletion = self._close(command_id)
         return self._again(deletion, deletion.receipts, now_ms)
 
-    def _over(self, receipts: Iterable[Receipt]) -> None:
+    def _over(self, receipts: Collection[Receipt]) -> None:
+        self._count -= len(receipts)
+        self._names.difference_update([one.message_id for one in receipts])
         for one in receipts:
-            self._count -= 1
-            _take_off(self._names, one.message_id)
             if one.group:
-                _take_off(self._groups, one.group)
+                self._groups[one.group] -= 1
+                if not self._groups[one.group]:
+                    del self._groups[one.group]
 
     def _again(
         self, deletion: _Deletion, receipts: tuple[Receipt, ...], now_ms: int
     ) -> tuple[Receipt, ...]:
         """Try once more what can still be deleted; the rest, told, comes back by itself."""
-        if not receipts:
-            return ()
         if deletion.is_renewed:
             deletion.receipts = receipts
             self._waiting.append(deletion)
@@ -178,9 +181,3 @@ class Deletes:
         if deletion is None:
             raise EngineError(f"no Delete with id {command_id} waits for an answer")
         return deletion
-
-
-def _take_off(counter: Counter[str], name: str) -> None:
-    counter[name] -= 1
-    if not counter[name]:
-        del counter[name]
