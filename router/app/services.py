@@ -13,11 +13,13 @@ from router.control.lambda_service.aliases import Aliases
 from router.control.lambda_service.code_source import Clients, CodeSource
 from router.control.lambda_service.concurrency import Concurrency
 from router.control.lambda_service.event_invoke import EventInvokes
+from router.control.lambda_service.fixed import Absent, FunctionExtras
 from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Acceptor, Invocations, Invoker
 from router.control.lambda_service.layers import Layers
 from router.control.lambda_service.listing import Listing
 from router.control.lambda_service.mappings import MappingRuntime, Mappings, QueuesElsewhere
+from router.control.lambda_service.policies import Policies
 from router.control.lambda_service.presenter import Presenter
 from router.control.lambda_service.states import Transitions
 from router.control.lambda_service.tags import Tags
@@ -95,6 +97,9 @@ async def make_services(
             Tags(catalog),
             Concurrency(catalog, limit),
             EventInvokes(catalog, functions, wall_ms),
+            Policies(catalog),
+            FunctionExtras(catalog),
+            Absent(),
         ),
         logs_parts(data, catalog, log_writer, wall_ms),
         sqs_parts(queues, account),

@@ -7,8 +7,8 @@ from router.functions.packages import overlay_hash
 from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog, own_name
 
-KINDS: Final = ("version", "alias", "event_invoke", "function_url")
-"""Kinds whose names are `own_name(function, qualifier)`."""
+KINDS: Final = ("version", "alias", "event_invoke", "function_url", "permission")
+"""Kinds whose names are `own_name(function, qualifier)`, or begin so and go on after a colon."""
 
 
 def removal(catalog: Catalog, function: str) -> list[Delete]:
@@ -25,8 +25,13 @@ def removal(catalog: Catalog, function: str) -> list[Delete]:
 
 def removal_of_version(catalog: Catalog, function: str, qualifier: str) -> list[Delete]:
     """The changes that delete a version or an alias and what belongs to it alone."""
-    name = own_name(function, qualifier)
-    return [Delete(kind, name) for kind in KINDS if name in catalog.table(kind)]
+    own = own_name(function, qualifier)
+    return [
+        Delete(kind, name)
+        for kind in KINDS
+        for name in catalog.table(kind)
+        if name == own or name.startswith(f"{own}:")
+    ]
 
 
 def changed_functions(changes: Sequence[Change]) -> set[str]:

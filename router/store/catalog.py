@@ -18,6 +18,7 @@ from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.layer import Layer, LayerVersion
 from router.model.log_group import LogGroup
+from router.model.permission import Permission
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
 from router.model.version import Alias, Version
 from router.store.base import Change, Delete, MetadataStore, Put, Resource
@@ -30,6 +31,7 @@ KINDS: Final[dict[str, type[msgspec.Struct]]] = {
     "stack": Stack,
     "version": Version,
     "alias": Alias,
+    "permission": Permission,
     "function_url": FunctionUrl,
     "layer": Layer,
     "layer_version": LayerVersion,
@@ -65,6 +67,7 @@ class Catalog:
         self.stacks: dict[str, Stack] = self._tables["stack"]
         self.versions: dict[str, Version] = self._tables["version"]
         self.aliases: dict[str, Alias] = self._tables["alias"]
+        self.permissions: dict[str, Permission] = self._tables["permission"]
         self.function_urls: dict[str, FunctionUrl] = self._tables["function_url"]
         self.layers: dict[str, Layer] = self._tables["layer"]
         self.layer_versions: dict[str, LayerVersion] = self._tables["layer_version"]

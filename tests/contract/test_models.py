@@ -6,10 +6,12 @@ import pytest
 
 from router.control import compact, model
 from router.control.lambda_service.aliases import Aliases
+from router.control.lambda_service.fixed import FunctionExtras
 from router.control.lambda_service.functions import Functions
 from router.control.lambda_service.invoke import Invocations
 from router.control.lambda_service.listing import Listing
 from router.control.lambda_service.mappings import Mappings
+from router.control.lambda_service.policies import Policies
 from router.control.sqs.messages import Messages
 from router.control.sqs.moves import Moves
 from router.control.sqs.queues import Queues
@@ -17,7 +19,7 @@ from router.control.sts_service import StsService
 from tests.contract.support import CLIENTS
 
 SERVED = {
-    "lambda": (Functions, Listing, Aliases, Invocations, Mappings),
+    "lambda": (Functions, Listing, Aliases, Policies, FunctionExtras, Invocations, Mappings),
     "sqs": (Messages, Queues, Moves),
     "sts": (StsService,),
 }

@@ -23,6 +23,7 @@ from router.control.lambda_service.invoke import Invocations
 from router.control.lambda_service.layers import Layers
 from router.control.lambda_service.listing import Listing
 from router.control.lambda_service.mappings import Mappings
+from router.control.lambda_service.policies import Policies
 from router.control.lambda_service.presenter import Presenter
 from router.control.lambda_service.states import Transitions
 from router.control.lambda_service.tags import Tags
@@ -183,7 +184,16 @@ class Site:
         for name, parts in (
             (
                 "lambda",
-                (functions, listing, aliases, layers, invocations, mappings, Tags(self.catalog)),
+                (
+                    functions,
+                    listing,
+                    aliases,
+                    Policies(self.catalog),
+                    layers,
+                    invocations,
+                    mappings,
+                    Tags(self.catalog),
+                ),
             ),
             ("sqs", sqs_parts(queues, "000000000000")),
         ):
