@@ -36,7 +36,6 @@ from router.app.services import api_server, functions_server, make_services
 from router.app.sources import kafka_clusters, mapping_problems
 from router.app.stacks import Stacks
 from router.app.template_file import TemplateFile
-from router.app.urls import url_text
 from router.app.watch import Watch
 from router.app.workers import hosting_of, make_launcher, probe_isolation
 from router.asynchronous.runner import Runner
@@ -64,7 +63,7 @@ from router.mapping.manager import MappingManager
 from router.model.concurrency import account_limit
 from router.model.errors import ConfigError, RouterError
 from router.model.function import FunctionVersion
-from router.model.function_url import FunctionUrl
+from router.model.function_url import FunctionUrl, url_text
 from router.ops.server import IDLE_S_MAX, Health, make_app
 from router.sources.kafka.access import secrets_in
 from router.sources.kafka.clusters import Clusters
@@ -419,7 +418,7 @@ class Router:
     def _url_of(self, url: FunctionUrl) -> str:
         settings = self.settings
         ingress = self.addresses.get("ingress", f"http://{settings.ingress}")
-        return url_text(url, settings.region, settings.url_base, ingress)
+        return url_text(url.id, settings.region, settings.url_base, ingress)
 
     def _secret_of(self, access_key_id: str) -> str | None:
         """Of a key that settings or a function hold."""
@@ -547,6 +546,7 @@ class Router:
             "ingress": self.ingress.describe(),
             "not_ready": self.health.reasons,
             "has_queues": self.hosting.has_queues,
+            "url_base": self.settings.url_base,
             "region": self.settings.region,
             "account": self.settings.account,
         }

@@ -40,6 +40,7 @@ class TemplateFile:
             account=self._settings.account,
             api_url=api_url,
             ingress_url=ingress_url,
+            url_base=self._settings.url_base,
             has_queues=self._settings.sqs == "embedded",
         )
 

@@ -75,6 +75,7 @@ def _carry_out(
             account=about["account"],
             api_url=about["addresses"]["api"],
             ingress_url=about["addresses"]["ingress"],
+            url_base=about["url_base"],
             has_queues=about["has_queues"],
         )
         document = client.json(

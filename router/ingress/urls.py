@@ -17,13 +17,9 @@ from router.ingress.http_values import (
     json_response,
 )
 from router.ingress.refusals import DRAINING, OVERLOADED
-from router.model.function_url import UrlAnswer, UrlCall
+from router.model.function_url import HOST_MARK, ID_LENGTH, PATH_START, UrlAnswer, UrlCall
 from router.model.limits import EVENT_BYTES_MAX, TIMEOUT_S_MAX
 from router.telemetry import metrics
-
-ID_LENGTH: Final = 32
-HOST_MARK: Final = ".lambda-url."
-PATH_START: Final = "/lambda-url/"
 
 CALLS_MAX: Final = 4_096
 """Requests that may be with functions at a time; each takes room for its body and its answer."""

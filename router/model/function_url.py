@@ -1,8 +1,19 @@
 """A function's own URL (`functions-and-invocation.md` 10), and what goes in and out of it."""
 
+import ipaddress
+from urllib.parse import urlsplit
+
 import msgspec
 
 from router.model.resources import Owner
+
+HOST_MARK = ".lambda-url."
+"""What follows the id in the name of the host."""
+
+PATH_START = "/lambda-url/"
+"""What stands before the id where the path tells it."""
+
+ID_LENGTH = 32
 
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "*"})
 """What AllowMethods may hold."""
@@ -62,3 +73,38 @@ class UrlAnswer(msgspec.Struct, array_like=True):
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+
+
+def url_text(url_id: str, region: str, base: str, ingress: str) -> str:
+    """A function's URL as people dial it, with a slash at its end.
+
+    `base` is where the settings say the ingress listener is reached from outside, `ingress` where
+    it listens. Below a name the function has one of its own; an address has none below it, so
+    there it is told by the path.
+    """
+    where = urlsplit(base or ingress)
+    host = where.hostname or "localhost"
+    if not base and _is_here(host):
+        host = "localhost"
+    port = f":{where.port}" if where.port is not None else ""
+    if _is_address(host):
+        shown = f"[{host}]" if ":" in host else host
+        return f"{where.scheme}://{shown}{port}{PATH_START}{url_id}/"
+    return f"{where.scheme}://{url_id}{HOST_MARK}{region}.{host}{port}/"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_here(host: str) -> bool:
+    """An address of this machine alone, or every one it has."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified

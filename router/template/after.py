@@ -8,12 +8,13 @@ from router.embedded.attributes import check_target
 from router.embedded.problems import QueueProblem
 from router.functions.resolve import look_up, may_share
 from router.mapping.rules import destination, neighbours, scaling
+from router.model.function_url import FunctionUrl
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.source_kind import QUEUES, SourceKind
-from router.model.version import Alias, Version
+from router.model.version import LATEST, Alias, Version
 from router.store.catalog import Catalog
-from router.template.desired import Desired
+from router.template.desired import Desired, name_of
 
 
 class After:
@@ -53,6 +54,8 @@ class After:
                 return self._mapping_problem(wish)
             case Alias():
                 return self._alias_problem(wish)
+            case FunctionUrl():
+                return self._url_problem(wish)
             case Webhook():
                 for name, other in self._webhooks.items():
                     if name != wish.spec.name and other.spec.path == wish.spec.path:
@@ -75,6 +78,13 @@ class After:
                 "its versions differ in role or dead-letter configuration: they cannot share "
                 "invocations"
             )
+        return None
+
+    def _url_problem(self, wish: FunctionUrl) -> str | None:
+        if wish.function not in self.functions:
+            return f"function {wish.function} does not exist"
+        if wish.qualifier != LATEST and name_of(wish) not in self.aliases:
+            return f"function {wish.function} has no alias {wish.qualifier}"
         return None
 
     def alias_of(self, version: str) -> str | None:

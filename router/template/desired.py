@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import msgspec
 
+from router.model.function_url import FunctionUrl
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.version import Alias, Version
 from router.store.catalog import own_name
 from router.template.resources.base import InlineCode, NextVersion
 
-Desired = Function | NextVersion | Version | Alias | Mapping | Queue | Webhook
+Desired = Function | NextVersion | Version | Alias | FunctionUrl | Mapping | Queue | Webhook
 """One resource as it shall be; times, revision and code hash are filled in when it is applied."""
 
 
@@ -22,6 +23,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     """`code_path` is the folder in the template's words; empty for inline code."""
     versions: tuple[NextVersion, ...] = ()
     aliases: tuple[Alias, ...] = ()
+    urls: tuple[FunctionUrl, ...] = ()
     mappings: tuple[Mapping, ...] = ()
     queues: tuple[Queue, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
@@ -42,6 +44,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
             ("function", self.functions),
             ("version", self.versions),
             ("alias", self.aliases),
+            ("function_url", self.urls),
             ("queue", self.queues),
             ("webhook", self.webhooks),
             ("mapping", self.mappings),
@@ -66,6 +69,8 @@ def name_of(resource: Desired) -> str:
             return own_name(resource.function, resource.token)
         case Version():
             return own_name(resource.function.name, str(resource.number))
+        case FunctionUrl():
+            return own_name(resource.function, resource.qualifier)
         case Alias():
             return own_name(resource.function, resource.name)
         case _:

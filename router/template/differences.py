@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from router.mapping.rules import settings
+from router.model.function_url import FunctionUrl
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.version import Alias
 from router.template.desired import Desired
@@ -29,8 +30,10 @@ _BOOKKEEPING: Final = frozenset(
         "code_size",
         "created_ms",
         "created_s",
+        "id",
         "last_modified_ms",
         "lineage",
+        "modified_ms",
         "modified_s",
         "name",
         "revision_id",
@@ -78,6 +81,7 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
         "deduplicate": "Deduplicate",
         "body_bytes_max": "BodyBytesMax",
     },
+    FunctionUrl: {"is_signed": "AuthType AWS_IAM"},
     Alias: {"version": "FunctionVersion", "function": "FunctionName"},
     Queue: {},
 }

@@ -41,6 +41,7 @@ def load_template(
     account: str = "000000000000",
     api_url: str = "http://127.0.0.1:9470",
     ingress_url: str = "http://127.0.0.1:8080",
+    url_base: str = "",
     has_queues: bool = True,
 ) -> DesiredState:
     """Read a template and work out what shall exist.
@@ -54,6 +55,7 @@ def load_template(
         account=account,
         api_url=api_url,
         ingress_url=ingress_url,
+        url_base=url_base,
         has_queues=has_queues,
     )
     document = read_file(path)
@@ -235,6 +237,7 @@ class _Loading:
                 for logical_id, version in draft.versions.items()
             ),
             aliases=tuple(draft.aliases.values()),
+            urls=tuple(draft.urls.values()),
             mappings=tuple(draft.mappings.values()),
             queues=tuple(draft.queues.values()),
             webhooks=tuple(draft.webhooks.values()),

@@ -23,6 +23,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     account: str = "000000000000"
     api_url: str = "http://127.0.0.1:9470"
     ingress_url: str = "http://127.0.0.1:8080"
+    url_base: str = ""
+    """As `Settings.url_base`."""
     has_queues: bool = True
     """As `Hosting.has_queues`."""
 

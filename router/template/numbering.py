@@ -1,4 +1,7 @@
-"""Publishes what a template's versions ask for, and tells everybody their numbers."""
+"""Publishes what a template's versions ask for, and tells everybody their numbers.
+
+What else has its name from the router alone gets it here too: ids of URLs.
+"""
 
 from collections import ChainMap
 from collections.abc import Sequence
@@ -7,6 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from router.functions.publish import Publication, Snapshot, is_same, publish
+from router.functions.url_id import new_url_id
+from router.model.function_url import FunctionUrl
 from router.model.resources import Function
 from router.model.version import Version
 from router.store.catalog import Catalog, own_name
@@ -42,6 +47,8 @@ class Numbering:
         functions: dict[str, int] = {}
         for kind, _, unnumbered in wishes:
             wish = self._numbered(unnumbered)
+            if isinstance(wish, FunctionUrl):
+                wish = self._with_id(wish)
             if isinstance(wish, Function):
                 functions[wish.name] = len(found)
             if not isinstance(wish, NextVersion):
@@ -60,6 +67,13 @@ class Numbering:
                 self._planned[name_of(version)] = version
                 found.append(("version", name_of(version), version))
         return found
+
+    def _with_id(self, wish: FunctionUrl) -> FunctionUrl:
+        """The URL with the id it has, or a new one in place of what stands for it."""
+        known = self._catalog.function_urls.get(name_of(wish))
+        is_known = known is not None and known.owner == wish.owner
+        self._numbers[wish.id] = known.id if known is not None and is_known else new_url_id()
+        return msgspec.structs.replace(wish, id=self._numbers[wish.id])
 
     def numbered_text(self, text: str) -> str:
         """A text with the numbers of the versions it refers to."""

@@ -12,6 +12,7 @@ import msgspec
 
 from router.functions.dependents import removal, removal_of_version
 from router.model import limits
+from router.model.function_url import FunctionUrl
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
 from router.model.shard import cut_anew
@@ -37,7 +38,15 @@ from router.template.plan import Action, Plan, PlannedChange
 Holds = Callable[[str, str], Awaitable[int]]
 """How many records a resource holds, by kind (`webhook`, `queue`) and name."""
 
-DELETE_ORDER: Final = ("mapping", "alias", "version", "function", "webhook", "queue")
+DELETE_ORDER: Final = (
+    "mapping",
+    "function_url",
+    "alias",
+    "version",
+    "function",
+    "webhook",
+    "queue",
+)
 """What reads goes before what is read."""
 
 _DATA_LOSS: Final = "say --allow-data-loss to lose them"
@@ -68,6 +77,7 @@ class Planning:
             "function": catalog.functions,
             "version": catalog.versions,
             "alias": catalog.aliases,
+            "function_url": catalog.function_urls,
             "mapping": catalog.mappings,
             "queue": catalog.queues,
             "webhook": catalog.webhooks,
@@ -246,6 +256,11 @@ class Planning:
                 )
             case Alias():
                 return msgspec.structs.replace(wish, revision_id=str(uuid.uuid4()))
+            case FunctionUrl():
+                created_ms = before.created_ms if before else self._wall_ms
+                return msgspec.structs.replace(
+                    wish, created_ms=created_ms, modified_ms=self._wall_ms
+                )
             case Mapping():
                 created_ms = before.created_ms if before else self._wall_ms
                 return msgspec.structs.replace(
@@ -301,7 +316,14 @@ def _same(before: Any, wish: Desired) -> bool:
     """Whether nothing differs but times and revisions."""
     own = {
         name: getattr(before, name)
-        for name in ("last_modified_ms", "revision_id", "created_ms", "created_s", "modified_s")
+        for name in (
+            "last_modified_ms",
+            "modified_ms",
+            "revision_id",
+            "created_ms",
+            "created_s",
+            "modified_s",
+        )
         if hasattr(before, name)
     }
     return bool(msgspec.structs.replace(wish, **own) == before)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from router.app.asynchronous import AsyncInvoker
 from router.app.services import api_server, make_services
-from router.app.urls import url_text
 from router.auth.aws_session import AwsSession
 from router.auth.peer import FunctionPeers
 from router.control.context import FUNCTION_CALLS, Principal
@@ -25,6 +24,7 @@ from router.functions.resolve import FunctionResolver
 from router.model.concurrency import RESERVED_LIMIT
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
+from router.model.function_url import url_text
 from router.model.hosting import Hosting
 from router.model.resources import Webhook
 from router.model.webhook import Signature, WebhookSpec
@@ -113,7 +113,7 @@ class Harness:
             _wall_ms,
             account=ACCOUNT,
             clients=self.objects,
-            url_of=lambda url: url_text(url, REGION, "", "http://127.0.0.1:8080"),
+            url_of=lambda url: url_text(url.id, REGION, "", "http://127.0.0.1:8080"),
             log_writer=self.logs,
             hosting=Hosting(file_systems={"/mnt/ledger": "/srv/ledger"}),
         )

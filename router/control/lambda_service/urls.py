@@ -1,7 +1,5 @@
 """Functions' URLs: their settings (`functions-and-invocation.md` 5.1, 10)."""
 
-import secrets
-import string
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,16 +15,14 @@ from router.control.lambda_service.names import (
     not_found,
     parse_ref,
 )
+from router.functions.url_id import new_url_id
 from router.model.function_url import METHODS, Cors, FunctionUrl
 from router.model.version import LATEST
 from router.store.base import Delete
 from router.store.catalog import Catalog, own_name, put
 
 PAGE: Final = 50
-ID_LENGTH: Final = 32
 QUALIFIER: Final = r"((?!^\d+$)^[0-9a-zA-Z-_]+$)"
-
-_LETTERS: Final = string.ascii_lowercase + string.digits
 
 Params = dict[str, Any]
 UrlOf = Callable[[FunctionUrl], str]
@@ -56,7 +52,7 @@ class Urls:
             url = FunctionUrl(
                 function=ref.name,
                 qualifier=ref.qualifier or LATEST,
-                id="".join(secrets.choice(_LETTERS) for _ in range(ID_LENGTH)),
+                id=new_url_id(),
                 is_signed=params["AuthType"] == "AWS_IAM",
                 cors=_cors(params.get("Cors")),
                 invoke_mode=params.get("InvokeMode", ""),

@@ -6,6 +6,7 @@ from router.template.resources.base import ResourceType
 from router.template.resources.function import LambdaFunction
 from router.template.resources.mapping import EventSourceMapping
 from router.template.resources.queue import SqsQueue
+from router.template.resources.url import LambdaUrl
 from router.template.resources.webhook import RouterWebhook
 
 TYPES: dict[str, ResourceType] = {
@@ -14,6 +15,7 @@ TYPES: dict[str, ResourceType] = {
         LambdaFunction(),
         LambdaAlias(),
         LambdaVersion(),
+        LambdaUrl(),
         EventSourceMapping(),
         SqsQueue(),
         RouterWebhook(),

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from router.model.function_url import FunctionUrl
 from router.model.resources import Function, Mapping, Owner, Queue, Webhook
 from router.model.version import Alias
 from router.template.names import Surroundings, physical_name
@@ -58,6 +59,8 @@ class Draft:
         self.versions: dict[str, NextVersion] = {}
         """By logical id."""
         self.aliases: dict[str, Alias] = {}
+        """By `own_name`."""
+        self.urls: dict[str, FunctionUrl] = {}
         """By `own_name`."""
         self.mappings: dict[str, Mapping] = {}
         self.enabled_unset: list[str] = []

@@ -212,11 +212,11 @@ CASES = {
         "Kinesis event source mappings are not supported by this version of Event Router yet",
     ),
     "SAM function URL": (
-        below(SAM, "FunctionUrlConfig: {AuthType: NONE}"),
+        below(SAM, "FunctionUrlConfig: {AuthType: NONE, Cors: {AllowMethods: [get]}}"),
         "SaveUrl",
-        "Type",
+        "Cors.AllowMethods[0]",
         9,
-        "type AWS::Lambda::Url is not supported",
+        "'get' is not one of",
     ),
     "SAM wrong form": (
         below(SAM, "AutoPublishAlias: [a]"),
