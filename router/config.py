@@ -28,6 +28,9 @@ MountPath = Annotated[str, Meta(pattern=f"^{MOUNT_PATH}$")]
 Folder = Annotated[str, Meta(pattern="^/")]
 """An absolute path."""
 
+ClientOf = typing.Literal["java", "nodejs", "python"]
+"""A language whose client for the Runtime API can be had from a folder."""
+
 
 class IsolationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How functions are kept apart (`docs/contracts/reliability.md` 9)."""
@@ -166,8 +169,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     insecure: bool = False
     """Serve the API without keys on an address others can reach. `ROUTER_INSECURE`."""
     runtimes: dict[str, str] = {}
-    """Runtime name → interpreter, such as `"python3.12" = "/usr/bin/python3.12"`.
-    `ROUTER_RUNTIMES`, as `NAME=PATH,NAME=PATH`."""
+    """Runtime name → what runs it: an interpreter, such as
+    `"python3.12" = "/usr/bin/python3.12"` or `"nodejs22.x" = "/usr/bin/node"`; for Ruby and .NET a
+    program that gets the handler and speaks the Runtime API. `ROUTER_RUNTIMES`, as
+    `NAME=PATH,NAME=PATH`."""
+    runtime_clients: dict[ClientOf, Folder] = {}
+    """java, nodejs, python → folder with AWS's client for the Runtime API. Java needs it: the jars
+    of aws-lambda-java-runtime-interface-client. Node.js and Python do without; the folder of
+    Node.js (`node_modules`) is also where functions find packages they do not bring.
+    `ROUTER_RUNTIME_CLIENTS`, as `NAME=FOLDER,NAME=FOLDER`."""
     file_systems: dict[MountPath, Folder] = {}
     """LocalMountPath of a function's FileSystemConfigs → folder of this host, such as
     `"/mnt/ledger" = "/srv/ledger"`. `ROUTER_FILE_SYSTEMS`, as `PATH=FOLDER,PATH=FOLDER`."""

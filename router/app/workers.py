@@ -17,15 +17,24 @@ from router.workers.isolation.groups import Groups
 from router.workers.isolation.plan import Facts, IsolationSettings, Planner, asked_for, probe
 from router.workers.launcher import Launcher, Variables
 from router.workers.logs import LogWriter
+from router.workers.runtimes import host
 
 log = structlog.get_logger()
 
 
 def hosting_of(settings: Settings, options: Options) -> Hosting:
-    """What functions find here; `serve` guesses no interpreter."""
+    """What functions find here; `serve` guesses no interpreter.
+
+    Raises `ConfigError` when an interpreter or a client that settings name is not there.
+    """
+    clients = {str(name): folder for name, folder in settings.runtime_clients.items()}
+    host.check(settings.runtimes, clients)
+    is_strict = options.mode == "serve"
     return Hosting(
         runtimes=settings.runtimes,
-        is_strict=options.mode == "serve",
+        found={} if is_strict else host.find(),
+        clients=clients,
+        is_strict=is_strict,
         file_systems=settings.file_systems,
         has_queues=settings.sqs == "embedded",
     )

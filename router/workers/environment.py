@@ -15,6 +15,8 @@ READ_AT_EXEC = ("LD_", "PYTHON", "MALLOC_", "GLIBC_TUNABLES")
 """Variables that only count when they are there at exec (`design.md` 7a)."""
 
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+"""A script of the function that starts its runtime; only for runtimes that are managed."""
+
 RUNTIME_API = "AWS_LAMBDA_RUNTIME_API"
 
 Paths = Mapping[str, str]
@@ -44,7 +46,7 @@ def build(
 
 def needs_fresh_exec(function: FunctionVersion, user: Mapping[str, str]) -> bool:
     """Whether variables or shipped libraries only work in a newly started interpreter."""
-    if any(name.startswith(READ_AT_EXEC) for name in user):
+    if WRAPPER in user or any(name.startswith(READ_AT_EXEC) for name in user):
         return True
     # A cold start waits for it: one call where there is no such folder, the usual case.
     if _has_libraries(f"{function.code_path}/lib"):

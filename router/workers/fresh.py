@@ -10,6 +10,8 @@ import os
 import sys
 import types
 
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+
 
 def main() -> None:
     """Take over the start message and serve, as a forked environment does."""
@@ -20,6 +22,8 @@ def main() -> None:
     with os.fdopen(start_fd, "rb") as file:
         start = json.load(file)
     os.set_inheritable(frames_fd, False)
+    if WRAPPER in os.environ:  # it may have set more than the router did
+        start["environment"] = dict(os.environ)
     package = types.ModuleType("_router_workers")
     package.__path__ = [folder]
     sys.modules["_router_workers"] = package

@@ -20,7 +20,8 @@ import structlog
 
 from router.model.errors import RouterError
 from router.model.function import FunctionVersion
-from router.model.hosting import BARE, Hosting, is_custom
+from router.model.hosting import BARE, Hosting
+from router.model.runtimes import Family, family_of
 from router.workers import environment, wire
 from router.workers.invocation import facts_of
 from router.workers.isolation.groups import Groups
@@ -31,9 +32,10 @@ from router.workers.logs import LogWriter
 from router.workers.output import Output
 from router.workers.process import Environment
 from router.workers.runtime_api.environment import RuntimeEnvironment
+from router.workers.runtime_api.program import Program
 from router.workers.runtime_api.server import address_of, listen
 from router.workers.runtime_folder import RuntimeFolder
-from router.workers.runtimes import program_of
+from router.workers.runtimes.choose import Runtimes, wrapper_of
 from router.workers.zygote_client import (
     FOLDER,
     KILLED_STATUS,
@@ -89,6 +91,7 @@ class Launcher:
         self._extra_environment = extra_environment
         self._runtime = runtime
         self._hosting = hosting
+        self._runtimes = Runtimes(hosting)
         self._zygotes: dict[tuple[str, bool], Zygote] = {}
         self._lock = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
@@ -132,7 +135,7 @@ class Launcher:
             raise StartFailed(problem)
         user, extra = self._variables(function)
         interpreter = self._interpreter(function.runtime)
-        program = program_of(function, interpreter)
+        program = await self._runtimes.program_of(function, user, interpreter)
         fresh = program is None and environment.needs_fresh_exec(function, user)
         preloads = program is None and not fresh and await self._preloads(function)
         if program is not None:
@@ -149,7 +152,7 @@ class Launcher:
                 task=function.code_path,
                 tmp=tmp,
                 opt=function.layers_path,
-                runtime=self._runtime.path,
+                runtime=self._runtime_path(program),
                 read_only=[str(FOLDER)] * fresh
                 + [self._runtime.path] * preloads
                 + list(program.read_only if program else ()),
@@ -175,6 +178,7 @@ class Launcher:
             },
             "plan": plan,
             "fresh": fresh,
+            "wrapper": wrapper_of(user) if fresh else [],
             "commands": [] if program is None else program.commands_in(paths),
         }
         output = Output(stream, self._logs, function.logs)
@@ -282,17 +286,20 @@ class Launcher:
             extra = self._extra_environment(function)
         except RouterError as error:
             raise StartFailed(str(error)) from error
-        if environment.WRAPPER in user:
-            raise StartFailed(f"{environment.WRAPPER} is not supported")
         return user, extra
 
+    def _runtime_path(self, program: Program | None) -> str:
+        """The folder that becomes `/var/runtime`."""
+        if program is None or program.runtime is None:
+            return self._runtime.path
+        return program.runtime
+
     def _interpreter(self, runtime: str) -> str:
+        """For its Python; for the zygote of another runtime's environment it is the router's."""
+        if family_of(runtime) is not Family.PYTHON:
+            return own_interpreter()
         if runtime in self._hosting.runtimes:
             return self._hosting.runtimes[runtime]
-        if is_custom(runtime):
-            return own_interpreter()
-        if not runtime.startswith("python3."):
-            raise StartFailed(f"runtime {runtime} is not supported")
         own = f"python3.{sys.version_info.minor}"
         if runtime != own and runtime not in self._warned:
             self._warned.add(runtime)

@@ -16,6 +16,7 @@ import orjson
 
 from router.model.function import FunctionVersion, InvokeRequest
 from router.model.limits import MIB
+from router.model.runtimes import Family, family_of, version_of
 from router.workers import payloads
 
 NAMED_ERROR: Final = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
@@ -169,8 +170,9 @@ def _status_text(error_type: str | None) -> str:
 
 
 def _version_of(runtime: str) -> str:
-    """A runtime as `INIT_START` shows it: `python:3.11.7`, `provided:al2023`."""
-    if runtime.startswith("python"):
+    """A runtime as `INIT_START` shows it: `python:3.11.7`, `nodejs:22`, `provided:al2023`."""
+    family = family_of(runtime)
+    if family is Family.PYTHON:
         return f"python:{platform.python_version()}"
-    name, dot, version = runtime.partition(".")
-    return f"{name}:{version}" if dot else runtime
+    version = version_of(runtime) or runtime.partition(".")[2]
+    return f"{family}:{version}" if family and version else runtime

@@ -4,7 +4,8 @@ Started by exec with an empty environment (`python -I -S zygote.py FD`), so it n
 Single-threaded, standard library only. Messages are JSON, one per packet of the control socket:
 
     router → zygote   prepare {isolation, folder, runtime, preload}
-                      spawn {id, start, plan, fresh, commands} with two descriptors: frames, output
+                      spawn {id, start, plan, fresh, wrapper, commands}
+                            with two descriptors: frames, output
                       kill {pid}
     zygote → router   ready {preloaded}, spawned {id, pid}, refused {id, text}, exited {pid, status}
 
@@ -174,7 +175,7 @@ class Zygote:
             except Exception as failure:  # noqa: BLE001
                 self._refuse(frames_fd, f"isolation: {failure}")
             if message["fresh"]:
-                _exec_fresh(start, frames_fd, start_fd)
+                _exec_fresh(start, frames_fd, start_fd, message["wrapper"])
             if message["commands"]:
                 self._exec_first(message["commands"], start, frames_fd)
             self._bootstrap.enter(start)
@@ -325,11 +326,11 @@ def _keep_for_exec(start: Message, frames_fd: int) -> int:
     return start_fd
 
 
-def _exec_fresh(start: Message, frames_fd: int, start_fd: int) -> NoReturn:
+def _exec_fresh(start: Message, frames_fd: int, start_fd: int, wrapper: list[str]) -> NoReturn:
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fresh.py")  # noqa: PTH100, PTH118, PTH120
     os.chdir(start["paths"]["task"])
-    arguments = [sys.executable, "-s", "-S", script, str(frames_fd), str(start_fd)]
-    os.execve(sys.executable, arguments, start["environment"])  # noqa: S606
+    command = [*wrapper, sys.executable, "-s", "-S", script, str(frames_fd), str(start_fd)]
+    os.execve(command[0], command, start["environment"])  # noqa: S606
 
 
 if __name__ == "__main__":

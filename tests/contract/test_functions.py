@@ -169,7 +169,11 @@ def test_list_is_paged_and_shows_no_states(aws, function, name):
          "arn:(aws[a-zA-Z-]*)?:iam::\\d{12}:role/?[a-zA-Z_0-9+=,.@\\-_/]+")),
         ({"Runtime": "python9"}, 400, "InvalidParameterValueException", None),
         ({"Runtime": "nodejs22.x"}, 400, "InvalidParameterValueException",
-         "The runtime nodejs22.x is not supported by this version of Event Router yet."),
+         ("runtime nodejs22.x has no interpreter: no node is on the router's PATH. "
+         'Set nodejs22.x = "/path/to/node" under [runtimes] in router.toml, or '
+         "ROUTER_RUNTIMES=nodejs22.x=/path/to/node.")),
+        ({"Runtime": "custom"}, 400, "InvalidParameterValueException",
+         "Custom runtimes are not supported by this version of Event Router yet."),
         ({"Runtime": "python3.7"}, 400, "InvalidParameterValueException",
          ("The runtime parameter of python3.7 is no longer supported for creating or updating AWS "
          "Lambda functions. We recommend you use a supported runtime while creating or updating "

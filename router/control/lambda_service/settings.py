@@ -12,6 +12,7 @@ from router.model.hosting import MOUNT_PATH, Hosting
 from router.model.limits import ENVIRONMENT_BYTES_MAX, MEMORY_MB_MAX, TIMEOUT_S_MAX
 from router.model.log_settings import level_problem, merged_config
 from router.model.resources import Function
+from router.model.runtimes import CUSTOM, RETIRED
 
 EPHEMERAL_MB_MAX: Final = 10_240
 TAGS_MAX: Final = 50
@@ -20,36 +21,6 @@ TOO_MANY_TAGS: Final = "Number of tags exceeds resource tag limit."
 IMAGES: Final = (
     "Container images are not run by Event Router: there is no container engine behind it. "
     "Unpack the image's /var/task into a zip or a folder, and use its Runtime and Handler"
-)
-
-RUNTIMES: Final = (
-    *(f"python3.{minor}" for minor in range(8, 16)),
-    "provided.al2",
-    "provided.al2023",
-)
-"""Runtimes this version can run."""
-
-RETIRED: Final = frozenset(
-    {
-        "dotnetcore1.0",
-        "dotnetcore2.0",
-        "dotnetcore2.1",
-        "dotnetcore3.1",
-        "go1.x",
-        "nodejs",
-        "nodejs4.3",
-        "nodejs4.3-edge",
-        "nodejs6.10",
-        "nodejs8.10",
-        "nodejs10.x",
-        "nodejs12.x",
-        "nodejs14.x",
-        "python2.7",
-        "python3.6",
-        "python3.7",
-        "ruby2.5",
-        "ruby2.7",
-    }
 )
 
 RESERVED_VARIABLES: Final = frozenset(
@@ -206,8 +177,8 @@ def _check_runtime(runtime: str, known: tuple[str, ...]) -> None:
             "AWS Lambda functions. We recommend you use a supported runtime while creating or "
             "updating functions."
         )
-    if runtime not in RUNTIMES:
-        raise not_yet(f"The runtime {runtime} is")
+    if runtime == CUSTOM:
+        raise not_yet("Custom runtimes are")
 
 
 def _check_maximum(path: str, value: int | None, limit: int) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 from router.model import limits
 from router.model.arn import function_arn
 from router.model.destination import is_dead_letter_target
-from router.model.hosting import FILE_SYSTEM_ARN, MOUNT_PATH, is_custom
+from router.model.hosting import FILE_SYSTEM_ARN, MOUNT_PATH
 from router.model.resources import Function
+from router.model.runtimes import KNOWN, RETIRED, RUNTIMES, Family, family_of
 from router.template.dynamic import check_references
 from router.template.properties import Properties
 from router.template.resources.base import At, Draft, InlineCode
+from router.template.resources.handlers import missing
 from router.template.resources.logging_config import logging_config
 
 NAME_CHARACTERS_MAX = 64
@@ -22,22 +24,12 @@ NAME_CHARACTERS_MAX = 64
 INLINE_CHARACTERS_MAX = 4_194_304
 """Longest ZipFile text (CloudFormation quota: 4 MB)."""
 
+INLINE_FILES = {Family.PYTHON: "index.py", Family.NODEJS: "index.js"}
+"""What code in a template becomes; other runtimes have none (CloudFormation)."""
+
 EPHEMERAL_MB_MIN = 512
 EPHEMERAL_MB_MAX = 10_240
 """Size of /tmp in MB (Lambda quota)."""
-
-RUNTIMES = (
-    *(f"python3.{minor}" for minor in range(8, 16)),
-    "provided.al2",
-    "provided.al2023",
-)
-"""Runtimes that run here."""
-
-RUNTIMES_LATER = re.compile(
-    r"python(2\.7|3\.[67])|nodejs\d*(\.\d+)?(\.x|-edge)?|java\d+(\.al2)?|ruby\d\.\d|"
-    r"dotnet(core)?\d+(\.\d)?|go1\.x|provided(\.al2(023)?)?|custom"
-)
-"""Runtimes of Lambda that are known, and refused by name."""
 
 RESERVED_VARIABLES = frozenset(
     {
@@ -175,15 +167,18 @@ class LambdaFunction:
             extra=_extra(at, properties, draft),
             owner=at.owner,
         )
-        _warn_of_missing_handler(at, draft.functions[name], draft)
+        if lack := missing(draft.functions[name]):
+            draft.warnings.append(f"{at.logical_id}: {lack}")
 
 
 def _runtime(properties: Properties) -> str:
     runtime = properties.text("Runtime")
     if runtime and runtime not in RUNTIMES:
         hint = f"supported: {', '.join(RUNTIMES)}"
-        if RUNTIMES_LATER.fullmatch(runtime):
-            properties.problem("Runtime", f"{runtime} is not run here yet", hint)
+        if runtime in RETIRED:
+            properties.problem("Runtime", f"{runtime} is retired: Lambda runs it no more", hint)
+        elif runtime in KNOWN:
+            properties.problem("Runtime", f"{runtime} is not run here", hint)
         else:
             properties.problem("Runtime", f"unknown runtime {runtime!r}", hint)
     return runtime
@@ -246,10 +241,15 @@ def _code_path(properties: Properties, name: str, draft: Draft) -> str:
         return ""
     source.check_known(("ZipFile",), "Code")
     text = source.text("ZipFile", length_max=INLINE_CHARACTERS_MAX)
-    draft.inline_code[name] = InlineCode("index.py", text)
+    family = family_of(properties.text("Runtime"))
+    file_name = INLINE_FILES.get(family) if family else None
+    if file_name is None:
+        properties.problem("Code", "only Python and Node.js can be written inline", "use a folder")
+        return ""
+    draft.inline_code[name] = InlineCode(file_name, text)
     if properties.text("Handler").partition(".")[0] != "index":
         hint = "such as index.handler"
-        properties.problem("Handler", "inline code is the file index.py", hint)
+        properties.problem("Handler", f"inline code is the file {file_name}", hint)
     return ""
 
 
@@ -290,23 +290,3 @@ def _extra(at: At, properties: Properties, draft: Draft) -> dict[str, object]:
             extra[stored] = properties.raw(written)
             draft.warnings.append(f"{at.logical_id}: {written} is kept and has no effect")
     return extra
-
-
-def _warn_of_missing_handler(at: At, function: Function, draft: Draft) -> None:
-    """Only a warning: what AWS answers for it is an error of the function."""
-    module = function.handler.rpartition(".")[0].replace(".", "/")
-    if (
-        is_custom(function.runtime)
-        or not module
-        or not function.code_path
-        or not Path(function.code_path).is_dir()
-    ):
-        return
-    folder = Path(function.code_path)
-    files = [Path(f"{module}{end}") for end in (".py", ".pyc", ".so", "/__init__.py")]
-    is_there = any((folder / file).exists() for file in files)
-    if not is_there and not any(folder.glob(f"{module}.*.so")):
-        draft.warnings.append(
-            f"{at.logical_id}: handler {function.handler} needs {module}.py, which is not in "
-            f"{folder}; invocations will fail with Runtime.ImportModuleError"
-        )

@@ -18,8 +18,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     """Besides those every environment has; a user's own of the same name win."""
     read_only: tuple[str, ...] = ()
     """Files and folders of the host it needs, seen where they are."""
-    version: str = ""
-    """As `INIT_START` shows it, such as `provided:al2023`."""
+    runtime: str | None = None
+    """Folder of the host that it sees as its runtime folder; empty: none, None: that of Python."""
 
     def commands_in(self, paths: Mapping[str, str]) -> list[list[str]]:
         """The commands for an environment that sees its folders at `paths`."""

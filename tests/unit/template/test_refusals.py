@@ -114,12 +114,19 @@ CASES = {
         5,
         "unknown runtime 'python4' (supported: python3.8",
     ),
-    "runtime later": (
-        FUNCTION.replace("python3.12", "nodejs22.x"),
+    "runtime retired": (
+        FUNCTION.replace("python3.12", "nodejs14.x"),
         "Save",
         "Runtime",
         5,
-        "not run here yet",
+        "nodejs14.x is retired",
+    ),
+    "runtime of one's own": (
+        FUNCTION.replace("python3.12", "custom"),
+        "Save",
+        "Runtime",
+        5,
+        "custom is not run here",
     ),
     "no handler": (
         FUNCTION.replace("      Handler: app.handler\n", ""),
