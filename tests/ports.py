@@ -1,30 +1,32 @@
 """Ports for routers that are killed and come back where they were.
 
 A port that the system chose may go to anybody else meanwhile; these lie below the range it chooses
-from, and each process of the tests has its own.
+from, and belong to the process of the tests that asked until it ends, whether anybody listens on
+them or not: other processes of this run and of others on the machine pass them over.
 """
 
-import itertools
 import os
 import socket
 
-FIRST = 20_000
-EACH = 1_000
-"""For each process of a parallel run."""
+FIRST, COUNT = 20_000, 10_000
 
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw9").removeprefix("gw")) % 12
-_numbers = itertools.count(os.getpid())
+_held: list[socket.socket] = []
 
 
 def lasting_port() -> int:
-    """One that nobody listens on now."""
-    for number in itertools.islice(_numbers, EACH):
-        port = FIRST + _worker * EACH + number % EACH
+    """One that nobody listens on now, and nobody else will."""
+    for number in range(COUNT):
+        port = FIRST + (os.getpid() * 7 + number) % COUNT
+        # The kernel lets go of such a name when the process ends, whatever it dies of.
+        name = socket.socket(socket.AF_UNIX)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                name.bind(f"\0router-tests-port-{port}")
                 probe.bind(("127.0.0.1", port))
             except OSError:
+                name.close()
                 continue
-            return port
-    raise AssertionError(f"no port is free from {FIRST + _worker * EACH} on")
+        _held.append(name)
+        return port
+    raise AssertionError(f"no port is free from {FIRST} on")

@@ -25,8 +25,9 @@ READ_BYTES = 256 * KIB
 LAST_WORDS_S = 0.1
 """After the process is gone: how long its last bytes may take to arrive."""
 
-CLOSED_GRACE_S = 0.25
-"""After the socket is closed: how long the process may take to end by itself."""
+CLOSED_GRACE_S = 1.0
+"""After the socket is closed: how long the process may take to end by itself, and so to say how.
+On a busy machine that takes time; killed meanwhile, it would be told as `signal: killed`."""
 
 LATE_S = 0.1
 """A timer that fires this late says that this process was held up: what the other has answered

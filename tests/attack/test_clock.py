@@ -75,16 +75,20 @@ def test_a_clock_that_is_set_a_day_or_an_hour_either_way(site):
         first = delivered(site, name)
         with site.under(f"clock set by {hours:+d} h, and back", 1) as seen:
             clock.set(hours)
-            until(lambda seen=jumps: len(bed.lines("clock_jumped")) == 2 * seen + 1, 10, "its line")
+            until(
+                lambda seen=jumps: len(bed.lines("clock_jumped")) == 2 * seen + 1, what="its line"
+            )
             assert bed.post("poison", jumps, poison=True).status == 202
             if hours < 0:  # a window of an hour ends with an hour's jump, and not before
                 assert delivered(site, name) == first
-            until(lambda seen=jumps: visible(site) == seen + 1, 20, "the discard")
+            until(lambda seen=jumps: visible(site) == seen + 1, what="the discard")
             if hours == 24 and pace() is LONG:
                 time.sleep(max(0.0, started + RETENTION_ROUND_S - time.monotonic()))
                 seen.notes.append("a round of retention")
             clock.set(0)
-            until(lambda seen=jumps: len(bed.lines("clock_jumped")) == 2 * seen + 2, 10, "its line")
+            until(
+                lambda seen=jumps: len(bed.lines("clock_jumped")) == 2 * seen + 2, what="its line"
+            )
             time.sleep(0.5)
         assert seen.answers.keys() == {202}, seen.answers
         held_up += seen.is_held_up

@@ -10,8 +10,9 @@ from tests.attack.site import GROWTH_BYTES_MAX, TABLE, Site
 
 PACE = pace()
 MEASURED_MAX = 3
-SLACK_S = 4.0
-"""Beyond a deadline: the sweep (0.5 s), the linger (2 s), and two thousand ends to be closed."""
+SLACK_S = 4.0 if PACE is LONG else 20.0
+"""Beyond a deadline: the sweep (0.5 s), the linger (2 s), and two thousand ends to be closed; what
+a busy machine adds is not more than what an attack takes that is not ended."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def attacked(site: Site, attack: Attack) -> tuple[list[str], bool]:
     return wrong, seen.is_held_up
 
 
-@pytest.mark.timeout(300 if PACE is LONG else 90)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("attack", table(PACE), ids=lambda attack: attack.name)
 def test_attack(site, attack):
     """L3: closed by its deadline. L4: nobody else is held up.

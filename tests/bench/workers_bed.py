@@ -134,7 +134,7 @@ class FreshWorker:
     def close(self) -> None:
         self._reader.close()
         self._socket.close()
-        self.process.wait(5)
+        self.process.wait(30)
 
 
 def machine() -> dict[str, object]:

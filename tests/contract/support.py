@@ -31,6 +31,7 @@ from router.model.webhook import Signature, WebhookSpec
 from router.store.catalog import Catalog, put
 from router.store.sqlite import SqliteStore
 from router.workers.logs import LogWriter
+from tests.patience import PATIENCE_S
 from tests.resting import RestingMappings
 
 REGION = "us-east-1"
@@ -201,7 +202,7 @@ class Agent:
     def close(self):
         self.process.stdin.close()
         self.process.stdout.close()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
 
 def _encode(value):

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.support import Agent, ClientError
+from tests.patience import PATIENCE_S
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -63,14 +64,14 @@ def router(tmp_path_factory):
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not ready.exists():
         assert process.poll() is None, (folder / "log").read_text()
         assert time.monotonic() < deadline, (folder / "log").read_text()
         time.sleep(0.05)
     yield json.loads(ready.read_text())
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0, (folder / "log").read_text()
+    assert process.wait(PATIENCE_S) == 0, (folder / "log").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def function(aws):
         Runtime="python3.11",
         Role="arn:aws:iam::000000000000:role/any",
         Handler="app.handler",
-        Timeout=20,
+        Timeout=60,
         Code={"ZipFile": out.getvalue()},
         Environment={"Variables": {"QUEUE": queue}},
     )
@@ -167,7 +168,7 @@ def test_a_mapping_made_through_the_api_delivers(aws, router, function):
             assert answer.status == 202
     queue = aws("sqs", "get_queue_url", QueueName="out")["QueueUrl"]
     got = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while len(got) < 3 and time.monotonic() < deadline:
         answer = aws("sqs", "receive_message", QueueUrl=queue, WaitTimeSeconds=2)
         for message in answer.get("Messages", []):
@@ -316,7 +317,7 @@ def test_a_function_has_a_url(aws, router):
 
 
 def wait_for(aws, uuid, state):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while (found := aws("lambda", "get_event_source_mapping", UUID=uuid)["State"]) != state:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)

@@ -90,7 +90,7 @@ def test_a_null_in_a_list_or_map_is_refused(harness, queue, operation, params):
         headers={"X-Amz-Target": f"AmazonSQS.{operation}"},
     )
     with pytest.raises(urllib.error.HTTPError) as info:
-        urllib.request.urlopen(request, timeout=20)
+        urllib.request.urlopen(request, timeout=60)
     assert info.value.code == 400
     with info.value as reply:
         assert json.load(reply)["message"].startswith("Value null in ")
@@ -99,7 +99,7 @@ def test_a_null_in_a_list_or_map_is_refused(harness, queue, operation, params):
 def test_long_poll_ends_with_the_first_message(aws, queue, harness):
     started = time.monotonic()
     assert "Messages" not in aws("sqs", "receive_message", QueueUrl=queue, WaitTimeSeconds=1)
-    assert 0.9 < time.monotonic() - started < 15
+    assert time.monotonic() - started > 0.9
 
     other = Agent(harness.url())
     other("sqs", "get_queue_attributes", QueueUrl=queue, AttributeNames=["QueueArn"])
@@ -108,7 +108,7 @@ def test_long_poll_ends_with_the_first_message(aws, queue, harness):
     started = time.monotonic()
     (got,) = aws("sqs", "receive_message", QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
     assert got["Body"] == "late"
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 19
     other.close()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.sqs_sides import ELASTICMQ_DIFFERS, bodies, count_of
+from tests.patience import PATIENCE_S
 
 
 def test_attributes_and_their_checksums(side):
@@ -37,9 +38,11 @@ def test_a_trace_header_is_a_system_attribute(side):
 def test_a_message_comes_back_after_its_timeout_and_counts(side):
     url = side.queue(VisibilityTimeout="1")
     side.send(url, "m")
+    began = time.monotonic()
     (first,) = side.receive(url)
-    assert side.receive(url) == []
-    (second,) = side.receive_until(url)
+    early = side.receive(url)
+    assert early == [] or time.monotonic() - began >= 1
+    (second,) = early or side.receive_until(url)
     assert (count_of(first), count_of(second)) == (1, 2)
     assert first["ReceiptHandle"] != second["ReceiptHandle"]
 
@@ -60,11 +63,13 @@ def test_visibility_is_changed_one_by_one_and_in_batches(side):
 
 def test_a_long_poll_ends_when_a_delayed_message_comes(side):
     url = side.queue(DelaySeconds="1")
+    sent = time.monotonic()
     side.send(url, "m")
-    assert side.receive(url) == []
+    early = side.receive(url)
+    assert early == [] or time.monotonic() - sent >= 1
     started = time.monotonic()
-    assert bodies(side.receive_until(url)) == ["m"]
-    assert time.monotonic() - started < 5
+    assert bodies(early or side.receive_until(url)) == ["m"]
+    assert time.monotonic() - started < 9.5, "the whole wait"
 
 
 def test_deleting_twice_and_with_an_older_handle(side):
@@ -121,7 +126,7 @@ def test_a_dead_letter_queue_is_of_the_same_type(side):
 
 
 def wait_for_tasks(side, arn):
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE_S
     while True:
         (task,) = side("list_message_move_tasks", SourceArn=arn)["Results"]
         if task["Status"] != "RUNNING" or time.monotonic() > until:
@@ -303,12 +308,12 @@ def test_part_of_a_group_in_flight(side):
 
 
 def test_after_the_timeout_groups_come_in_order(side):
-    url = side.queue(fifo=True, VisibilityTimeout="1")
+    url = side.queue(fifo=True, VisibilityTimeout="3")
     side.send_in_groups(url, "A:A0", "A:A1", "A:A2", "B:B0", "B:B1", "B:B2")
     first = side.receive(url)
     assert len(first) == 6
     side.delete(url, next(one for one in first if one["Body"] == "A0"))
-    time.sleep(1.1)
+    time.sleep(3.1)
     again = bodies(side.receive(url))
     assert [body for body in again if body[0] == "A"] == ["A1", "A2"]
     assert [body for body in again if body[0] == "B"] == ["B0", "B1", "B2"]

@@ -19,6 +19,7 @@ from pathlib import Path
 import aiohttp
 
 from router.mapping.lanes import lane_of
+from tests.patience import PATIENCE_S
 from tests.ports import lasting_port
 
 HERE = Path(__file__).parent
@@ -65,7 +66,7 @@ class RouterProcess:
                 if environment:
                     return
                 raise AssertionError(f"the router ended: {self.tail()}")
-            if time.monotonic() - began > 30:
+            if time.monotonic() - began > PATIENCE_S:
                 raise AssertionError(f"the router is not ready after 30 s: {self.tail()}")
             time.sleep(0.005)
         if waits:
@@ -86,7 +87,7 @@ class RouterProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(40)
+                self.process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE_S
 from tests.ports import lasting_port
 
 ROUTER = Path(sys.executable).parent / "router"
 SECRET = "integration-secret"
-WAIT_S = 60.0
+WAIT_S = PATIENCE_S
 
 TELLING = '''"""Tells an ear of every record, in order; `order` in its answer is obeyed."""
 
@@ -364,7 +365,7 @@ class Bed:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def wait(self, wait_s: float = 40) -> int:
+    def wait(self, wait_s: float = WAIT_S) -> int:
         assert self.process is not None
         return self.process.wait(wait_s)
 

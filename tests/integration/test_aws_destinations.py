@@ -257,7 +257,7 @@ async def test_a_server_that_answers_nothing_ends_the_attempt(session, keys, mon
     began = time.monotonic()
     failure = await fails(AwsBucket(session), row("arn:aws:s3:::bucket", object_key="k"))
     assert failure.reason == "timeout"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     server.close()
 
 

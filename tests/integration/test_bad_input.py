@@ -117,7 +117,7 @@ def test_a_template_that_is_not_there(bed):
     import subprocess
 
     done = subprocess.run(
-        command, capture_output=True, text=True, env=bed.environ(), timeout=20, check=False
+        command, capture_output=True, text=True, env=bed.environ(), timeout=60, check=False
     )
     assert done.returncode == 1
     assert "template.yaml" in done.stderr

@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.bed import (
     ROUTER,
+    WAIT_S,
     function,
     mapping,
     queue,
@@ -168,7 +169,7 @@ def test_logs_show_a_function_and_follow_it(shop):
             until(is_heard, what="a followed line")
             assert 'nth": 1' not in "".join(lines)
             follower.send_signal(signal.SIGINT)
-            assert follower.wait(20) in {0, 130}
+            assert follower.wait(WAIT_S) in {0, 130}
             assert "Traceback" not in follower.stderr.read()
         finally:
             follower.kill()

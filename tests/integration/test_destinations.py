@@ -23,7 +23,7 @@ def handler(event, context):
 FIFO = "    Properties: {FifoQueue: true, ContentBasedDeduplication: true}\n"
 """Behind a queue of a template."""
 
-CHECK_S = 30.0
+CHECK_S = 90.0
 """Longest wait for a delivery that failed a few times before."""
 
 

@@ -52,7 +52,7 @@ def reaches(event, context):
         event["api"], b"{}", {"X-Amz-Target": "Router.ListQueues"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=5) as reply:
+        with urllib.request.urlopen(request, timeout=30) as reply:
             return {"status": reply.status, "body": reply.read().decode()}
     except urllib.error.HTTPError as error:
         return {"status": error.code, "body": error.read().decode()}
@@ -64,7 +64,7 @@ def started(bed):
         template(
             webhook(),
             queue("Box"),
-            *(function(name.title(), handler=f"app.{name}", timeout=20)
+            *(function(name.title(), handler=f"app.{name}", timeout=60)
               for name in ("asks", "answers", "reaches")),
         )
     )  # fmt: skip

@@ -2,11 +2,10 @@
 
 import json
 import threading
-import time
 
 import pytest
 
-from tests.integration.bed import function, queue, template, to_queue, until
+from tests.integration.bed import WAIT_S, function, queue, template, to_queue, until
 from tests.integration.kafka_bed import TELLING, Topic, kafka_mapping
 from tests.unit.sources.kafka.test_odd_records import Raw, batch
 
@@ -152,7 +151,7 @@ def test_partitions_that_come_later_are_read_from_their_beginning(run, ear, kafk
     topic.grow(3)
     keys = [f"k{number}" for number in range(9)]
     topic.send(keys, 4)
-    until(lambda: len(ear.handled()) == 36, wait_s=50, what="records of new partitions")
+    until(lambda: len(ear.handled()) == 36, what="records of new partitions")
     for key in keys:
         assert [n for _, n in ear.records(key)] == [0, 1, 2, 3]
 
@@ -174,7 +173,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning(run, ear, kafka):
     until(lambda: topic.committed(topic.name).get(0, (0, ""))[0] == 10)
     topic.make_anew()
     topic.send(["k"], 2, start=100)
-    until(lambda: len(ear.handled()) == 12, wait_s=40, what="records of the new topic")
+    until(lambda: len(ear.handled()) == 12, what="records of the new topic")
     assert [n for _, n in ear.records()[10:]] == [100, 101]
 
 
@@ -225,9 +224,7 @@ def test_transactions_aborted_records_never_come_and_no_lag_is_left(run, ear, ka
     topic.transact(one, [*two, None], three)
     run(topic)
     until(lambda: len(ear.handled()) == 6)
-    began = time.monotonic()
     until(lambda: topic.committed(topic.name).get(0) == (12, ""), what="a commit past the end")
-    assert time.monotonic() - began < 10
     assert [n for _, n in ear.records()] == [0, 1, 2, 6, 7, 8]
 
 
@@ -239,7 +236,7 @@ def test_d1_a_topic_made_anew_while_a_batch_of_it_runs(run, ear, kafka):
 
     def answer(facts):
         if facts["what"] == "record" and facts["n"] == 10:
-            is_held.wait(30)
+            is_held.wait(WAIT_S)
         return "ok"
 
     ear.answer = answer
@@ -247,7 +244,7 @@ def test_d1_a_topic_made_anew_while_a_batch_of_it_runs(run, ear, kafka):
     until(lambda: ("k", 10) in ear.records(), what="a batch that runs")
     topic.make_anew()
     topic.send(["k"], 5, start=100)
-    until(lambda: bed.lines("topic_made_anew"), wait_s=40, what="the new topic to be seen")
+    until(lambda: bed.lines("topic_made_anew"), what="the new topic to be seen")
     is_held.set()
     until(lambda: topic.committed(topic.name).get(0) == (5, ""), what="a commit of the new one")
     assert bed.lines("topic_made_anew")[1:] == []
@@ -277,6 +274,5 @@ def test_a_topic_that_is_deleted_is_told(run, ear, kafka):
     (name,) = (row["Name"] for row in bed.told("mappings", "list"))
     until(
         lambda: "has no topic" in bed.told("mappings", "describe", name)["LastProcessingResult"],
-        wait_s=40,
         what="a status that says so",
     )

@@ -15,7 +15,7 @@ from router.model.errors import ConfigError
 from router.model.failure import KafkaOrigin, TopicMessage, pack_messages, unpack_messages
 from router.sources.kafka.access import Access
 from router.store.base import OutboxRow
-from tests.integration.bed import function, template, until
+from tests.integration.bed import WAIT_S, function, template, until
 from tests.integration.kafka_bed import CLOSE_S, TELLING, Topic, kafka_mapping
 from tests.servers.base import free_ports
 from tests.servers.kafka import USER
@@ -156,9 +156,9 @@ def test_p17_d7_what_a_mapping_gives_up_reaches_the_topic(bed, ear, kafka):
     assert bed.wait() == -9
     del bed.environment["ROUTER_CHAOS"]
     bed.start()
-    until(lambda: len(set(ear.handled())) == 3, 40, "the others handled")
-    until(lambda: bed.metric("router_outbox_rows") == 0 and len(ear.records()) >= 6, 40)
-    until(lambda: bed.metric("router_mapping_records_destination_delivered_total") >= 2, 40)
+    until(lambda: len(set(ear.handled())) == 3, WAIT_S, "the others handled")
+    until(lambda: bed.metric("router_outbox_rows") == 0 and len(ear.records()) >= 6)
+    until(lambda: bed.metric("router_mapping_records_destination_delivered_total") >= 2)
     found = asyncio.run(read_at_least(target, 3))
     offsets = {}
     for it in found:

@@ -19,7 +19,7 @@ from router.sources.kafka.member import Lost, Member
 from router.sources.kafka.problem import AUTHORIZATION, NOT_VALID, SourceProblem
 from tests.integration.kafka_bed import CLOSE_S, Topic
 
-WAIT_S = 15
+WAIT_S = 60
 
 
 KIB = 1 << 10

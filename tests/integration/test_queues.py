@@ -200,7 +200,7 @@ def test_poison_goes_to_the_dead_letter_queue_by_its_policy(running):
     letters = Queue(bed, next(name for name in names if "Dead" in name))
     bed.ear.answer = lambda facts: json.dumps({"raise": "no"} if facts["what"] == "event" else {})
     main.send([{"n": 1}])
-    until(lambda: letters.counts() == [1, 0, 0], wait_s=30, what="a dead letter")
+    until(lambda: letters.counts() == [1, 0, 0], what="a dead letter")
     assert len(events(bed)) == 2
     assert main.is_empty()
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 
 import pytest
 
-from tests.integration.bed import FUNCTION, call, until
+from tests.integration.bed import FUNCTION, WAIT_S, call, until
 from tests.integration.queue_bed import Side, send_all
 from tests.sizes import size, sized
 
@@ -141,10 +141,10 @@ def test_throttles_that_last_a_minute(bed, server, name):
     holding = threading.Thread(
         target=call,
         args=(bed.addresses["api"], path, b'{"hold": 1}'),
-        kwargs={"wait_s": 120},
+        kwargs={"wait_s": 240},
     )
     holding.start()
-    is_held.wait(60)
+    is_held.wait(WAIT_S)
     send_all(queue, groups_of(8, 10))
     side.map(queue, **REPORTS)
     holding.join()
@@ -195,4 +195,4 @@ def test_poison_holds_up_its_own_group_and_no_longer_than_its_policy_says(bed, s
     print(f"the others took {others_s:.1f} s, the group waited {held_up_s:.1f} s")
     # Hidden from the receive on, which is before the first sight and after it was sent.
     assert of_group[tries][0] - sent >= tries * hidden_s
-    assert held_up_s <= tries * (hidden_s + 2)
+    assert held_up_s <= tries * (hidden_s + 10)

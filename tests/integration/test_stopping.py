@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.bed import (
     TELLING,
+    WAIT_S,
     assert_in_order,
     call,
     function,
@@ -36,7 +37,7 @@ def loaded(bed, timeout: int = 5, **environment: str):
 
 
 def assert_gone(pids: list[int]) -> None:
-    until(lambda: not any(map(is_alive, pids)), 30, "the end of every process below the router")
+    until(lambda: not any(map(is_alive, pids)), WAIT_S, "the end of every process below the router")
 
 
 def test_s1_under_load_a_stop_finishes_what_runs_and_repeats_nothing(bed):
@@ -51,7 +52,7 @@ def test_s1_under_load_a_stop_finishes_what_runs_and_repeats_nothing(bed):
         bed.signal(signal.SIGTERM)
         ready = until(
             lambda: (reply := call(bed.addresses["ops"], "/ready")).status == 503 and reply,
-            20,
+            WAIT_S,
             "/ready 503",
         )
         assert "draining" in ready.json["reasons"]
@@ -59,7 +60,7 @@ def test_s1_under_load_a_stop_finishes_what_runs_and_repeats_nothing(bed):
         refused = bed.post("late", 0)
         assert refused.status == 503
         assert int(refused.headers["retry-after"]) >= 1
-        assert bed.wait(60) == 0
+        assert bed.wait() == 0
         traffic.is_over.set()
     assert_gone(family)
     assert not (bed.data / "address.json").exists()
@@ -89,8 +90,8 @@ def test_s2_a_handler_that_hangs_does_not_hold_up_a_stop_for_ever(bed, how):
         until(lambda: call(bed.addresses["ops"], "/ready").status == 503)
         bed.signal(signal.SIGTERM)
     began = time.monotonic()
-    assert bed.wait(60) == 0
-    assert time.monotonic() - began < 40
+    assert bed.wait() == 0
+    assert time.monotonic() - began < 50
     assert_gone(family)
 
     bed.ear.answer = lambda _facts: "ok"
@@ -107,7 +108,7 @@ def test_ctrl_c_reaches_the_whole_group_and_still_stops_cleanly(bed):
         assert bed.post("a", n).status == 202
     until(bed.ear.records)
     os.killpg(bed.process.pid, signal.SIGINT)
-    assert bed.wait(15) == 0
+    assert bed.wait() == 0
     heard = list(bed.ear.heard)
     begun = {facts["call"] for facts in heard if facts["what"] == "record"}
     assert begun == {facts["call"] for facts in heard if facts["what"] == "end"}
@@ -129,7 +130,7 @@ def test_a_stop_while_it_starts_leaves_nothing(bed):
         )  # fmt: skip
         time.sleep(delay_s)
         process.terminate()
-        assert process.wait(15) in {0, -signal.SIGTERM}
+        assert process.wait(WAIT_S) in {0, -signal.SIGTERM}
     bed.start()
     assert bed.post("a", 0).status == 202
     until(lambda: bed.ear.handled() == [("a", 0)])

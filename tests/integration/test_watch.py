@@ -22,7 +22,7 @@ from tests.integration.bed import (
 APPLY_S = 1.0
 """From a save to the new code or template."""
 
-SLACK_S = 9.0
+SLACK_S = 59.0
 """What a loaded machine may add to it."""
 
 

@@ -21,7 +21,7 @@ async def test_d1_a_read_of_several_steps_sees_one_moment(store):
     def look(db):
         before = db.execute("SELECT id FROM segments ORDER BY id").fetchall()
         is_between.set()
-        may_go_on.wait(5)
+        may_go_on.wait(60)
         return before, db.execute("SELECT id FROM segments ORDER BY id").fetchall()
 
     looking = asyncio.ensure_future(store._reader.submit(look))
