@@ -116,12 +116,12 @@ class _Reading:
         from router.workers.log_files import function_paths
 
         known = _known(self._data)
-        if not known:
+        if not known and not self._functions:
             raise NotFound(f"no function has written anything under {self._data}/logs")
         for name in self._functions:
             if not function_paths(self._data, name):
                 text = f"function {name} has written nothing under {self._data}"
-                raise NotFound(f"{text}; there are: {', '.join(known)}")
+                raise NotFound(f"{text}; there are: {', '.join(known) or 'none'}")
 
     def first(
         self, count: int | None, is_shown: Shown, *, is_any: bool

@@ -33,6 +33,8 @@ class Line:
             while data := await self._reader.read(65_536):
                 self._data += data
                 self._more.set()
+        # What came before a reset came all the same; a reader that is read late forgets it.
+        self._data += bytes(self._reader._buffer)
         self.ended = time.monotonic()
         self._more.set()
 
