@@ -4,6 +4,10 @@ import msgspec
 
 from router.model.log_settings import TEXT, LogSettings
 
+ON_DEMAND = "on-demand"
+PROVISIONED = "provisioned-concurrency"
+"""How an environment came to be: an invocation asked for it, or it was started ahead."""
+
 
 class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a function: all an environment needs to know to run it.
@@ -32,6 +36,8 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     logs: LogSettings = TEXT
     dead_letter_arn: str = ""
     """Where events go that it never succeeded with; empty: nowhere."""
+    initialization: str = ON_DEMAND
+    """How the environment that it is for comes to be."""
     revision: str = ""
     """Changes with any part of the function; environments of an older one are not reused."""
 

@@ -15,6 +15,10 @@ from router.workers.process import Environment
 INIT_TIMEOUT_MS = 10_000
 """Limit of a first initialisation (Lambda)."""
 
+INIT_AHEAD_MS_MIN = 130_000
+INIT_AHEAD_MS_MAX = 900_000
+"""Limit of one that is started ahead: the function's timeout, within these (Lambda)."""
+
 STARTS_MAX = 2
 """Tries to make a process, when the zygote died meanwhile."""
 
@@ -59,6 +63,21 @@ class ColdStart:
         started = platform_lines.start(self._request)
         env = await self._attempt(timeout_ms, started)
         self._spent_ms = self.init_ms
+        return env if self._is_loaded else None
+
+    async def ahead(
+        self,
+        take_folder: Callable[[], str | None],
+        adopt: Callable[[Environment, FunctionVersion], None],
+    ) -> Environment | None:
+        """As `run`, before anybody has asked: one try, with more time; None when it failed."""
+        self._take_folder = take_folder
+        self._adopt = adopt
+        function = self._request.function
+        timeout_ms = min(INIT_AHEAD_MS_MAX, max(INIT_AHEAD_MS_MIN, function.timeout_ms))
+        env = await self._attempt(timeout_ms, platform_lines.init_start(function))
+        error_type = None if self._is_loaded else self._error_type
+        env.output.write(platform_lines.init_report(function, self.init_ms, "init", error_type))
         return env if self._is_loaded else None
 
     async def invoke(self, env: Environment) -> InvokeReply:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from router.model.function import FunctionVersion, InvokeRequest
+from router.model.function import ON_DEMAND, FunctionVersion, InvokeRequest
 from router.model.limits import MIB
 from router.model.runtimes import Family, family_of, version_of
 from router.workers import payloads
@@ -32,7 +32,7 @@ def init_start(function: FunctionVersion) -> str:
     if not function.logs.is_json:
         return f"INIT_START Runtime Version: {version}"
     record = {
-        "initializationType": "on-demand",
+        "initializationType": function.initialization,
         "phase": "init",
         "runtimeVersion": version,
         "functionName": function.name,
@@ -45,13 +45,13 @@ def init_start(function: FunctionVersion) -> str:
 def init_report(
     function: FunctionVersion, duration_ms: float, phase: str, error_type: str | None
 ) -> tuple[str, ...]:
-    """An initialisation ended; as text only one that failed is told of, with an error type."""
+    """An initialisation ended; as text one on demand is told of only when it failed."""
     if not function.logs.is_json:
-        if error_type is None:
+        if error_type is None and function.initialization == ON_DEMAND:
             return ()
         duration = f"Init Duration: {duration_ms:.2f} ms"
         return (f"INIT_REPORT {duration}\tPhase: {phase}\t{_status_text(error_type)}",)
-    common = {"initializationType": "on-demand", "phase": phase, **_status(error_type)}
+    common = {"initializationType": function.initialization, "phase": phase, **_status(error_type)}
     report = {**common, "metrics": {"durationMs": round(duration_ms, 3)}}
     level = DEBUG if error_type is None else WARN
     return _shown(

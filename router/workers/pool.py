@@ -15,13 +15,14 @@ import msgspec
 import structlog
 
 from router.model.errors import NotInvoked
-from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
+from router.model.function import PROVISIONED, FunctionVersion, InvokeReply, InvokeRequest
 from router.telemetry import metrics
 from router.workers import invocation, payloads
 from router.workers.cold_start import ColdStart
 from router.workers.launcher import Launcher, StartFailed
 from router.workers.logs import LogWriter
 from router.workers.process import Environment
+from router.workers.provisions import Key, Provisions, key_of
 from router.workers.watch import UsageWatch
 
 log = structlog.get_logger()
@@ -38,9 +39,6 @@ HOUSEKEEPING_S = 1.0
 
 SPARE_FOLDERS_MAX = 100
 """Folders of reset environments kept for the next one of the same function."""
-
-Key = tuple[str, str, str, str]
-"""Function name, version, revision and code hash: what may share an environment."""
 
 
 class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +67,8 @@ class Pool:
         self._housekeeping: asyncio.Task[None] | None = None
         self._is_closing = False
         self._meters: dict[str, Meters] = {}
+        self.provisions = Provisions(self._start_ahead)
+        """Environments started ahead; never ended for being idle, nor to make room."""
 
     async def start(self) -> None:
         """Start the zygotes. Raises `ZygoteDied` when no interpreter comes up."""
@@ -85,7 +85,7 @@ class Pool:
         if self._is_closing:
             raise NotInvoked("stopping")
         function = request.function
-        key = _key_of(function)
+        key = key_of(function)
         meters = self._meters.get(function.name) or self._meters_of(function.name)
         self._busy += 1
         meters.busy += 1
@@ -111,9 +111,9 @@ class Pool:
 
         Those of `current` go on: of what has not changed.
         """
-        kept = {_key_of(function) for function in current}
+        kept = {key_of(function) for function in current}
         for env, function in list(self._living.items()):
-            if function.name == function_name and _key_of(function) not in kept:
+            if function.name == function_name and key_of(function) not in kept:
                 env.is_retired = True
         for key in [key for key in self._idle if key[0] == function_name and key not in kept]:
             for env in self._idle.pop(key):
@@ -123,6 +123,7 @@ class Pool:
     async def close(self, drain_s: float) -> None:
         """Let running invocations finish for `drain_s` seconds, then end everything."""
         self._is_closing = True
+        self.provisions.close()
         deadline = time.monotonic() + drain_s
         while self._busy and time.monotonic() < deadline:  # noqa: ASYNC110  # the hot path sets no event
             await asyncio.sleep(0.01)
@@ -143,6 +144,8 @@ class Pool:
         await self._logs.close()
 
     def _take(self, key: Key, meters: "Meters") -> Environment | None:
+        if self.provisions.by_key and (env := self.provisions.take(key)) is not None:
+            return env
         idle = self._idle.get(key)
         if not idle:
             return None
@@ -166,6 +169,8 @@ class Pool:
         self._release(env, key, meters)
 
     def _release(self, env: Environment, key: Key, meters: "Meters") -> None:
+        if self.provisions.owners and self.provisions.give_back(env):
+            return
         if env.is_alive and not env.is_retired and not self._is_closing:
             env.idle_since = time.monotonic()
             idle = self._idle.get(key)
@@ -203,17 +208,41 @@ class Pool:
         finally:
             self._release(env, key, meters)
 
+    async def _start_ahead(self, function: FunctionVersion) -> Environment | None:
+        """An environment for `provisions`. Raises `NotInvoked`, `StartFailed`."""
+        function = msgspec.structs.replace(function, initialization=PROVISIONED)
+        request = InvokeRequest(
+            function=function, invoked_arn=function.arn, request_id="", payload=b"{}"
+        )
+        key = key_of(function)
+        if not await asyncio.to_thread(os.path.isdir, function.code_path):
+            raise NotInvoked("function_missing", f"no code at {function.code_path}")
+        self._make_room()
+        cold = ColdStart(request, self._launcher, self._on_end)
+        self._starting += 1
+        try:
+            env = await cold.ahead(lambda: self._take_spare(key), self._adopt)
+        finally:
+            self._starting -= 1
+        if env is not None:
+            env.is_starting = False
+            meters = self._meters_of(function.name)
+            meters.cold_starts.inc()
+            meters.cold_start_duration.observe(cold.init_ms / 1000)
+        return env
+
     def _adopt(self, env: Environment, function: FunctionVersion) -> None:
         self._living[env] = function
 
     def _on_end(self, env: Environment) -> None:
         function = self._living.pop(env, None)
+        self.provisions.ended(env)
         env.output.close()
         self._launcher.release(env)
         if function is None:
             self._remove_folder(env.tmp_path)
             return
-        key = _key_of(function)
+        key = key_of(function)
         idle = self._idle.get(key)
         if idle is not None and env in idle:
             idle.remove(env)
@@ -274,10 +303,6 @@ class Pool:
         if function_name not in self._meters:
             self._meters[function_name] = Meters(function_name)
         return self._meters[function_name]
-
-
-def _key_of(function: FunctionVersion) -> Key:
-    return function.name, function.version, function.revision, function.code_hash
 
 
 class Meters:
