@@ -45,9 +45,10 @@ from router.auth.webhooks import scheme_for
 from router.config import IngressSettings, Settings, resolve_secret
 from router.destinations.kafka_topic import KafkaTopic
 from router.destinations.outbox import Courier
+from router.dispatch import provisioning
 from router.dispatch.dispatcher import Dispatcher
+from router.dispatch.provisioning import Provisioning
 from router.embedded.queues import EmbeddedQueues
-from router.functions.concurrency import allotments
 from router.functions.dependents import changed_functions, code_in_use
 from router.functions.packages import CodeStore
 from router.functions.resolve import FunctionResolver
@@ -103,7 +104,6 @@ class Router:
         self._limit = account_limit(
             settings.concurrency_max or concurrency_default(), settings.unreserved_concurrency_min
         )
-        self._claimed = 0
         self._undo = contextlib.AsyncExitStack()
 
     # Life
@@ -208,7 +208,6 @@ class Router:
         await self.pool.start()
         self._undo.push_async_callback(self.pool.close, 0.0)
         self.dispatcher = Dispatcher(self.pool, self._limit.concurrency, self._limit.unreserved_min)
-        self._allot()
 
     def _resolve_environment(self, function: FunctionVersion) -> dict[str, str]:
         secrets_dir = self.settings.secrets_dir
@@ -285,6 +284,10 @@ class Router:
             wall_ms=self.clock.wall_ms,
         )
         self.ingress = self._make_ingress()
+        self.provisioning = Provisioning(
+            self.catalog, self.functions, self.dispatcher, self.pool.provisions, self._limit
+        )
+        self.provisioning.follow()
         # Before anybody can ask: a webhook that exists is never answered 404.
         self._set_webhooks()
         self.catalog.listen(self._hear)
@@ -367,6 +370,7 @@ class Router:
             log_writer=self.logs,
             elsewhere=self.aws_queues,
             limit=self._limit,
+            provisioning=self.provisioning,
         )
         whose: dict[str, Any] = {
             "region": settings.region,
@@ -390,6 +394,7 @@ class Router:
             self._undo.callback(self.queues.stop)  # before: long polls would hold the server up
             self.addresses[name] = f"http://{_shown(server.host)}:{server.port}"
         self.keys.endpoint = self.addresses["functions"]
+        self.pool.provisions.open()  # not before: they are told where this router is
         host, port = _split(settings.ingress)
         with _naming("ingress", settings.ingress):
             bound_host, bound_port = await self.ingress.start(host, port)
@@ -465,22 +470,6 @@ class Router:
         except Exception as error:
             log.error("template_not_applied", error=repr(error), exc_info=error)
 
-    def _allot(self) -> None:
-        """Give functions what is reserved for them."""
-        given = allotments(self.catalog)
-        self.dispatcher.allot(given)
-        claimed = sum(allotment.claimed for allotment in given.values())
-        left = self._limit.concurrency - claimed
-        if left < self._limit.unreserved_min and claimed != self._claimed:
-            log.warning(
-                "concurrency_overcommitted",
-                limit=self._limit.concurrency,
-                reserved=claimed,
-                unreserved_min=self._limit.unreserved_min,
-                remedy="reservations are maxima only; raise ROUTER_CONCURRENCY_MAX or reserve less",
-            )
-        self._claimed = claimed
-
     def _set_webhooks(self) -> None:
         self.ingress.set_webhooks([webhook.spec for webhook in self.catalog.webhooks.values()])
 
@@ -492,8 +481,8 @@ class Router:
         }
         if "webhook" in kinds:
             self._set_webhooks()
-        if "function" in kinds:
-            self._allot()
+        if kinds & provisioning.KINDS:
+            self.provisioning.follow()
         for name in changed_functions(changes):
             self.pool.retire(name, self.functions.current(name))
         return self.ingress.heard() if "webhook" in kinds else None
@@ -531,7 +520,7 @@ class Router:
             "concurrency": {
                 "limit": self.dispatcher.limit,
                 "running": self.dispatcher.running,
-                "reserved": self._claimed,
+                "reserved": self.provisioning.claimed,
                 "unreserved_min": self._limit.unreserved_min,
             },
             "buffer": {"limit": self.budget.bytes_max, "held": self.budget.held_bytes},

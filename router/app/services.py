@@ -21,6 +21,7 @@ from router.control.lambda_service.listing import Listing
 from router.control.lambda_service.mappings import MappingRuntime, Mappings, QueuesElsewhere
 from router.control.lambda_service.policies import Policies
 from router.control.lambda_service.presenter import Presenter
+from router.control.lambda_service.provisioned import ProvisionedConcurrency, ProvisionedStatuses
 from router.control.lambda_service.states import Transitions
 from router.control.lambda_service.tags import Tags
 from router.control.lambda_service.urls import UrlOf, Urls
@@ -74,6 +75,7 @@ async def make_services(
     log_writer: Settles,
     elsewhere: QueuesElsewhere | None = None,
     limit: AccountLimit = AWS_LIMIT,
+    provisioning: ProvisionedStatuses,
 ) -> Services:
     """Build every service. Raises `ModelError`."""
     models = await load(data / "cache", MODELS)
@@ -100,6 +102,7 @@ async def make_services(
             Policies(catalog),
             FunctionExtras(catalog),
             Absent(),
+            ProvisionedConcurrency(catalog, limit, provisioning, wall_ms),
         ),
         logs_parts(data, catalog, log_writer, wall_ms),
         sqs_parts(queues, account),

@@ -169,6 +169,12 @@ class Ledger:
             pot.size = count
             self._grant(pot)
 
+    def used_ready(self, function: str, version: str) -> int:
+        """Provisioned environments of a version that run something."""
+        share = self._shares.get(function)
+        pot = share.ready.get(version) if share is not None and share.ready is not None else None
+        return 0 if pot is None else pot.used
+
     def _allot(self, share: Share, allotment: Allotment, waiting: list[Turn]) -> None:
         old = share.on_demand
         for turn in waiting:

@@ -7,7 +7,7 @@ from router.functions.packages import overlay_hash
 from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog, own_name
 
-KINDS: Final = ("version", "alias", "event_invoke", "function_url", "permission")
+KINDS: Final = ("version", "alias", "event_invoke", "function_url", "permission", "provisioned")
 """Kinds whose names are `own_name(function, qualifier)`, or begin so and go on after a colon."""
 
 

@@ -4,6 +4,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from router.model.resources import Owner
+
+INIT_FAILED = "FUNCTION_ERROR_INIT_FAILURE"
+"""Why provisioned concurrency is FAILED."""
+
 ACCOUNT_LIMIT = "ConcurrentInvocationLimitExceeded"
 RESERVED_LIMIT = "ReservedFunctionConcurrentInvocationLimitExceeded"
 """`Reason` of a 429: nothing unreserved is free, or nothing of what the function reserved."""
@@ -26,6 +31,26 @@ class Allotment(msgspec.Struct, frozen=True):
     def claimed(self) -> int:
         """What no other function can have of the account's limit."""
         return self.ready if self.reserved is None else max(self.reserved, self.ready)
+
+
+class Provisioned(msgspec.Struct, frozen=True, kw_only=True):
+    """Provisioned concurrency of a version or an alias, as it was asked for."""
+
+    function: str
+    qualifier: str
+    """A version's number, or an alias: then its version has it, whichever that is."""
+    requested: int
+    last_modified_ms: int
+    owner: Owner | None = None
+
+
+class ProvisionedStatus(msgspec.Struct, frozen=True):
+    """How far it is."""
+
+    state: str
+    """IN_PROGRESS, READY or FAILED."""
+    ready: int = 0
+    reason: str = ""
 
 
 Allotments = Mapping[str, Allotment]

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from router.model.concurrency import Provisioned
 from router.model.errors import RouterError
 from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
@@ -33,6 +34,7 @@ KINDS: Final[dict[str, type[msgspec.Struct]]] = {
     "alias": Alias,
     "permission": Permission,
     "function_url": FunctionUrl,
+    "provisioned": Provisioned,
     "layer": Layer,
     "layer_version": LayerVersion,
     "event_invoke": EventInvoke,
@@ -69,6 +71,7 @@ class Catalog:
         self.aliases: dict[str, Alias] = self._tables["alias"]
         self.permissions: dict[str, Permission] = self._tables["permission"]
         self.function_urls: dict[str, FunctionUrl] = self._tables["function_url"]
+        self.provisioned: dict[str, Provisioned] = self._tables["provisioned"]
         self.layers: dict[str, Layer] = self._tables["layer"]
         self.layer_versions: dict[str, LayerVersion] = self._tables["layer_version"]
         self.event_invokes: dict[str, EventInvoke] = self._tables["event_invoke"]

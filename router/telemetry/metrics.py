@@ -380,6 +380,12 @@ CONCURRENCY_CLAIMED = Gauge(
     "Unreserved in use, reserved and provisioned together (ClaimedAccountConcurrency).",
     registry=REGISTRY,
 )
+PROVISIONED = Gauge(
+    "router_function_provisioned",
+    "Provisioned environments by state: requested, ready, used.",
+    ["function", "version", "state"],
+    registry=REGISTRY,
+)
 PROVISIONED_INVOCATIONS = Counter(
     "router_function_provisioned_invocations_total",
     "Invocations by provisioned environments (ProvisionedConcurrencyInvocations).",

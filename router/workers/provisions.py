@@ -68,7 +68,7 @@ class Provision:
 
 
 class Provisions:
-    """All of them. `take` and `give_back` for an invocation; `keep` says what shall be."""
+    """All of them: `keep` says what shall be, and from `open` on it is brought about."""
 
     def __init__(self, start: StartAhead) -> None:
         self._start = start
@@ -80,7 +80,13 @@ class Provisions:
         self._starting = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_open = False
         self._is_closing = False
+
+    def open(self) -> None:
+        """Start what is wanted: all that environments need is there now."""
+        self._is_open = True
+        self._fill()
 
     def keep(self, wanted: Iterable[tuple[FunctionVersion, int]]) -> None:
         """Have so many of each version from now on, and of no other."""
@@ -157,11 +163,13 @@ class Provisions:
 
     def _fill(self) -> None:
         """Start what is missing, as far as may be started now."""
+        if not self._is_open or self._is_closing:
+            return
         now_s = asyncio.get_running_loop().time()
         waits = []
         for provision in self.by_key.values():
             while len(provision.ready) + provision.starting < provision.wanted:
-                if self._is_closing or self._starting >= STARTS_AT_ONCE:
+                if self._starting >= STARTS_AT_ONCE:
                     return
                 if provision.retry_at_s > now_s:
                     waits.append(provision.retry_at_s)

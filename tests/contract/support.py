@@ -21,7 +21,7 @@ from router.control.context import FUNCTION_CALLS, Principal
 from router.control.server import ControlServer
 from router.embedded.queues import EmbeddedQueues
 from router.functions.resolve import FunctionResolver
-from router.model.concurrency import RESERVED_LIMIT
+from router.model.concurrency import RESERVED_LIMIT, ProvisionedStatus
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
 from router.model.function_url import url_text
@@ -67,6 +67,16 @@ class ScriptedInvoker:
         )
 
 
+class ScriptedStatuses:
+    """Provisioned concurrency gets no further than a test says."""
+
+    def __init__(self):
+        self.by_function = {}
+
+    def status(self, config):
+        return self.by_function.get(config.function, ProvisionedStatus("IN_PROGRESS"))
+
+
 class Harness:
     """The control plane on its own thread and loop."""
 
@@ -102,6 +112,7 @@ class Harness:
         self.acceptor = AsyncInvoker(self.store.asynchronous, _wall_ms)
         self.runtime = RestingMappings(self.catalog)
         self.logs = LogWriter(self.folder, file_bytes_max=20_000)
+        self.statuses = ScriptedStatuses()
         self.services = await make_services(
             self.folder,
             self.catalog,
@@ -117,6 +128,7 @@ class Harness:
             url_of=lambda url: url_text(url.id, REGION, "", "http://127.0.0.1:8080"),
             log_writer=self.logs,
             hosting=Hosting(file_systems={"/mnt/ledger": "/srv/ledger"}),
+            provisioning=self.statuses,
         )
         where = {"region": REGION, "account": ACCOUNT, "connections_max": 64}
         function = Principal("fn", "fn-secret", FUNCTION_CALLS)

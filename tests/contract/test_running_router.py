@@ -48,6 +48,8 @@ def handler(event, context):
             boto3.client("sqs").create_queue(QueueName="mine")
         except Exception as error:
             return error.response["Error"]["Code"]
+    if event.get("kind"):
+        return {"kind": os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"]}
     return {"event": event, "id": context.aws_request_id, "arn": context.invoked_function_arn}
 """
 
@@ -147,6 +149,71 @@ def test_what_an_invocation_wrote_can_be_read_once_it_is_over(aws, function):
     assert lines == base64.b64decode(answer["LogResult"]).decode()
     streams = aws("logs", "describe_log_streams", logGroupName=group)["logStreams"]
     assert found[0]["logStreamName"] in [stream["logStreamName"] for stream in streams]
+
+
+def provisioned(aws, is_over, **which):
+    """What is shown once `is_over` says so."""
+    deadline = time.monotonic() + 60
+    while True:
+        shown = aws("lambda", "get_provisioned_concurrency_config", **which)
+        if is_over(shown):
+            return shown
+        assert time.monotonic() < deadline, shown
+        time.sleep(0.05)
+
+
+def test_provisioned_concurrency_is_there_before_it_is_needed(aws, router, function):
+    """5.3: IN_PROGRESS, READY; goes with its alias; who finds none free runs on demand."""
+    which = {"FunctionName": function, "Qualifier": "live"}
+    live = {"FunctionName": function, "Name": "live"}
+    assert aws("lambda", "publish_version", FunctionName=function)["Version"] == "1"
+    aws("lambda", "create_alias", **live, FunctionVersion="1")
+    answer = aws(
+        "lambda", "put_provisioned_concurrency_config", **which, ProvisionedConcurrentExecutions=1
+    )
+    assert (answer["Status"], answer["AvailableProvisionedConcurrentExecutions"]) == (
+        "IN_PROGRESS",
+        0,
+    )
+    shown = provisioned(aws, lambda shown: shown["Status"] == "READY", **which)
+    assert shown["AvailableProvisionedConcurrentExecutions"] == 1
+    assert shown["AllocatedProvisionedConcurrentExecutions"] == 1
+
+    def kind_of_start():
+        answer = aws("lambda", "invoke", **which, Payload=b'{"kind": true}')
+        return json.loads(answer["Payload"])["kind"], answer["ExecutedVersion"]
+
+    assert kind_of_start() == ("provisioned-concurrency", "1")
+    metric = f'router_function_provisioned{{function="{function}",state="ready",version="1"}}'
+    assert counted(router, metric) == 1
+    name = f'router_function_provisioned_invocations_total{{function="{function}"'
+    assert counted(router, name) == 1
+    aws("lambda", "update_function_configuration", FunctionName=function, MemorySize=192)
+    aws("lambda", "wait:function_updated_v2", FunctionName=function)
+    assert aws("lambda", "publish_version", FunctionName=function)["Version"] == "2"
+    aws("lambda", "update_alias", **live, FunctionVersion="2")
+    moving = aws("lambda", "get_provisioned_concurrency_config", **which)
+    assert moving["AvailableProvisionedConcurrentExecutions"] == 1
+    provisioned(aws, lambda shown: shown["Status"] == "READY", **which)
+    assert kind_of_start() == ("provisioned-concurrency", "2")
+    assert counted(router, metric) == 0
+    aws("lambda", "delete_provisioned_concurrency_config", **which)
+    assert kind_of_start() == ("on-demand", "2")
+    aws("lambda", "delete_alias", **live)
+
+
+def test_provisioned_concurrency_of_what_cannot_start_fails(aws, function):
+    aws("lambda", "update_function_configuration", FunctionName=function, Handler="gone.handler")
+    aws("lambda", "wait:function_updated_v2", FunctionName=function)
+    version = aws("lambda", "publish_version", FunctionName=function)["Version"]
+    aws("lambda", "update_function_configuration", FunctionName=function, Handler="app.handler")
+    aws("lambda", "wait:function_updated_v2", FunctionName=function)
+    which = {"FunctionName": function, "Qualifier": version}
+    aws("lambda", "put_provisioned_concurrency_config", **which, ProvisionedConcurrentExecutions=1)
+    shown = provisioned(aws, lambda shown: shown["Status"] != "IN_PROGRESS", **which)
+    assert (shown["Status"], shown["StatusReason"]) == ("FAILED", "FUNCTION_ERROR_INIT_FAILURE")
+    assert shown["AvailableProvisionedConcurrentExecutions"] == 0
+    aws("lambda", "delete_provisioned_concurrency_config", **which)
 
 
 def test_a_function_may_not_make_queues(aws, function):

@@ -13,7 +13,7 @@ from router.workers import provisions as module
 from router.workers.pool import PoolSettings
 from tests.patience import until
 
-from .conftest import Bed
+from .conftest import Bed as PoolBed
 
 ABOUT = """
 import os, time
@@ -24,6 +24,21 @@ def handler(event, context):
         os._exit(1)
     return [os.getpid(), KIND]
 """
+
+
+class Bed(PoolBed):
+    async def open(self, *args, **fields):
+        pool = await super().open(*args, **fields)
+        pool.provisions.open()
+        return pool
+
+
+@pytest.fixture
+async def bed(data, facts):
+    bed = Bed(data, facts)
+    await bed.open(PoolSettings())
+    yield bed
+    await bed.pool.close(0)
 
 
 async def keep(bed: Bed, function: FunctionVersion, count: int) -> None:
