@@ -9,6 +9,7 @@ What is in memory is claimed in the store; when the router dies it is run again.
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -30,6 +31,10 @@ log = structlog.get_logger()
 
 LEASE_MARGIN_MS: Final = 60_000
 """How long a claim holds beyond the function's timeout (7.1)."""
+
+NEWCOMER: Final = "async"
+"""Who never runs anything, so that of the concurrency something is left for a function whose
+first event comes when another one's hold all they can have (L4)."""
 
 STORE_WAIT_S: Final = 1.0
 """How long after a failure the store is asked again."""
@@ -54,18 +59,27 @@ class Clock(Protocol):
 class _Held:
     """An event in memory."""
 
-    __slots__ = ("age_ms", "at_ms", "event", "has_begun", "task")
+    __slots__ = ("asked_ms", "event", "has_begun", "task")
 
-    def __init__(self, event: QueuedEvent, now_ms: int, wall_ms: int) -> None:
+    def __init__(self, event: QueuedEvent, asked_ms: int) -> None:
         self.event = event
-        self.at_ms = now_ms
-        self.age_ms = max(0, wall_ms - event.accepted_ms)
+        self.asked_ms = asked_ms
+        """When the queue was asked for it."""
         self.has_begun = False
         self.task: asyncio.Task[None] | None = None
 
     @property
     def size_bytes(self) -> int:
         return len(self.event.payload)
+
+
+class _Back(msgspec.Struct, frozen=True):
+    """An event on its way back; when it is due by the clock that nobody sets."""
+
+    due_ms: int
+    attempts: int
+    held_up: int
+    response: bytes | None
 
 
 class Runner:
@@ -92,7 +106,7 @@ class Runner:
         self._lines = Lines() if lines is None else lines
         self._held: dict[int, _Held] = {}
         self._finished: dict[int, Finished] = {}
-        self._put_back: dict[int, PutBack] = {}
+        self._put_back: dict[int, _Back] = {}
         self._blocked: dict[int, Finished] = {}
         """Over, but there is no room yet for what goes on its way."""
         self._blocked_ms = 0
@@ -100,6 +114,8 @@ class Runner:
         self._woken = asyncio.Event()
         self._measured: set[str] = set()
         """Functions whose gauge is not at rest."""
+        self._has_events = False
+        """Some function has ever had one."""
         self._is_draining = False
         self._is_idle = asyncio.Event()
         self._encode = msgspec.msgpack.Encoder().encode
@@ -156,6 +172,9 @@ class Runner:
 
     def _arrived(self, function: str) -> None:
         """There are events for a function."""
+        if not self._has_events:
+            self._has_events = True
+            self._turns.register(NEWCOMER)
         self._lines.arrived(function, self._clock.now_ms())
         self._wake()
 
@@ -184,11 +203,16 @@ class Runner:
             self._finished |= self._blocked
             self._blocked.clear()
         over = list(self._finished.values())[:CYCLE_EVENTS_MAX]
-        back = list(self._put_back.values())[:CYCLE_EVENTS_MAX]
+        now_ms, wall_ms = self._clock.now_ms(), self._clock.wall_ms()
+        back = [
+            PutBack(
+                event_id, wall_ms + one.due_ms - now_ms, one.attempts, one.held_up, one.response
+            )
+            for event_id, one in itertools.islice(self._put_back.items(), CYCLE_EVENTS_MAX)
+        ]
         claims = self._claims()
         if not over and not back and not claims:
             return
-        wall_ms = self._clock.wall_ms()
         try:
             chaos_point("before_async_cycle")
             cycle = await self._store.cycle(over, back, claims, wall_ms)
@@ -201,7 +225,7 @@ class Runner:
             await asyncio.sleep(STORE_WAIT_S)
             return
         self._settle(cycle, over, back)
-        self._take(cycle)
+        self._take(cycle, now_ms)
 
     def _claims(self) -> list[Claim]:
         if self._is_draining:
@@ -228,30 +252,26 @@ class Runner:
             for event in one.events:
                 metrics.ASYNC_RECEIVED.labels(event.function).inc()
             self._forget(one.id)
-        now_ms, wall_ms = self._clock.now_ms(), self._clock.wall_ms()
         if refused:
-            self._blocked_ms = now_ms + BLOCKED_WAIT_MS
+            self._blocked_ms = self._clock.now_ms() + BLOCKED_WAIT_MS
             log.warning("async_ends_wait", events=len(refused))
         for again in back:
-            del self._put_back[again.id]
-            function = self._held[again.id].event.function
-            self._lines.arrived(function, now_ms + max(0, again.due_ms - wall_ms))
+            due_ms = self._put_back.pop(again.id).due_ms
+            self._lines.arrived(self._held[again.id].event.function, due_ms)
             self._forget(again.id)
 
-    def _take(self, cycle: Cycle) -> None:
+    def _take(self, cycle: Cycle, asked_ms: int) -> None:
         """Set about what came."""
-        now_ms, wall_ms = self._clock.now_ms(), self._clock.wall_ms()
         for taken in cycle.taken:
             # A claim that ran out while its event was in hand is nobody else's.
             new = [event for event in taken.events if event.id not in self._held]
-            due_ms = taken.next_due_ms
-            next_ms = None if due_ms is None else now_ms + max(0, due_ms - wall_ms)
+            next_ms = None if taken.due_in_ms is None else asked_ms + taken.due_in_ms
             sizes = [len(event.payload) for event in new]
             self._lines.taken(taken.function, sizes, next_ms)
             if new:
                 self._turns.register(claimant_of(taken.function))
             for event in new:
-                held = self._held[event.id] = _Held(event, now_ms, wall_ms)
+                held = self._held[event.id] = _Held(event, asked_ms)
                 held.task = asyncio.create_task(self._handle(held))
 
     def _forget(self, event_id: int) -> None:
@@ -278,7 +298,7 @@ class Runner:
         return rules_of(self._targets.config(held.event.function, held.event.qualifier))
 
     def _age_ms(self, held: _Held) -> int:
-        return held.age_ms + self._clock.now_ms() - held.at_ms
+        return held.event.age_ms + self._clock.now_ms() - held.asked_ms
 
     async def _attempt(self, held: _Held) -> None:
         event = held.event
@@ -346,9 +366,8 @@ class Runner:
         held_up: int,
         response: bytes | None = None,
     ) -> None:
-        due_ms = self._clock.wall_ms() + wait_ms
-        back = PutBack(held.event.id, due_ms, attempts, held_up, response)
-        self._put_back[held.event.id] = back
+        due_ms = self._clock.now_ms() + wait_ms
+        self._put_back[held.event.id] = _Back(due_ms, attempts, held_up, response)
 
     async def _end_unrun(self, held: _Held, over: Over, hold_up: HoldUp) -> None:
         """It is over without one more attempt; what the last one said is in the store."""

@@ -18,7 +18,7 @@ class EventsFull(StoreFull):
     code = "events_full"
 
 
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """An event for a function."""
 
     request_id: str
@@ -28,13 +28,20 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     qualifier: str | None = None
     payload: bytes
     trace_id: str = ""
+
+
+class NewEvent(Event, frozen=True, kw_only=True):
+    """An event to keep."""
+
     accepted_ms: int
 
 
-class QueuedEvent(NewEvent, frozen=True, kw_only=True):
+class QueuedEvent(Event, frozen=True, kw_only=True):
     """An event taken from the queue."""
 
     id: int
+    age_ms: int
+    """When it was asked for: a time and no date, which a clock that is set makes wrong."""
     attempts: int = 0
     """Attempts that ran and failed."""
     held_up: int = 0
@@ -79,8 +86,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     function: str
     events: Sequence[QueuedEvent]
-    next_due_ms: int | None
-    """When the first one that is still there is due; None: none is there."""
+    due_in_ms: int | None
+    """How long after `now_ms` the first one that is still there is due; None: none is there."""
 
 
 class Cycle(msgspec.Struct, frozen=True):

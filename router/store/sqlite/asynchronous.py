@@ -318,11 +318,11 @@ def _claim(db: sqlite3.Connection, claim: Claim, now_ms: int) -> Taken:
         left_bytes -= size_bytes
     rows = for_ids(db, _CLAIM, (claim.until_ms,), chosen)
     found = db.execute(_NEXT_DUE, (claim.function,)).fetchone()
-    events = [_event(claim.function, row) for row in rows]
-    return Taken(claim.function, events, None if found is None else found[0])
+    events = [_event(claim.function, row, now_ms) for row in rows]
+    return Taken(claim.function, events, None if found is None else max(0, found[0] - now_ms))
 
 
-def _event(function: str, row: tuple[Any, ...]) -> QueuedEvent:
+def _event(function: str, row: tuple[Any, ...], now_ms: int) -> QueuedEvent:
     return QueuedEvent(
         id=row[0],
         function=function,
@@ -330,7 +330,7 @@ def _event(function: str, row: tuple[Any, ...]) -> QueuedEvent:
         qualifier=row[2],
         payload=row[3],
         trace_id=row[4],
-        accepted_ms=row[5],
+        age_ms=max(0, now_ms - row[5]),
         attempts=row[6],
         held_up=row[7],
         has_response=bool(row[8]),

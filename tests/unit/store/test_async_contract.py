@@ -50,9 +50,9 @@ async def test_an_event_comes_back_whole_and_once(store):
     (taken,) = await take(store)
     (one,) = taken.events
     assert (one.request_id, one.function, one.qualifier) == ("r-1", "f", "live")
-    assert (one.payload, one.trace_id, one.accepted_ms) == (b'{"a":1}', "Root=1", 90)
+    assert (one.payload, one.trace_id, one.age_ms) == (b'{"a":1}', "Root=1", 10)
     assert (one.attempts, one.held_up, one.has_response) == (0, 0, False)
-    assert taken.next_due_ms == FAR_MS, "it would come back by itself"
+    assert taken.due_in_ms == FAR_MS - 100, "it would come back by itself"
     assert await ids(store) == []
     await finish(store, Finished(one.id))
     assert await ids(store, now_ms=10_000) == []
@@ -76,9 +76,9 @@ async def test_each_functions_events_are_apart(store):
         await store.asynchronous.enqueue(event(f"g-{number}", "g"))
     of_f, of_g, of_h = await take(store, claim(events_max=2), claim("g"), claim("h"))
     assert [one.request_id for one in of_f.events] == ["f-0", "f-1"]
-    assert of_f.next_due_ms == 100
+    assert of_f.due_in_ms == 0
     assert [one.request_id for one in of_g.events] == ["g-0", "g-1", "g-2"]
-    assert (of_h.events, of_h.next_due_ms) == ([], None)
+    assert (of_h.events, of_h.due_in_ms) == ([], None)
 
 
 async def test_a_claim_brings_no_more_bytes_than_asked_for_but_one_event(store):
@@ -93,7 +93,7 @@ async def test_what_is_put_back_comes_when_it_is_due(store):
     (taken,) = await take(store)
     back = PutBack(taken.events[0].id, 700, attempts=1, held_up=0, response=b"said")
     (again,) = (await store.asynchronous.cycle((), (back,), (claim(),), 699)).taken
-    assert (again.events, again.next_due_ms) == ([], 700)
+    assert (again.events, again.due_in_ms) == ([], 1)
     (again,) = await take(store, now_ms=700)
     (one,) = again.events
     assert (one.attempts, one.held_up, one.has_response) == (1, 0, True)
@@ -147,9 +147,7 @@ async def test_t1_a_clock_that_is_set_moves_events_along(store, by_ms):
     assert await ids(store, now_ms=start_ms + by_ms) == ["r-1"]
     assert await ids(store, now_ms=start_ms + by_ms + 59_999) == []
     (taken,) = await take(store, now_ms=start_ms + by_ms + 60_000)
-    assert [(one.request_id, one.accepted_ms) for one in taken.events] == [
-        ("r-0", start_ms + by_ms)
-    ]
+    assert [(one.request_id, one.age_ms) for one in taken.events] == [("r-0", 60_000)]
 
 
 async def test_d7_an_end_and_what_goes_on_its_way_are_one(store):
