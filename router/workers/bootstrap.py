@@ -4,22 +4,31 @@ Standard library only, loaded by path: nothing here can shadow a package of the 
 Error documents are those of `functions-and-invocation.md` 6.3, byte for byte.
 """
 
-import decimal
 import importlib
 import json
 import os
+import re
 import resource
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from . import child_output, wire
+from . import child_output, results, wire
 from .context import LambdaContext
 
 RESPONSE_BYTES_MAX = 6 * 1024 * 1024 + 100
 """Largest reply, 6,291,556 bytes (Lambda quota)."""
+
+TOO_LARGE = (
+    b'{"errorMessage":"Response payload size exceeded maximum allowed payload size '
+    b'(%d bytes).","errorType":"Function.ResponseSizeTooLarge"}' % RESPONSE_BYTES_MAX
+)
+
+NAMED = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
+"""Types of a failed start that logs and metrics show; others are unknown to them."""
 
 READ_BUFFER_BYTES = 256 * 1024
 
@@ -55,7 +64,7 @@ def warm_up() -> None:
     facts = dict.fromkeys(("name", "version", "memory_mb", "log_group", "log_stream"), "")
     header = {"id": "", "arn": "", "deadline_ms": 0.0}
     for _ in range(WARM_UP_ROUNDS):
-        answer(lambda event, _: event, result_encoder("python3.11"), facts, header, b'{"a": 1.5}')
+        answer(lambda event, _: event, results.encoder("python3.11"), facts, header, b'{"a": 1.5}')
         json.loads(json.dumps(header).encode())
         child_output.flush_streams()
 
@@ -88,17 +97,18 @@ def run(start: "dict[str, Any]", frames_fd: int) -> None:
     """Load the handler and serve frames until the router closes the socket."""
     reader = os.fdopen(frames_fd, "rb", READ_BUFFER_BYTES, closefd=False)
     facts = start["facts"]
+    encode = results.encoder(facts["runtime"])
     try:
         handler = load_handler(facts["handler"])
     except Fault as fault:
-        _init_failed(frames_fd, error_document(fault.text, fault.error_type, fault.trace, ""))
+        document = error_document(fault.text, fault.error_type, fault.trace, "")
+        _init_failed(frames_fd, encode, document)
         return
     except Exception as error:
-        _init_failed(frames_fd, exception_document(error, ""))
+        _init_failed(frames_fd, encode, exception_document(error, ""))
         return
     child_output.flush_streams()
     _send(frames_fd, wire.READY, b"{}", b"")
-    encode = result_encoder(facts["runtime"])
     while (frame := read_frame(reader)) is not None:
         header = json.loads(frame[0])
         child_output.REQUEST_IDS.request_id = header["id"]
@@ -115,7 +125,7 @@ def run(start: "dict[str, Any]", frames_fd: int) -> None:
 
 def answer(
     handler: Handler,
-    encode: Callable[[Any], bytes],
+    encode: Callable[[Any], str],
     facts: "dict[str, Any]",
     header: "dict[str, Any]",
     payload: bytes,
@@ -126,22 +136,26 @@ def answer(
         _set_trace_id(header.get("trace"))
         event, context = _arguments(facts, header, payload)
         result = handler(event, context)
-        reply = result if isinstance(result, bytes) else encode(result)
-        if len(reply) > RESPONSE_BYTES_MAX:
-            text = (
-                "Response payload size exceeded maximum allowed payload size "
-                f"({RESPONSE_BYTES_MAX} bytes)."
-            )
-            large = {"errorMessage": text, "errorType": "Function.ResponseSizeTooLarge"}
-            return wire.ERROR, "Function.ResponseSizeTooLarge", json.dumps(large).encode()
+        text = result if isinstance(result, bytes) else _written(encode, result)
     except Fault as fault:
         document = error_document(fault.text, fault.error_type, fault.trace, request_id)
     except Exception as error:
         document = exception_document(error, request_id)
     else:
+        # Text that is no UTF-8 ends the process, here as there.
+        reply = text if isinstance(text, bytes) else text.encode()
+        if len(reply) > RESPONSE_BYTES_MAX:
+            return wire.ERROR, "Function.ResponseSizeTooLarge", TOO_LARGE
         return wire.RESULT, "", reply
     child_output.write_error(document)
-    return wire.ERROR, document["errorType"], json.dumps(document).encode()
+    return wire.ERROR, document["errorType"], encode(document).encode()
+
+
+def _written(encode: Callable[[Any], str], result: Any) -> str:
+    try:
+        return encode(result)
+    except Exception as error:
+        raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
 
 
 def _arguments(
@@ -201,47 +215,6 @@ def load_handler(text: str) -> Handler:
     return handler
 
 
-def result_encoder(runtime: str) -> "Callable[[Any], bytes]":
-    """How this runtime writes results: Lambda's JSON, where NaN and Decimal are numbers."""
-    minor = runtime.removeprefix("python3.")
-    ascii_only = minor.isdigit() and int(minor) < child_output.UTF8_RUNTIME_MINOR
-    plain = json.JSONEncoder(ensure_ascii=ascii_only).encode
-
-    def encode(result: Any) -> bytes:
-        try:
-            try:
-                return plain(result).encode()
-            except TypeError:
-                return _encode_decimals(result, ascii_only=ascii_only).encode()
-        except Exception as error:
-            raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
-
-    return encode
-
-
-def _encode_decimals(result: Any, *, ascii_only: bool) -> str:
-    """JSON with every Decimal as the number it shows; slow, so only when there is need.
-
-    The encoder of the standard library cannot write a number of ours, so each Decimal is written
-    as a string nobody can guess and put in its place afterwards.
-    """
-    mark = os.urandom(16).hex()
-    numbers: list[str] = []
-
-    def default(value: Any) -> Any:
-        if not isinstance(value, decimal.Decimal):
-            raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
-        numbers.append("NaN" if value.is_nan() else str(value))
-        return f"{mark}{len(numbers) - 1}."
-
-    text = json.JSONEncoder(ensure_ascii=ascii_only, default=default).encode(result)
-    first, *parts = text.split(f'"{mark}')
-    for part in parts:
-        index, _, rest = part.partition('."')
-        first += numbers[int(index)] + rest
-    return first
-
-
 def error_document(
     text: str, error_type: str, trace: "list[str]", request_id: str
 ) -> "dict[str, Any]":
@@ -255,22 +228,25 @@ def error_document(
 
 
 def exception_document(error: BaseException, request_id: str) -> "dict[str, Any]":
-    """The document of an exception; the frames begin where our own code ends."""
+    """The document of an exception; the frames begin where our own code ends.
+
+    Raises what the exception's own text raises, which ends the process.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     while frames and frames[0].filename.startswith(OWN_FOLDER):
         del frames[0]
-    try:
-        text = str(error)
-    except Exception:
-        text = "<unprintable error>"
-    return error_document(text, type(error).__name__, traceback.format_list(frames), request_id)
+    # Without the columns: Lambda's frames have no markers below them.
+    plain = [(frame.filename, frame.lineno or 0, frame.name, frame.line) for frame in frames]
+    trace = traceback.format_list(plain)
+    return error_document(str(error), type(error).__name__, trace, request_id)
 
 
-def _init_failed(frames_fd: int, document: "dict[str, Any]") -> None:
+def _init_failed(frames_fd: int, encode: Callable[[Any], str], document: "dict[str, Any]") -> None:
     child_output.write_error(document)
     child_output.flush_streams()
-    header = json.dumps({"type": document["errorType"]}).encode()
-    _send(frames_fd, wire.INIT_FAILED, header, json.dumps(document).encode())
+    named = NAMED.search(document["errorType"])
+    header = json.dumps({"type": named[0] if named else "Runtime.Unknown"}).encode()
+    _send(frames_fd, wire.INIT_FAILED, header, encode(document).encode())
 
 
 def read_frame(reader: BinaryIO) -> "tuple[bytes, bytes] | None":
@@ -306,4 +282,7 @@ def leave(error: "BaseException | None") -> None:
         status = 1
         traceback.print_exception(error)
     child_output.flush_streams()
+    if isinstance(error, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     os._exit(status)

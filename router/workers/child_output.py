@@ -54,7 +54,7 @@ def flush_streams() -> None:
             continue
 
 
-class RequestIdFilter(logging.Filter):
+class LambdaLoggerFilter(logging.Filter):
     """Gives every log record the id of the invocation running now."""
 
     request_id = ""
@@ -109,19 +109,16 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(shown, ensure_ascii=False, default=str) + "\n"
 
 
-class LambdaHandler(logging.Handler):
+class LambdaLoggerHandler(logging.Handler):
     """Writes to the current `sys.stdout`, whatever that is by then."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
-        try:
-            sys.stdout.write(self.format(record))
-        except Exception:  # noqa: BLE001  # logging must not break the handler
-            self.handleError(record)
+        """Write one record. A record that cannot be written fails the call that logged it."""
+        sys.stdout.write(self.format(record))
 
 
-REQUEST_IDS = RequestIdFilter()
-HANDLER = LambdaHandler()
+REQUEST_IDS = LambdaLoggerFilter()
+HANDLER = LambdaLoggerHandler()
 
 
 class _Form:
@@ -137,7 +134,7 @@ def set_up_logging() -> None:
         "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n",
         "%Y-%m-%dT%H:%M:%S",
     )
-    formatter.converter = time.gmtime
+    logging.Formatter.converter = time.gmtime  # that of the function's own formatters too
     HANDLER.setFormatter(formatter)
     HANDLER.addFilter(REQUEST_IDS)
     logging.root.addHandler(HANDLER)
@@ -153,9 +150,7 @@ def choose_form() -> None:
         _Form.is_json = True
         minor = os.environ.get("AWS_EXECUTION_ENV", "").rpartition("python3.")[2]
         _Form.is_ascii = minor.isdigit() and int(minor) < UTF8_RUNTIME_MINOR
-        formatter = JsonFormatter()
-        formatter.converter = time.gmtime
-        HANDLER.setFormatter(formatter)
+        HANDLER.setFormatter(JsonFormatter())
 
 
 def write_error(document: "dict[str, Any]") -> None:

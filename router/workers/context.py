@@ -8,41 +8,51 @@ import sys
 import time
 from typing import Any
 
+TRACE_FIELDS = ("traceparent", "tracestate", "baggage")
+"""What `w3c()` shows of a client context's `w3c`: those of its texts."""
 
-class CognitoIdentity:
-    """Always there; both fields are None unless the caller sent an identity."""
 
-    def __init__(self, pairs: "dict[str, Any] | None" = None) -> None:
-        pairs = pairs or {}
-        self.cognito_identity_id = pairs.get("cognitoIdentityId")
-        self.cognito_identity_pool_id = pairs.get("cognitoIdentityPoolId")
+class _Record:
+    """Named fields of a JSON object; those it does not have are None."""
+
+    __slots__: "tuple[str, ...]" = ()
+
+    def __init__(self, pairs: "dict[str, Any]") -> None:
+        for name in self.__slots__:
+            setattr(self, name, pairs.get(name))
 
     def __repr__(self) -> str:
-        return (
-            f"CognitoIdentity([cognito_identity_id={self.cognito_identity_id},"
-            f"cognito_identity_pool_id={self.cognito_identity_pool_id}])"
-        )
+        shown = ",".join(f"{name}={getattr(self, name)}" for name in self.__slots__)
+        return f"{type(self).__name__}([{shown}])"
 
 
-class Client:
+class CognitoIdentity(_Record):
+    """Always there; both fields are None: the router knows no identities."""
+
+    __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
+
+
+class Client(_Record):
     """The application that called, as its SDK described itself."""
 
-    def __init__(self, pairs: "dict[str, Any]") -> None:
-        self.installation_id = pairs.get("installation_id")
-        self.app_title = pairs.get("app_title")
-        self.app_version_name = pairs.get("app_version_name")
-        self.app_version_code = pairs.get("app_version_code")
-        self.app_package_name = pairs.get("app_package_name")
+    __slots__ = (  # noqa: RUF023  # the order they are shown in
+        "installation_id",
+        "app_title",
+        "app_version_name",
+        "app_version_code",
+        "app_package_name",
+    )
 
 
-class ClientContext:
+class ClientContext(_Record):
     """The decoded client context of the caller."""
 
+    __slots__ = ("custom", "env", "client")  # noqa: RUF023  # the order they are shown in
+
     def __init__(self, pairs: "dict[str, Any]") -> None:
-        self.custom = pairs.get("custom")
-        self.env = pairs.get("env")
-        client = pairs.get("client")
-        self.client = Client(client) if isinstance(client, dict) else None
+        super().__init__(pairs)
+        described = pairs.get("client")
+        self.client = None if described is None else Client(described)
 
 
 class LambdaContext:
@@ -63,23 +73,26 @@ class LambdaContext:
         self.tenant_id: str | None = header.get("tenant")
         text = header.get("client")
         pairs = json.loads(text) if text else None
-        self._w3c = pairs.get("w3c") if isinstance(pairs, dict) else None
+        found = pairs.get("w3c") if isinstance(pairs, dict) else None
+        texts = found if isinstance(found, dict) else {}
+        self._w3c: dict[str, str] = {
+            name: texts[name] for name in TRACE_FIELDS if isinstance(texts.get(name), str)
+        }
         self.client_context = ClientContext(pairs) if isinstance(pairs, dict) else None
-        self.identity = CognitoIdentity()
+        self.identity = CognitoIdentity({})
         self._deadline_ms: float = header["deadline_ms"]
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the invocation is ended; never below 0."""
         return max(0, int(self._deadline_ms - time.monotonic() * 1000))
 
-    def log(self, message: object) -> None:
-        """Write `message` to the log as it is, without a newline."""
-        sys.stdout.write(str(message))
+    def log(self, msg: object) -> None:
+        """Write `msg` to the log as it is, without a newline."""
+        sys.stdout.write(str(msg))
 
-    def w3c(self) -> "dict[str, Any]":
-        """`traceparent`, `tracestate` and `baggage` of the client context's `w3c`."""
-        found = self._w3c if isinstance(self._w3c, dict) else {}
-        return {name: found.get(name) for name in ("traceparent", "tracestate", "baggage")}
+    def w3c(self) -> "dict[str, str]":
+        """`traceparent`, `tracestate` and `baggage` of the client context, those there are."""
+        return dict(self._w3c)
 
     def __repr__(self) -> str:
         return (

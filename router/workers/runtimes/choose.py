@@ -25,6 +25,19 @@ _WRAP = (
 
 _PYTHON_CLIENT = "awslambdaric"
 
+_START_PYTHON = """\
+import runpy, sys
+task, opt, client = sys.argv[1:4]
+version = "python%d.%d" % sys.version_info[:2]
+sys.path[:1] = [task, f"{opt}/python/lib/{version}/site-packages", f"{opt}/python"]
+sys.path += [client] * (client != task)
+sys.dont_write_bytecode = True
+del sys.argv[:4]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+"""Starts the client with the function's folders first on the path, as Lambda has them. Variables
+could do some of it, but the function would see them."""
+
 
 class Runtimes:
     """Chooses programs. State: for which runtimes it was said that another version runs them."""
@@ -72,10 +85,10 @@ class Runtimes:
 
     def _python(self, function: FunctionVersion, python: str) -> Program:
         client = self._python_client(function)
-        folders = ["{opt}/python", *[client] * (client != "{task}"), "{runtime}"]
+        arguments = ("{task}", "{opt}", client, _PYTHON_CLIENT, function.handler)
         return Program(
-            commands=((python, "-m", _PYTHON_CLIENT, function.handler),),
-            variables={"PYTHONPATH": ":".join(folders), "PYTHONDONTWRITEBYTECODE": "1"},
+            commands=((python, "-c", _START_PYTHON, *arguments),),
+            variables={"PYTHONPATH": "{runtime}"},
             read_only=(*host.needs(python), *_outside(client)),
         )
 

@@ -23,7 +23,7 @@ TABLE = {
     "sys_exit_code": ("sys.exit(7)", EXIT, "exit status 7"),
     "sys_exit_text": ("sys.exit('bye')", EXIT, "exit status 1"),
     "base_exception": ("raise BaseException('b')", EXIT, "exit status 1"),
-    "keyboard_interrupt": ("raise KeyboardInterrupt", EXIT, "exit status 1"),
+    "keyboard_interrupt": ("raise KeyboardInterrupt", EXIT, "signal: interrupt"),
     "segfault": ("ctypes.string_at(0)", EXIT, "signal: segmentation fault"),
     "abort": ("os.abort()", EXIT, "signal: aborted"),
     "infinite_loop": ("while True: pass", "Sandbox.Timedout", "timed out after 0.80 seconds"),

@@ -119,7 +119,7 @@ async def test_an_exception_of_the_handler(bed):
     assert document["errorType"] == reply.error_type == "KeyError"
     assert len(document["stackTrace"]) == 2
     assert re.fullmatch(
-        r'  File ".*app\.py", line 2, in handler\n    return inner\(\)\n[ ^]*\n',
+        r'  File ".*app\.py", line 2, in handler\n    return inner\(\)\n',
         document["stackTrace"][0],
     )
     assert "\n\u00a0\u00a0File ".encode() in reply.log_tail
@@ -205,7 +205,7 @@ def handler(event, context):
         "tenant": None,
         "identity": [None, None],
         "client": ["i", "t", {"k": 1}, {}],
-        "w3c": {"traceparent": "00-1", "tracestate": None, "baggage": None},
+        "w3c": {"traceparent": "00-1"},
     }
     assert b"without newline\nEND RequestId: id-1" in reply.log_tail
 

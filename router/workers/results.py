@@ -1,0 +1,91 @@
+"""What a handler returns as JSON, as the Lambda runtime for Python writes it.
+
+The same text as `json.dumps`, but: a Decimal is the number it shows, a named tuple an object, bytes
+are UTF-8 text, and NaN is written. Runs in the child: standard library only.
+"""
+
+import decimal
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from . import child_output
+
+PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def encoder(runtime: str) -> Callable[[Any], str]:
+    """How this runtime writes results. What it returns raises as the runtime's own would."""
+    minor = runtime.removeprefix("python3.")
+    ascii_only = minor.isdigit() and int(minor) < child_output.UTF8_RUNTIME_MINOR
+    plain = json.JSONEncoder(ensure_ascii=ascii_only).encode
+
+    def encode(result: Any) -> str:
+        try:
+            text = plain(result)
+        except TypeError:
+            return _encode_with_care(result, ascii_only=ascii_only)
+        if "[" in text and _has_named(result):
+            return _encode_with_care(result, ascii_only=ascii_only)
+        return text
+
+    return encode
+
+
+def _has_named(result: Any) -> bool:
+    """Whether a named tuple is in it; `json` takes it for a list. `result` is a tree."""
+    waiting = [result]
+    while waiting:
+        item = waiting.pop()
+        kind = type(item)
+        if kind in PLAIN:
+            continue
+        if kind is list:
+            waiting += item
+        elif isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            if _is_named(item):
+                return True
+            waiting += item
+    return False
+
+
+def _is_named(value: Any) -> bool:
+    return callable(getattr(value, "_asdict", None))
+
+
+def _encode_with_care(result: Any, *, ascii_only: bool) -> str:
+    """Slow, so only when there is need.
+
+    The encoder of the standard library cannot write a number of ours, so each Decimal is written
+    as a string nobody can guess and put in its place afterwards.
+    """
+    mark = os.urandom(16).hex()
+    numbers: list[str] = []
+
+    def simple(value: Any) -> Any:
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, decimal.Decimal):
+            numbers.append("NaN" if value.is_nan() else str(value))
+            return f"{mark}{len(numbers) - 1}."
+        if type(value) not in PLAIN and _is_named(value):
+            value = value._asdict()
+        if isinstance(value, dict):
+            return {_key(name): simple(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [simple(item) for item in value]
+        return value
+
+    text = json.JSONEncoder(ensure_ascii=ascii_only).encode(simple(result))
+    first, *parts = text.split(f'"{mark}')
+    for part in parts:
+        index, _, rest = part.partition('."')
+        first += numbers[int(index)] + rest
+    return first
+
+
+def _key(name: Any) -> Any:
+    return name.decode() if isinstance(name, bytes) else name
