@@ -28,8 +28,8 @@ _PYTHON_CLIENT = "awslambdaric"
 _START_PYTHON = """\
 import runpy, sys
 task, opt, client = sys.argv[1:4]
-version = "python%d.%d" % sys.version_info[:2]
-sys.path[:1] = [task, f"{opt}/python/lib/{version}/site-packages", f"{opt}/python"]
+libraries = "/python/lib/python%d.%d/site-packages" % sys.version_info[:2]
+sys.path[:1] = [task, opt + libraries, opt + "/python"]
 sys.path += [client] * (client != task)
 sys.dont_write_bytecode = True
 del sys.argv[:4]

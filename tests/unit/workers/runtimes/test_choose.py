@@ -53,14 +53,17 @@ async def test_python_that_ships_its_client_speaks_the_runtime_api(function, tmp
     (tmp_path / "code/awslambdaric").mkdir()
     (tmp_path / "code/awslambdaric/__main__.py").write_text("")
     program = await choose(BARE, asking)
-    assert program.commands_in(PATHS) == [["/usr/bin/python3", "-m", "awslambdaric", "app.handler"]]
-    assert program.variables_in(PATHS)["PYTHONPATH"] == "/opt/python:/var/runtime"
+    ((python, _, _, *arguments),) = program.commands_in(PATHS)
+    assert python == "/usr/bin/python3"
+    assert arguments == ["/var/task", "/opt", "/var/task", "awslambdaric", "app.handler"]
+    assert program.variables_in(PATHS)["PYTHONPATH"] == "/var/runtime"
 
 
 async def test_python_speaks_it_everywhere_with_a_client_of_the_router(function, tmp_path):
     hosting = Hosting(clients={"python": str(tmp_path)})
     program = await choose(hosting, function("python3.12"))
-    assert program.variables_in(PATHS)["PYTHONPATH"] == f"/opt/python:{tmp_path}:/var/runtime"
+    ((*_, task, opt, client, _, _),) = program.commands_in(PATHS)
+    assert (task, opt, client) == ("/var/task", "/opt", str(tmp_path))
     assert str(tmp_path) in program.read_only
 
 
