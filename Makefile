@@ -12,7 +12,7 @@ PEERS_STAMP := $(PEERS)/.stamp
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo demo-kafka check test servers servers-long sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients peers changelog clean python
+.PHONY: demo demo-kafka demo-polyglot check test servers servers-long sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients peers changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python -m examples.webhooks.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -25,6 +25,9 @@ check: venv ## format, lint, types, architecture, unit tests, a short simulation
 
 test: venv clients peers servers ## every test
 	@$(BIN)/python .ci/stages.py test
+
+demo-polyglot: venv ## one template, functions in five languages and a shell script; builds what the tools here can build. ONLY=node,go picks, KEEP=1 leaves it running
+	@$(BIN)/python -m examples.polyglot.demo $(if $(ONLY),--only $(ONLY)) $(if $(KEEP),--keep)
 
 sim: venv ## 400 seeds of one virtual hour on all cores; SEED=n replays one, SEEDS=50 MINUTES=10 runs fewer
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(KIND),--kind $(KIND)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(MINUTES),--minutes $(MINUTES))

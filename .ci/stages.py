@@ -85,6 +85,11 @@ BESIDE = [
         Stage("demo", DEMO),
         Stage("demo with kill -9", [*DEMO, "CHAOS=1"]),
         Stage("demo with windows", [*DEMO, "WINDOWS=1"]),
+        # Without Rust: it compiles for minutes.
+        Stage(
+            "demo in four languages",
+            [PYTHON, "-m", "examples.polyglot.demo", "--only", "python,node,go,java,shell"],
+        ),
     ],
     [
         Stage("simulation, 50 seeds", [*PYTEST, "tests/simulation"]),
