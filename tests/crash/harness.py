@@ -67,7 +67,7 @@ class RouterProcess:
                     return
                 raise AssertionError(f"the router ended: {self.tail()}")
             if time.monotonic() - began > PATIENCE_S:
-                raise AssertionError(f"the router is not ready after 30 s: {self.tail()}")
+                raise AssertionError(f"the router is not ready after {PATIENCE_S} s: {self.tail()}")
             time.sleep(0.005)
         if waits:
             self.start_s = time.monotonic() - began
