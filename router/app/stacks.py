@@ -66,7 +66,8 @@ class Stacks:
         self._options = options
         holds = holdings_of(store, catalog, wall_ms)
         inline = data / "inline"
-        snapshots = CodeStore(data / "code").snapshot
+        codes = CodeStore(data / "code")
+        snapshots = codes.snapshot
         in_place = ReadableInPlace(snapshots) if has_own_users else InPlace()
         self._in_place = Applier(
             catalog,
@@ -75,12 +76,10 @@ class Stacks:
             inline,
             wall_ms,
             hosting,
-            snapshot=snapshots,
+            codes=codes,
             keeps_versions=False,  # one is made at each save
         )
-        self._snapshots = Applier(
-            catalog, snapshots, holds, inline, wall_ms, hosting, snapshot=snapshots
-        )
+        self._snapshots = Applier(catalog, snapshots, holds, inline, wall_ms, hosting, codes=codes)
 
     def operations(self) -> dict[str, Any]:
         """Name → handler, for the private `router` service."""

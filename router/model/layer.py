@@ -5,23 +5,10 @@
 
 import msgspec
 
+from router.model.resources import Owner
+
 LAYERS_MAX = 5
 """Most layers of one function (Lambda quota)."""
-
-
-class LayerUse(msgspec.Struct, frozen=True):
-    """A version of a layer as a function uses it, also once the version is deleted."""
-
-    arn: str
-    code_hash: str
-    code_size: int
-    """Bytes of the zip."""
-    unzipped_bytes: int
-
-    @property
-    def layer_arn(self) -> str:
-        """The ARN of the layer itself."""
-        return self.arn.rpartition(":")[0]
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +37,7 @@ class LayerVersion(msgspec.Struct, frozen=True, kw_only=True):
     statements: dict[str, str] = {}
     """Resource policy: statement id → statement, as JSON."""
     policy_revision: str = ""
+    owner: Owner | None = None
 
 
 def layer_key(name: str, number: int) -> str:

@@ -5,7 +5,6 @@ Each is one JSON document in the store's metadata. Times are epoch milliseconds.
 
 import msgspec
 
-from router.model.layer import LayerUse
 from router.model.source_kind import SourceKind, kind_of_arn, source_name
 from router.model.webhook import WebhookSpec
 
@@ -15,6 +14,21 @@ class Owner(msgspec.Struct, frozen=True):
 
     stack: str
     logical_id: str
+
+
+class LayerUse(msgspec.Struct, frozen=True):
+    """A version of a layer as a function uses it, also once the version is deleted."""
+
+    arn: str
+    code_hash: str
+    code_size: int
+    """Bytes of the zip."""
+    unzipped_bytes: int
+
+    @property
+    def layer_arn(self) -> str:
+        """The ARN of the layer itself."""
+        return self.arn.rpartition(":")[0]
 
 
 class Function(msgspec.Struct, frozen=True, kw_only=True):

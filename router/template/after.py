@@ -10,6 +10,7 @@ from router.functions.resolve import look_up, may_share
 from router.mapping.rules import destination, neighbours, scaling
 from router.model.function_url import FunctionUrl
 from router.model.hosting import BARE, Hosting
+from router.model.limits import CODE_UNZIPPED_BYTES_MAX
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.source_kind import QUEUES, SourceKind
 from router.model.version import LATEST, Alias, Version
@@ -49,7 +50,7 @@ class After:
         """Why a resource could not work."""
         match wish:
             case Function():
-                return self._hosting.problem(wish.runtime, wish.file_systems) or None
+                return self._function_problem(wish)
             case Mapping():
                 return self._mapping_problem(wish)
             case Alias():
@@ -62,6 +63,20 @@ class After:
                         return f"webhook {name} listens on {wish.spec.path} already"
             case Queue():
                 return self._queue_problem(wish)
+        return None
+
+    def _function_problem(self, wish: Function) -> str | None:
+        if problem := self._hosting.problem(wish.runtime, wish.file_systems):
+            return problem
+        for use in wish.layers:
+            if not use.code_hash:
+                return f"layer version {use.arn} does not exist"
+        total_bytes = wish.unzipped_bytes + sum(use.unzipped_bytes for use in wish.layers)
+        if total_bytes > CODE_UNZIPPED_BYTES_MAX:
+            return (
+                f"code and layers together are {total_bytes} bytes, at most "
+                f"{CODE_UNZIPPED_BYTES_MAX} are allowed"
+            )
         return None
 
     def _alias_problem(self, wish: Alias) -> str | None:

@@ -10,6 +10,7 @@ from router.model.resources import Function
 from router.store.catalog import Catalog
 from router.template.code import CodeOf, keep_inline
 from router.template.desired import Desired, DesiredState
+from router.template.layering import Codes
 from router.template.numbering import Numbering
 from router.template.plan import Plan, PlanRefused
 from router.template.planning import Holds, Planning
@@ -27,14 +28,14 @@ class Applier:
         wall_ms: Callable[[], int],
         hosting: Hosting = BARE,
         *,
-        snapshot: CodeOf,
+        codes: Codes,
         keeps_versions: bool = True,
     ) -> None:
         """`inline_root` is the folder inline code is written to, `keeps_versions` is `Numbering`'s.
 
-        `snapshot` copies the code that versions are made of.
+        `codes` keeps the code that versions and layers are made of.
         """
-        self._snapshot = snapshot
+        self._codes = codes
         self._keeps_versions = keeps_versions
         self._hosting = hosting
         self._catalog = catalog
@@ -51,7 +52,7 @@ class Applier:
         ]
         now_ms = self._wall_ms()
         numbering = Numbering(
-            self._catalog, self._snapshot, now_ms, keeps_versions=self._keeps_versions
+            self._catalog, self._codes, now_ms, keeps_versions=self._keeps_versions
         )
         planning = Planning(
             self._catalog,
@@ -89,5 +90,6 @@ class Applier:
             code_hash=package.hash,
             code_size=package.size_bytes,
             code_sha256=package.sha256,
+            unzipped_bytes=package.unzipped_bytes,
             is_in_place=inline is None and Path(package.path) == folder,
         )

@@ -35,7 +35,7 @@ class InPlace:
         if known is not None and known[0] == seen:
             return known[1]
         code_hash, size_bytes = tree_hash(folder)
-        package = Package(str(folder), code_hash, size_bytes, None)
+        package = Package(str(folder), code_hash, size_bytes, None, size_bytes)
         if len(self._known) >= FOLDERS_KEPT_MAX:
             self._known.clear()
         self._known[folder] = seen, package

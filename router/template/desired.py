@@ -5,12 +5,24 @@ from collections.abc import Iterator
 import msgspec
 
 from router.model.function_url import FunctionUrl
+from router.model.layer import LayerVersion, layer_key
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.version import Alias, Version
 from router.store.catalog import own_name
-from router.template.resources.base import InlineCode, NextVersion
+from router.template.resources.base import InlineCode, NextLayer, NextVersion
 
-Desired = Function | NextVersion | Version | Alias | FunctionUrl | Mapping | Queue | Webhook
+Desired = (
+    Function
+    | NextVersion
+    | Version
+    | Alias
+    | NextLayer
+    | LayerVersion
+    | FunctionUrl
+    | Mapping
+    | Queue
+    | Webhook
+)
 """One resource as it shall be; times, revision and code hash are filled in when it is applied."""
 
 
@@ -23,6 +35,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     """`code_path` is the folder in the template's words; empty for inline code."""
     versions: tuple[NextVersion, ...] = ()
     aliases: tuple[Alias, ...] = ()
+    layers: tuple[NextLayer, ...] = ()
     urls: tuple[FunctionUrl, ...] = ()
     mappings: tuple[Mapping, ...] = ()
     queues: tuple[Queue, ...] = ()
@@ -41,6 +54,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
         """(kind, name, resource) of each, after what it needs."""
         found: dict[str, tuple[str, str, Desired]] = {}
         everything: tuple[tuple[str, tuple[Desired, ...]], ...] = (
+            ("layer_version", self.layers),
             ("function", self.functions),
             ("version", self.versions),
             ("alias", self.aliases),
@@ -67,6 +81,10 @@ def name_of(resource: Desired) -> str:
             return resource.spec.name
         case NextVersion():
             return own_name(resource.function, resource.token)
+        case NextLayer():
+            return f"{resource.name}:{resource.token}"
+        case LayerVersion():
+            return layer_key(resource.name, resource.number)
         case Version():
             return own_name(resource.function.name, str(resource.number))
         case FunctionUrl():

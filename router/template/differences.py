@@ -31,6 +31,8 @@ _BOOKKEEPING: Final = frozenset(
         "created_ms",
         "created_s",
         "id",
+        "layers_path",
+        "unzipped_bytes",
         "last_modified_ms",
         "lineage",
         "modified_ms",

@@ -19,11 +19,14 @@ from router.template.properties import Properties
 from router.template.read import Document, read_file
 from router.template.resources import TYPES
 from router.template.resources.base import Draft
-from router.template.sam import FUNCTION, TRANSFORM, translate, uses_sam
+from router.template.sam import FUNCTION, LAYER, TRANSFORM, translate, uses_sam
 from router.template.shape import check_shape, check_types
 
 OUTPUTS_MAX = 200
 """Outputs of one template (CloudFormation quota)."""
+
+_WITH_CODE = (FUNCTION, LAYER, "AWS::Lambda::Function", "AWS::Lambda::LayerVersion")
+"""Types whose properties name folders of code."""
 
 _REFERENCES_ALLOWED: dict[str, tuple[tuple[str, ...], ...]] = {
     "AWS::Lambda::Function": (("Environment", "Variables"),),
@@ -113,17 +116,17 @@ class _Loading:
         check_shape(self._written, self._problems)
         self._work_out_values()
         template = self._resolve_without_resources()
-        functions = [
+        with_code = [
             resource.get("Properties", {})
             for resource in template["Resources"].values()
-            if resource["Type"] in (FUNCTION, "AWS::Lambda::Function")
+            if resource["Type"] in _WITH_CODE
         ]
-        shared = template.get("Globals", {}).get("Function", {})
+        shared = template.get("Globals", {})
         written = [
             properties.get(name)
-            for properties in (shared, *functions)
+            for properties in (*shared.values(), *with_code)
             if isinstance(properties, dict)
-            for name in ("CodeUri", "Code")
+            for name in ("CodeUri", "Code", "ContentUri", "Content")
         ]
         return {
             folder
@@ -237,6 +240,7 @@ class _Loading:
                 for logical_id, version in draft.versions.items()
             ),
             aliases=tuple(draft.aliases.values()),
+            layers=tuple(draft.layers.values()),
             urls=tuple(draft.urls.values()),
             mappings=tuple(draft.mappings.values()),
             queues=tuple(draft.queues.values()),

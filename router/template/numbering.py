@@ -1,6 +1,6 @@
 """Publishes what a template's versions ask for, and tells everybody their numbers.
 
-What else has its name from the router alone gets it here too: ids of URLs.
+What else has its name from the router alone gets it here too: layers' versions and ids of URLs.
 """
 
 from collections import ChainMap
@@ -9,14 +9,15 @@ from typing import TypeVar
 
 import msgspec
 
-from router.functions.publish import Publication, Snapshot, is_same, publish
+from router.functions.publish import Publication, is_same, publish
 from router.functions.url_id import new_url_id
 from router.model.function_url import FunctionUrl
 from router.model.resources import Function
 from router.model.version import Version
 from router.store.catalog import Catalog, own_name
 from router.template.desired import Desired, name_of
-from router.template.resources.base import NextVersion
+from router.template.layering import Codes, LayerPlans
+from router.template.resources.base import NextLayer, NextVersion
 
 Wish = tuple[str, str, Desired]
 """Kind, name and resource."""
@@ -28,11 +29,12 @@ class Numbering:
     """The versions of one plan."""
 
     def __init__(
-        self, catalog: Catalog, snapshot: Snapshot, now_ms: int, *, keeps_versions: bool
+        self, catalog: Catalog, codes: Codes, now_ms: int, *, keeps_versions: bool
     ) -> None:
         """`keeps_versions`: what `AutoPublishAlias` published stays when it publishes again."""
         self._catalog = catalog
-        self._snapshot = snapshot
+        self._codes = codes
+        self._layers = LayerPlans(catalog, codes, now_ms)
         self._now_ms = now_ms
         self._keeps_versions = keeps_versions
         self._planned: dict[str, Version] = {}
@@ -49,7 +51,13 @@ class Numbering:
             wish = self._numbered(unnumbered)
             if isinstance(wish, FunctionUrl):
                 wish = self._with_id(wish)
+            if isinstance(wish, NextLayer):
+                layer = await self._layers.publish(wish)
+                self._numbers[wish.token] = str(layer.number)
+                found.append((kind, name_of(layer), layer))
+                continue
             if isinstance(wish, Function):
+                wish = await self._layers.give(wish)
                 functions[wish.name] = len(found)
             if not isinstance(wish, NextVersion):
                 found.append((kind, name_of(wish), wish))
@@ -104,7 +112,7 @@ class Numbering:
         return await publish(
             versions,
             function,
-            self._snapshot,
+            self._codes.snapshot,
             self._now_ms,
             description=wish.description,
             owner=None if is_kept else wish.owner,

@@ -14,6 +14,7 @@ from router.functions.dependents import removal, removal_of_version
 from router.model import limits
 from router.model.function_url import FunctionUrl
 from router.model.hosting import BARE, Hosting
+from router.model.layer import Layer, LayerVersion
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
 from router.model.shard import cut_anew
 from router.model.version import Alias
@@ -44,6 +45,7 @@ DELETE_ORDER: Final = (
     "alias",
     "version",
     "function",
+    "layer_version",
     "webhook",
     "queue",
 )
@@ -78,6 +80,7 @@ class Planning:
             "version": catalog.versions,
             "alias": catalog.aliases,
             "function_url": catalog.function_urls,
+            "layer_version": catalog.layer_versions,
             "mapping": catalog.mappings,
             "queue": catalog.queues,
             "webhook": catalog.webhooks,
@@ -132,6 +135,9 @@ class Planning:
         if before is None:
             self._note("create", kind, name, logical_id, refusal=refusal)
             self._changes.append(put(kind, name, self._stamped(wish, None)))
+            if isinstance(wish, LayerVersion):
+                counting = Layer(name=wish.name, last_number=wish.number)
+                self._changes.append(put("layer", wish.name, counting))
             return
         wish = self._settled(before, wish)
         if _same(before, wish):

@@ -12,13 +12,14 @@ import subprocess
 import sys
 from collections import OrderedDict
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeGuard
 
 from router.model.errors import TemplateError
 from router.template.problems import Path, Places, Problems, did_you_mean
 
 TRANSFORM = "AWS::Serverless-2016-10-31"
 FUNCTION = "AWS::Serverless::Function"
+LAYER = "AWS::Serverless::LayerVersion"
 
 CHILD_DEADLINE_S = 60
 """How long one translation may take."""
@@ -31,6 +32,9 @@ EVENT_TYPES = ("SQS", "Kinesis", "DynamoDB", "MSK", "SelfManagedKafka", "MQ", "D
 
 _CHILD = FilePath(__file__).with_name("sam_child.py")
 _CODE = ("CodeUri", "InlineCode", "ImageUri")
+_FOLDER_IN = {FUNCTION: "CodeUri", LAYER: "ContentUri"}
+"""Type → the property that may name a local folder."""
+
 _BUCKET = "router-local-folder"
 _ROUTER_TYPE = "Router::"
 _LEAST_RESOURCE = {"Type": "AWS::IAM::Role", "Properties": {}}
@@ -113,24 +117,30 @@ def _take_out_folders(template: dict[str, Any]) -> list[str]:
         folders.append(path)
         return f"s3://{_BUCKET}/{len(folders) - 1}"
 
-    shared = template.get("Globals", {}).get("Function", {})
-    functions = [
-        resource.get("Properties", {})
+    shared = template.get("Globals", {})
+    places = [(shared.get("Function"), "CodeUri"), (shared.get("LayerVersion"), "ContentUri")]
+    places += [
+        (resource.get("Properties"), _FOLDER_IN[resource["Type"]])
         for resource in template["Resources"].values()
-        if resource.get("Type") == FUNCTION
+        if resource.get("Type") in _FOLDER_IN
     ]
-    for properties in (shared, *functions):
-        folder = properties.get("CodeUri") if isinstance(properties, dict) else None
-        if isinstance(folder, str) and not folder.startswith("s3://"):
-            properties["CodeUri"] = placeholder(folder)
+    for properties, name in places:
+        folder = properties.get(name) if isinstance(properties, dict) else None
+        if isinstance(properties, dict) and _is_local(folder):
+            properties[name] = placeholder(folder)
     return folders
+
+
+def _is_local(folder: Any) -> TypeGuard[str]:
+    return isinstance(folder, str) and not folder.startswith("s3://")
 
 
 def _put_back_folders(resources: dict[str, Any], folders: list[str]) -> None:
     for resource in resources.values():
-        code = resource.get("Properties", {}).get("Code")
-        if isinstance(code, dict) and code.get("S3Bucket") == _BUCKET:
-            resource["Properties"]["Code"] = folders[int(code["S3Key"])]
+        for name in ("Code", "Content"):
+            code = resource.get("Properties", {}).get(name)
+            if isinstance(code, dict) and code.get("S3Bucket") == _BUCKET:
+                resource["Properties"][name] = folders[int(code["S3Key"])]
 
 
 def _translated(request: str) -> dict[str, Any]:

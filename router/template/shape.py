@@ -4,7 +4,7 @@ from typing import Any
 
 from router.template.problems import Path, Problems, did_you_mean
 from router.template.resources import SUPPORTED, TYPES
-from router.template.sam import FUNCTION, TRANSFORM, uses_sam
+from router.template.sam import FUNCTION, LAYER, TRANSFORM, uses_sam
 
 RESOURCES_MAX = 500
 """Resources of one template (CloudFormation quota)."""
@@ -119,7 +119,7 @@ def _check_resource(logical_id: str, resource: Any, problems: Problems, *, has_s
     if not isinstance(resource.get("Condition", ""), str):
         problems.add((*path, "Condition"), "must be the name of a condition")
     kind = resource["Type"]
-    if kind != FUNCTION:
+    if kind not in (FUNCTION, LAYER):
         _check_type(logical_id, kind, problems)
     elif not has_sam:
         problems.add((*path, "Type"), f"{kind} needs the SAM transform", f"Transform: {TRANSFORM}")

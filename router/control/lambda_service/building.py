@@ -6,9 +6,8 @@ import msgspec
 
 from router.control.lambda_service import settings
 from router.functions.packages import Package
-from router.model.layer import LayerUse
 from router.model.log_settings import merged_config
-from router.model.resources import Function
+from router.model.resources import Function, LayerUse
 
 Params = dict[str, Any]
 

@@ -9,8 +9,9 @@ from router.control.context import Context
 from router.control.lambda_service.names import invalid
 from router.functions.packages import CodeStore
 from router.model.arn import parse_arn
-from router.model.layer import LAYERS_MAX, LayerUse, layer_key
+from router.model.layer import LAYERS_MAX, layer_key
 from router.model.limits import CODE_UNZIPPED_BYTES_MAX
+from router.model.resources import LayerUse
 from router.store.catalog import Catalog
 
 

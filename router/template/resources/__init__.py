@@ -4,6 +4,7 @@ from router.template.resources.accepted import ACCEPTED
 from router.template.resources.alias import LambdaAlias, LambdaVersion
 from router.template.resources.base import ResourceType
 from router.template.resources.function import LambdaFunction
+from router.template.resources.layer import LambdaLayer
 from router.template.resources.mapping import EventSourceMapping
 from router.template.resources.queue import SqsQueue
 from router.template.resources.url import LambdaUrl
@@ -13,6 +14,7 @@ TYPES: dict[str, ResourceType] = {
     kind.name: kind
     for kind in (
         LambdaFunction(),
+        LambdaLayer(),
         LambdaAlias(),
         LambdaVersion(),
         LambdaUrl(),
@@ -26,6 +28,7 @@ TYPES: dict[str, ResourceType] = {
 
 SUPPORTED = (
     "AWS::Serverless::Function",
+    "AWS::Serverless::LayerVersion",
     *(name for name, kind in TYPES.items() if not kind.effect),
 )
 """What to write instead of a type that is not honoured."""

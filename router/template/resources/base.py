@@ -46,6 +46,28 @@ def version_token(logical_id: str) -> str:
     return f"version--{logical_id}--"
 
 
+class NextLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """A version to be published of a layer, unless the newest one of it is the same."""
+
+    name: str
+    folder: str
+    description: str = ""
+    runtimes: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    licence: str = ""
+    owner: Owner
+
+    @property
+    def token(self) -> str:
+        """What stands for its number."""
+        return layer_token(self.owner.logical_id)
+
+
+def layer_token(logical_id: str) -> str:
+    """What stands for the number of a layer's version until the template is planned."""
+    return f"layer--{logical_id}--"
+
+
 class Draft:
     """What the resources of a template add up to, while it is read."""
 
@@ -54,6 +76,8 @@ class Draft:
         self.folder = folder
         self.problems = problems
         self.functions: dict[str, Function] = {}
+        self.layers: dict[str, NextLayer] = {}
+        """By logical id."""
         self.inline_code: dict[str, InlineCode] = {}
         """By function name."""
         self.versions: dict[str, NextVersion] = {}

@@ -16,6 +16,7 @@ from router.template.dynamic import check_references
 from router.template.properties import Properties
 from router.template.resources.base import At, Draft, InlineCode
 from router.template.resources.handlers import missing
+from router.template.resources.layer import uses_of
 from router.template.resources.logging_config import logging_config
 
 NAME_CHARACTERS_MAX = 64
@@ -80,6 +81,7 @@ _PROPERTIES = (
     "EphemeralStorage",
     "Environment",
     "FileSystemConfigs",
+    "Layers",
     "LoggingConfig",
     "Architectures",
     "PackageType",
@@ -102,7 +104,6 @@ _REFUSED = {
     "CapacityProviderConfig": "there are no capacity providers",
     "DurableConfig": "durable executions are not supported",
     "ImageConfig": "container images are not run; use a folder",
-    "Layers": "layers are not supported yet; put the packages into the code folder",
     "TenancyConfig": "tenants are not kept apart",
 }
 
@@ -153,6 +154,7 @@ class LambdaFunction:
             else EPHEMERAL_MB_MIN,
             environment=_environment(properties, draft),
             file_systems=_file_systems(properties, draft),
+            layers=uses_of(properties),
             architecture=_architecture(properties),
             code_path=_code_path(properties, name, draft),
             code_hash="",

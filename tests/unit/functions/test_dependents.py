@@ -10,8 +10,8 @@ from router.functions.dependents import (
     removal_of_version,
 )
 from router.functions.packages import overlay_hash
-from router.model.layer import LayerUse, LayerVersion
-from router.model.resources import Function
+from router.model.layer import LayerVersion
+from router.model.resources import Function, LayerUse
 from router.model.version import Alias, Version
 from router.store.base import Delete, DropProgress
 from router.store.catalog import Catalog, own_name, put

@@ -3,6 +3,7 @@
 import pytest
 
 from router.config import StoreSettings
+from router.functions.packages import CodeStore
 from router.model.hosting import BARE, Hosting
 from router.store.catalog import Catalog
 from router.store.sqlite import SqliteStore
@@ -94,7 +95,13 @@ async def apply(tmp_path, load):
 
     async def run(hosting):
         applier = Applier(
-            catalog, InPlace(), holds, tmp_path / "in", lambda: 1, hosting, snapshot=InPlace()
+            catalog,
+            InPlace(),
+            holds,
+            tmp_path / "in",
+            lambda: 1,
+            hosting,
+            codes=CodeStore(tmp_path / "copies"),
         )
         await applier.apply(load(text()))
         return catalog.functions["save"]

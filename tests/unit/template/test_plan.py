@@ -90,9 +90,14 @@ async def catalog(store):
 def applier(catalog, store, tmp_path):
     clock = iter(range(1_000, 1_000_000, 1_000))
     holds = holdings_of(store, catalog, lambda: 0)
-    snapshot = CodeStore(tmp_path / "copies").snapshot
+    codes = CodeStore(tmp_path / "copies")
     return Applier(
-        catalog, InPlace(), holds, tmp_path / "inline", lambda: next(clock), snapshot=snapshot
+        catalog,
+        InPlace(),
+        holds,
+        tmp_path / "inline",
+        lambda: next(clock),
+        codes=codes,
     )
 
 
@@ -160,7 +165,7 @@ async def test_the_same_code_in_place_or_in_a_snapshot_is_no_change(
     await applier.apply(load(TEMPLATE))
     code = CodeStore(tmp_path / "snapshots")
     holds = holdings_of(store, catalog, int)
-    other = Applier(catalog, code.snapshot, holds, tmp_path, int, snapshot=code.snapshot)
+    other = Applier(catalog, code.snapshot, holds, tmp_path, int, codes=code)
     assert (await other.plan(load(TEMPLATE))).is_empty
     (folder / "code" / "app.py").write_text("def handler(event, context):\n    return 3\n")
     plan = await other.apply(load(TEMPLATE))
@@ -295,7 +300,13 @@ async def test_queues_of_aws_are_not_looked_for(catalog, store, load, tmp_path):
     desired = load(TEMPLATE.replace("!GetAtt Failed.Arn", elsewhere), has_queues=False)
     hosting, holds = Hosting(has_queues=False), holdings_of(store, catalog, lambda: 0)
     await Applier(
-        catalog, InPlace(), holds, tmp_path / "in", lambda: 1, hosting, snapshot=InPlace()
+        catalog,
+        InPlace(),
+        holds,
+        tmp_path / "in",
+        lambda: 1,
+        hosting,
+        codes=CodeStore(tmp_path / "copies"),
     ).apply(desired)
     (mapping,) = catalog.mappings.values()
     assert mapping.destination_arn == elsewhere
@@ -383,7 +394,7 @@ async def test_d1_what_comes_between_the_look_and_the_commit_is_not_lost(
         look_then_take_in,
         tmp_path / "inline",
         lambda: 1,
-        snapshot=InPlace(),
+        codes=CodeStore(tmp_path / "copies"),
     )
     await applier.apply(load(TEMPLATE))
     with pytest.raises(NotEmpty, match="has taken something in"):

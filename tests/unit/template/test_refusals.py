@@ -170,7 +170,13 @@ CASES = {
         9,
         "not run (use a folder)",
     ),
-    "layers": (below(FUNCTION, "Layers: [x]"), "Save", "Layers", 9, "not supported"),
+    "layers": (
+        below(FUNCTION, "Layers: [x]"),
+        "Save",
+        "Layers",
+        9,
+        "'x' is not the ARN of a layer version",
+    ),
     "inline handler": (
         FUNCTION.replace("./code", "{ZipFile: x}"),
         "Save",

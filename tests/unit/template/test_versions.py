@@ -80,7 +80,7 @@ def make_applier(catalog, tmp_path):
 
         return Applier(
             catalog, code or codes.snapshot, nothing, tmp_path / "inline", lambda: 5,
-            snapshot=codes.snapshot, **options,
+            codes=codes, **options,
         )  # fmt: skip
 
     return make
