@@ -25,6 +25,7 @@ from router.app.capacity import (
     raise_open_files,
 )
 from router.app.connect import EmbeddedConnector, KindTable, QueueConnector, QueueMailbox
+from router.app.debugging import Debugging
 from router.app.destinations import make_carriers, make_invoke, make_reach, problems
 from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.health import IngressNotices
@@ -188,7 +189,7 @@ class Router:
             file_systems=settings.file_systems,
         )
         self.planner = planner
-        launcher = await make_launcher(
+        self.launcher = launcher = await make_launcher(
             self.data,
             self.logs,
             self.hosting,
@@ -361,7 +362,9 @@ class Router:
             self.acceptor,
             self.functions,
             self.mappings,
-            self.admin.operations() | self.stacks.operations(),
+            self.admin.operations()
+            | self.stacks.operations()
+            | Debugging(self.functions, self.launcher).operations(),
             self.clock.wall_ms,
             account=settings.account,
             hosting=self.hosting,

@@ -13,26 +13,45 @@ from router.cli.client import CallFailed, Client, client_options, print_json, re
 @click.command()
 @click.argument("function")
 @click.option("--payload", help="The event: JSON text, @FILE, or - for standard input.")
+@click.option("--event", "file", help="The event, from a file.")
 @click.option("--qualifier", help="Version or alias.")
+@click.option(
+    "--debug",
+    is_flag=False,
+    flag_value="pdb",
+    metavar="[pdb|debugpy:PORT]",
+    help="Run the handler here, in the foreground, under a debugger and without isolation.",
+)
 @client_options
 def invoke(
     function: str,
     payload: str | None,
+    file: str | None,
     qualifier: str | None,
+    debug: str | None,
     data: str,
     endpoint: str | None,
     as_json: bool,
 ) -> None:
     """Invoke FUNCTION and print its result; status 1 when the function failed.
 
-    The end of its log goes to standard error.
+    The end of its log goes to standard error. With --debug the handler runs in this terminal, with
+    the event, context, variables, credentials and layers it has on the router, and stops at its
+    first line; neither its timeout nor any other limit holds. --debug=debugpy:PORT waits for an
+    editor instead.
     """
+    if payload is not None and file is not None:
+        raise click.UsageError("give --payload or --event, not both")
+    event = _read(f"@{file}" if file is not None else payload)
+    client = Client(data, endpoint)
+    if debug is not None:
+        from router.cli.debug import run
+
+        run(client, function, qualifier, event, debug)
     path = f"/2015-03-31/functions/{urllib.parse.quote(function, safe='')}/invocations"
     if qualifier:
         path += "?Qualifier=" + urllib.parse.quote(qualifier, safe="")
-    status, headers, content = Client(data, endpoint).request(
-        "POST", path, _read(payload), {"X-Amz-Log-Type": "Tail"}
-    )
+    status, headers, content = client.request("POST", path, event, {"X-Amz-Log-Type": "Tail"})
     if status >= 400:
         raise CallFailed(refusal_text(content))
     error = headers.get("x-amz-function-error")

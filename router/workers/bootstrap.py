@@ -134,7 +134,7 @@ def answer(
     request_id = header["id"]
     try:
         _set_trace_id(header.get("trace"))
-        event, context = _arguments(facts, header, payload)
+        event, context = arguments(facts, header, payload)
         result = handler(event, context)
         text = result if isinstance(result, bytes) else _written(encode, result)
     except Fault as fault:
@@ -158,9 +158,10 @@ def _written(encode: Callable[[Any], str], result: Any) -> str:
         raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
 
 
-def _arguments(
+def arguments(
     facts: "dict[str, Any]", header: "dict[str, Any]", payload: bytes
 ) -> "tuple[Any, LambdaContext]":
+    """Event and context of one invocation. Raises `Fault` for what is no JSON."""
     try:
         context = LambdaContext(facts, header)
     except ValueError as error:

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -202,6 +203,27 @@ class Launcher:
         except (ZygoteDied, SpawnRefused) as error:
             raise StartFailed(str(error)) from error
         return env, frame
+
+    def describe(self, function: FunctionVersion, tmp: str) -> tuple[str, dict[str, Any]]:
+        """Interpreter and start message of a process outside, which sees folders where they are.
+
+        Raises `StartFailed`.
+        """
+        user, extra = self._variables(function)
+        stream = _log_stream(function).name
+        paths = {
+            "task": function.code_path,
+            "opt": function.layers_path,
+            "tmp": tmp,
+            "runtime": self._runtime.path,
+        }
+        start = {
+            "facts": facts_of(function, stream),
+            "environment": environment.build(function, user, extra, paths, stream),
+            "paths": paths,
+            "runtime_host": self._runtime.path,
+        }
+        return self._interpreter(function.runtime), start
 
     @property
     def has_groups(self) -> bool:

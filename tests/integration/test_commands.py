@@ -56,6 +56,48 @@ def shop(bed):
     return bed
 
 
+def test_invoke_under_a_debugger_stops_in_the_handler(shop, tmp_path):
+    """With the event, context and variables of an environment, and loudly without isolation."""
+    event = tmp_path / "event.json"
+    event.write_text('{"from": "file"}')
+    words = ("invoke", shop.name, "--debug", "--event", str(event))
+    look = "p sorted(event), context.function_name\np __import__('os').environ['_HANDLER']\nc\n"
+    done = shop.cli(*words, stdin=look)
+    assert done.returncode == 0, done.stderr
+    assert "WITHOUT ISOLATION" in done.stderr
+    assert f"(['from'], '{shop.name}')" in done.stdout
+    assert "'plain.handler'" in done.stdout
+    reply = done.stdout.splitlines()[-1]
+    assert json.loads(reply) == {"given": {"from": "file"}, "left_ms": True}
+    failed = shop.cli("invoke", shop.name, "--debug", "--payload", '{"fails": 1}', stdin="c\n")
+    assert failed.returncode == 1
+    assert json.loads(failed.stdout.splitlines()[-1])["errorMessage"] == "as told"
+    assert shop.cli("invoke", shop.name, "--debug", stdin="q\n").returncode == 3
+    for value, text in (("gdb", "pdb or debugpy:PORT"), ("debugpy:0", "pdb or debugpy:PORT")):
+        refused = shop.cli("invoke", shop.name, f"--debug={value}")
+        assert refused.returncode == 2
+        assert text in refused.stderr
+    missing = shop.cli("invoke", "nobody", "--debug")
+    assert missing.returncode == 1
+    assert "nobody does not exist" in missing.stderr
+    both = shop.cli("invoke", shop.name, "--payload", "{}", "--event", str(event))
+    assert both.returncode == 2
+
+
+def test_logs_since_filter_and_several_functions(shop):
+    for n in range(2):
+        assert shop.cli("invoke", shop.name, "--payload", json.dumps({"n": n})).returncode == 0
+    shown = shop.cli("logs", shop.name, "--filter", "handling -1", "--since", "1h")
+    (line,) = shown.stdout.splitlines()
+    assert line.endswith('handling {"n": 0}')
+    assert shop.cli("logs", shop.name, "--since", "2100-01-01T00:00:00Z").stdout == ""
+    for words in (("--filter", "[a]"), ("--since", "soon")):
+        assert shop.cli("logs", shop.name, *words).returncode == 2
+    unknown = shop.cli("logs", shop.name, "nobody")
+    assert unknown.returncode == 1
+    assert "nobody has written nothing" in unknown.stderr
+
+
 def test_invoke_takes_text_a_file_and_standard_input(shop, tmp_path):
     (tmp_path / "event.json").write_text('{"from": "file"}')
     for words, stdin, given in (
