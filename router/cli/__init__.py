@@ -11,6 +11,7 @@ COMMANDS = {
     "plan": ("router.cli.plan", "Show what applying a template would change."),
     "apply": ("router.cli.plan", "Apply a template to a running router or to its data folder."),
     "invoke": ("router.cli.invoke", "Invoke a function of a running router."),
+    "events": ("router.cli.events", "Make the sample events that services send to functions."),
     "mappings": (
         "router.cli.mappings",
         "List, describe, enable and disable event source mappings.",
