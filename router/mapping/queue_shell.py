@@ -140,6 +140,11 @@ class QueueShell(Driver[q.Event, q.Command]):
         self._no_more = asyncio.Event()
         super().resume()
 
+    async def stop(self) -> None:
+        """See `Driver.stop`."""
+        self._no_more.set()  # sources listen for it
+        await super().stop()
+
     def _end_waits(self) -> None:
         """Receives end by themselves: one that is cut off may have been given messages."""
         self._no_more.set()

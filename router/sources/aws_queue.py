@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Protocol
 
@@ -66,6 +66,7 @@ class AwsQueueSource:
         self._counting: asyncio.Task[None] | None = None
         self._lost: list[str] = []
         """Attempts of a FIFO queue whose answer never came: asked again they bring the same."""
+        self._ends = _Ends()
 
     async def visibility_s(self) -> int:
         """The queue's own visibility timeout, as of a minute ago at most."""
@@ -99,7 +100,9 @@ class AwsQueueSource:
             attempt = self._lost.pop() if self._lost else str(uuid.uuid4())
             members["ReceiveRequestAttemptId"] = attempt
         try:
-            reply = await _unless(stop, self._client.call("ReceiveMessage", members, wait_s))
+            reply = await self._ends.before(
+                stop, self._client.call("ReceiveMessage", members, wait_s)
+            )
         except SqsProblem as problem:
             if attempt and problem.kind == LOST:
                 self._lost.append(attempt)
@@ -191,20 +194,41 @@ class AwsQueueSource:
             self._known_s = None
 
 
-async def _unless(
-    stop: asyncio.Event, call: Coroutine[Any, Any, dict[str, Any]]
-) -> dict[str, Any] | None:
-    """The answer of a call; None when it is cut off, a moment after `stop` was set."""
-    loop = asyncio.get_running_loop()
-    calling, stopping = loop.create_task(call), loop.create_task(stop.wait())
-    try:
-        await asyncio.wait((calling, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if not calling.done():
-            await asyncio.wait((calling,), timeout=STOP_S)
-        return calling.result() if calling.done() else None
-    finally:
-        for task in (calling, stopping):
-            task.cancel()
+class _Ends:
+    """Ends calls a moment after `stop` was set; one task listens for all of them."""
+
+    def __init__(self) -> None:
+        self._stop: asyncio.Event | None = None
+        self._limits: set[asyncio.Timeout] = set()
+        self._listening: asyncio.Task[None] | None = None
+        """Kept, so that it lives."""
+
+    async def before(
+        self, stop: asyncio.Event, call: Awaitable[dict[str, Any]]
+    ) -> dict[str, Any] | None:
+        """The answer of a call; None when it is cut off."""
+        if stop is not self._stop:
+            self._stop, self._limits = stop, set()
+            self._listening = asyncio.get_running_loop().create_task(_listen(stop, self._limits))
+        limits = self._limits
+        limit = asyncio.timeout(STOP_S if stop.is_set() else None)
+        try:
+            async with limit:
+                limits.add(limit)
+                return await call
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return None
+        finally:
+            limits.discard(limit)
+
+
+async def _listen(stop: asyncio.Event, limits: set[asyncio.Timeout]) -> None:
+    await stop.wait()
+    until_s = asyncio.get_running_loop().time() + STOP_S
+    for limit in limits:
+        limit.reschedule(until_s)
 
 
 class _Reading:

@@ -124,10 +124,20 @@ async def test_a_stop_cuts_off_the_wait_but_not_an_answer_on_its_way(client, sou
     assert len(await waiting) == 1, "it was just being answered"
     client.gate.clear()
     stop = asyncio.Event()
-    waiting = asyncio.create_task(source.receive(1, 20_000, None, stop))
+    waiting = [asyncio.create_task(source.receive(1, 20_000, None, stop)) for _ in range(3)]
     await asyncio.sleep(0.01)
     stop.set()
-    assert len(await waiting) == 0
+    assert [len(await one) for one in waiting] == [0, 0, 0]
+    assert len(await source.receive(1, 20_000, None, stop)) == 0, "also one that begins after it"
+    assert client.members("ReceiveMessage")[-1]["WaitTimeSeconds"] == 0
+    client.gate.set()
+    assert len(await source.receive(1, 20_000, None, asyncio.Event())) == 1, "it goes on"
+
+
+async def test_a_receive_that_runs_out_of_time_by_itself_was_not_cut_off(client, source):
+    client.replies["ReceiveMessage"] = TimeoutError()
+    with pytest.raises(TimeoutError):
+        await source.receive(1, 20_000, None, asyncio.Event())
 
 
 async def test_fifo_a_lost_answer_is_asked_for_again_under_its_attempt(client):
