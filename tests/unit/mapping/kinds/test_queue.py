@@ -190,7 +190,7 @@ async def test_a_deleted_mapping_ends_and_leaves_no_claim(house):
     await house.until(house.is_empty)
     await house.catalog.commit([Delete("mapping", UUID), DropProgress(UUID)])
     await house.until(lambda: UUID not in house.manager._runs)
-    assert house.dispatcher._running == {}
+    assert house.dispatcher.ledger.common._running == {}
     assert house.budget.held_bytes == 0
     assert house.budget.mappings == 0
 
