@@ -203,16 +203,20 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """It ends."""
-        if self._parser.get_status_code() < 200:
+        if self._parser.get_status_code() // 100 == 1:
             self._begin()  # what comes before the answer
         else:
             self.is_reusable = self.is_reusable and self._parser.should_keep_alive()
             self._finish()
 
     def _finish(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._lose(f"an answer with the status {status}")
+            return
         waiting, self._answer = self._answer, None
         if waiting is not None and not waiting.done():
-            waiting.set_result((self._parser.get_status_code(), b"".join(self._content)))
+            waiting.set_result((status, b"".join(self._content)))
         self._content = []
 
     def _lose(self, text: str) -> None:

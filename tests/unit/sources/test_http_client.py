@@ -148,6 +148,7 @@ async def test_an_answer_may_end_with_its_connection(place, answer):
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", "closed before"),
         (b"HTTP/1.1 200 OK\r\nContent-Le", "closed before"),
         (b"SSH-2.0-OpenSSH_9.9\r\n", "no HTTP"),
+        (b"HTTP/1.1 016 Early\r\n\r\n{}", "status 16"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", "no HTTP"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * (80 << 10), "head larger than 65536"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2_000, "larger than 1000"),
