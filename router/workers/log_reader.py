@@ -4,6 +4,8 @@ Everything here blocks: to be called in a thread.
 """
 
 import heapq
+import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ import msgspec
 
 from router.workers.log_files import generations, group_paths, logs_folder
 from router.workers.log_scan import (
+    PAUSE_S,
     Budget,
     Found,
     Mark,
@@ -34,6 +37,9 @@ EVENT_BYTES: Final = 26
 
 FILES_REMEMBERED_MAX: Final = 512
 """Files whose streams are remembered, so that only what is new is looked through."""
+
+PAUSE_ROWS: Final = 2_000
+"""After so many lines the interpreter is left to others for a moment."""
 
 Marks = Mapping[str, Mark]
 """Log file, below the folder of logs → where to go on in it."""
@@ -66,6 +72,7 @@ class LogReader:
         self._data_dir = Path(data_dir)
         self._folder = logs_folder(data_dir)
         self._seen: OrderedDict[str, tuple[int, Spans]] = OrderedDict()
+        self._seeing = threading.Lock()
 
     def groups(self) -> dict[str, list[Path]]:
         """Groups that were written into, and their logs."""
@@ -111,7 +118,7 @@ class LogReader:
         for path in paths:
             spans: Spans = {}
             for segment in open_segments(path):
-                with segment.file:
+                with segment.file, self._seeing:
                     for name, (first, last) in self._spans(segment).items():
                         known = spans.get(name, (first, last))
                         spans[name] = min(known[0], first), max(known[1], last)
@@ -151,7 +158,9 @@ class LogReader:
         """Streams of a file; what was seen of it before is not read again."""
         offset, spans = self._seen.pop(segment.name, (0, {}))
         segment.file.seek(offset)
-        for row in segment.file:
+        for number, row in enumerate(segment.file):
+            if number % PAUSE_ROWS == PAUSE_ROWS - 1:
+                time.sleep(PAUSE_S)
             if not row.endswith(b"\n"):
                 break
             offset += len(row)
