@@ -8,6 +8,7 @@ from router.embedded.attributes import check_target
 from router.embedded.problems import QueueProblem
 from router.functions.resolve import look_up, may_share
 from router.mapping.rules import destination, neighbours, scaling
+from router.model.concurrency import Provisioned
 from router.model.function_url import FunctionUrl
 from router.model.hosting import BARE, Hosting
 from router.model.limits import CODE_UNZIPPED_BYTES_MAX
@@ -39,6 +40,7 @@ class After:
         self.functions: dict[str, Function] = remaining("function", catalog.functions)
         self.versions: dict[str, Version] = remaining("version", catalog.versions)
         self.aliases: dict[str, Alias] = remaining("alias", catalog.aliases)
+        self._provisioned: dict[str, Provisioned] = remaining("provisioned", catalog.provisioned)
         self._mappings: dict[str, Mapping] = remaining("mapping", catalog.mappings)
         self._queues: dict[str, Queue] = {
             it.arn: it for it in remaining("queue", catalog.queues).values()
@@ -55,6 +57,8 @@ class After:
                 return self._mapping_problem(wish)
             case Alias():
                 return self._alias_problem(wish)
+            case Provisioned():
+                return self._provisioned_problem(wish)
             case FunctionUrl():
                 return self._url_problem(wish)
             case Webhook():
@@ -93,6 +97,22 @@ class After:
                 "its versions differ in role or dead-letter configuration: they cannot share "
                 "invocations"
             )
+        return None
+
+    def _provisioned_problem(self, wish: Provisioned) -> str | None:
+        found = look_up(self, wish.function, wish.qualifier)
+        if found is None:
+            return f"function {wish.function} has no version or alias {wish.qualifier}"
+        if found.version == LATEST:
+            return "provisioned concurrency is for published versions, not for $LATEST"
+        own = [it for it in self._provisioned.values() if it.function == wish.function]
+        leading = [look_up(self, wish.function, it.qualifier) for it in own]
+        if sum(it is not None and it.version == found.version for it in leading) > 1:
+            return f"version {found.version} has provisioned concurrency twice"
+        reserved = self.functions[wish.function].reserved_concurrency
+        total = sum(it.requested for it in own)
+        if reserved is not None and total > reserved:
+            return f"{total} provisioned are more than the {reserved} that the function reserves"
         return None
 
     def _url_problem(self, wish: FunctionUrl) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from router.model.concurrency import Provisioned
 from router.model.function_url import FunctionUrl
 from router.model.layer import LayerVersion, layer_key
 from router.model.resources import Function, Mapping, Queue, Webhook
@@ -16,6 +17,7 @@ Desired = (
     | NextVersion
     | Version
     | Alias
+    | Provisioned
     | NextLayer
     | LayerVersion
     | FunctionUrl
@@ -36,6 +38,8 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[NextVersion, ...] = ()
     aliases: tuple[Alias, ...] = ()
     layers: tuple[NextLayer, ...] = ()
+    provisioned: tuple[Provisioned, ...] = ()
+    """Of a version or an alias, of whose logical id each has one made."""
     urls: tuple[FunctionUrl, ...] = ()
     mappings: tuple[Mapping, ...] = ()
     queues: tuple[Queue, ...] = ()
@@ -52,12 +56,13 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
 
     def resources(self) -> Iterator[tuple[str, str, Desired]]:
         """(kind, name, resource) of each, after what it needs."""
-        found: dict[str, tuple[str, str, Desired]] = {}
+        found: dict[str, list[tuple[str, str, Desired]]] = {}
         everything: tuple[tuple[str, tuple[Desired, ...]], ...] = (
             ("layer_version", self.layers),
             ("function", self.functions),
             ("version", self.versions),
             ("alias", self.aliases),
+            ("provisioned", self.provisioned),
             ("function_url", self.urls),
             ("queue", self.queues),
             ("webhook", self.webhooks),
@@ -66,10 +71,10 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
         for kind, resources in everything:
             for resource in resources:
                 if resource.owner is not None:
-                    found[resource.owner.logical_id] = kind, name_of(resource), resource
+                    logical_id, _, _ = resource.owner.logical_id.partition(".")
+                    found.setdefault(logical_id, []).append((kind, name_of(resource), resource))
         for logical_id in self.order:
-            if logical_id in found:
-                yield found[logical_id]
+            yield from found.get(logical_id, ())
 
 
 def name_of(resource: Desired) -> str:
@@ -87,7 +92,7 @@ def name_of(resource: Desired) -> str:
             return layer_key(resource.name, resource.number)
         case Version():
             return own_name(resource.function.name, str(resource.number))
-        case FunctionUrl():
+        case FunctionUrl() | Provisioned():
             return own_name(resource.function, resource.qualifier)
         case Alias():
             return own_name(resource.function, resource.name)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from router.mapping.rules import settings
+from router.model.concurrency import Provisioned
 from router.model.function_url import FunctionUrl
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.version import Alias
@@ -84,6 +85,7 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
         "body_bytes_max": "BodyBytesMax",
     },
     FunctionUrl: {"is_signed": "AuthType AWS_IAM"},
+    Provisioned: {"requested": "ProvisionedConcurrentExecutions"},
     Alias: {"version": "FunctionVersion", "function": "FunctionName"},
     Queue: {},
 }

@@ -241,6 +241,7 @@ class _Loading:
             ),
             aliases=tuple(draft.aliases.values()),
             layers=tuple(draft.layers.values()),
+            provisioned=tuple(draft.provisioned.values()),
             urls=tuple(draft.urls.values()),
             mappings=tuple(draft.mappings.values()),
             queues=tuple(draft.queues.values()),

@@ -12,6 +12,7 @@ import msgspec
 
 from router.functions.dependents import removal, removal_of_version
 from router.model import limits
+from router.model.concurrency import Provisioned
 from router.model.function_url import FunctionUrl
 from router.model.hosting import BARE, Hosting
 from router.model.layer import Layer, LayerVersion
@@ -42,6 +43,7 @@ Holds = Callable[[str, str], Awaitable[int]]
 DELETE_ORDER: Final = (
     "mapping",
     "function_url",
+    "provisioned",
     "alias",
     "version",
     "function",
@@ -79,6 +81,7 @@ class Planning:
             "function": catalog.functions,
             "version": catalog.versions,
             "alias": catalog.aliases,
+            "provisioned": catalog.provisioned,
             "function_url": catalog.function_urls,
             "layer_version": catalog.layer_versions,
             "mapping": catalog.mappings,
@@ -262,6 +265,8 @@ class Planning:
                 )
             case Alias():
                 return msgspec.structs.replace(wish, revision_id=str(uuid.uuid4()))
+            case Provisioned():
+                return msgspec.structs.replace(wish, last_modified_ms=self._wall_ms)
             case FunctionUrl():
                 created_ms = before.created_ms if before else self._wall_ms
                 return msgspec.structs.replace(

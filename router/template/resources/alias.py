@@ -5,14 +5,19 @@ from collections.abc import Callable
 from typing import Any
 
 from router.model.arn import function_arn
+from router.model.concurrency import Provisioned
+from router.model.resources import Owner
 from router.model.version import LATEST, Alias
 from router.store.catalog import own_name
 from router.template.properties import Properties
 from router.template.resources.base import At, Draft, NextVersion, version_token
+from router.template.resources.function import RESERVED_MAX
 from router.template.resources.function_ref import parse_function_ref
 
 ALIAS_PATTERN = r"(?!^[0-9]+$)([a-zA-Z0-9-_]+)"
 """`functions-and-invocation.md` 3.1."""
+
+PROVISIONED = "ProvisionedConcurrencyConfig"
 
 _VERSION = re.compile(rf"\$LATEST|[0-9]+|{version_token('[a-zA-Z0-9]+')}")
 """A version as templates name it, or what stands for its number."""
@@ -24,8 +29,8 @@ class LambdaVersion:
     name = "AWS::Lambda::Version"
     effect = ""
 
-    _PROPERTIES = ("FunctionName", "Description")
-    _WITHOUT_EFFECT = ("CodeSha256", "ProvisionedConcurrencyConfig", "RuntimePolicy")
+    _PROPERTIES = ("FunctionName", "Description", PROVISIONED)
+    _WITHOUT_EFFECT = ("CodeSha256", "RuntimePolicy")
 
     def ref(self, at: At) -> str:
         """The version's ARN."""
@@ -53,6 +58,7 @@ class LambdaVersion:
             else None,
             owner=at.owner,
         )
+        _provision(at, properties, draft, found.name, version_token(at.logical_id))
         _warn(at, properties, draft, self._WITHOUT_EFFECT)
 
 
@@ -62,8 +68,14 @@ class LambdaAlias:
     name = "AWS::Lambda::Alias"
     effect = ""
 
-    _PROPERTIES = ("FunctionName", "FunctionVersion", "Name", "Description", "RoutingConfig")
-    _WITHOUT_EFFECT = ("ProvisionedConcurrencyConfig",)
+    _PROPERTIES = (
+        "FunctionName",
+        "FunctionVersion",
+        "Name",
+        "Description",
+        "RoutingConfig",
+        PROVISIONED,
+    )
 
     def ref(self, at: At) -> str:
         """The alias's ARN."""
@@ -75,14 +87,13 @@ class LambdaAlias:
 
     def build(self, at: At, properties: Properties, draft: Draft) -> None:
         """Add the alias to its function."""
-        properties.check_known((*self._PROPERTIES, *self._WITHOUT_EFFECT), self.name)
+        properties.check_known(self._PROPERTIES, self.name)
         if not properties.require("FunctionName", "FunctionVersion", "Name"):
             return
         alias = properties.text("Name", pattern=ALIAS_PATTERN, length_max=128)
         version = _version(properties)
         found = parse_function_ref(properties, "FunctionName", at.surroundings)
         weights = _weights(properties, version)
-        _warn(at, properties, draft, self._WITHOUT_EFFECT)
         if not found or not alias:
             return
         name = own_name(found.name, alias)
@@ -97,6 +108,25 @@ class LambdaAlias:
             revision_id="",
             owner=at.owner,
         )
+        _provision(at, properties, draft, found.name, alias)
+
+
+def _provision(at: At, properties: Properties, draft: Draft, function: str, qualifier: str) -> None:
+    """Add the `ProvisionedConcurrencyConfig` of a version or an alias."""
+    section = properties.section(PROVISIONED)
+    if section is None:
+        return
+    section.check_known(("ProvisionedConcurrentExecutions",), PROVISIONED)
+    if not section.require("ProvisionedConcurrentExecutions"):
+        return
+    requested = section.integer("ProvisionedConcurrentExecutions", 1, RESERVED_MAX, 1)
+    draft.provisioned[own_name(function, qualifier)] = Provisioned(
+        function=function,
+        qualifier=qualifier,
+        requested=requested,
+        last_modified_ms=0,
+        owner=Owner(at.owner.stack, f"{at.logical_id}.{PROVISIONED}"),
+    )
 
 
 def _weights(properties: Properties, version: str) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from router.model.concurrency import Provisioned
 from router.model.function_url import FunctionUrl
 from router.model.resources import Function, Mapping, Owner, Queue, Webhook
 from router.model.version import Alias
@@ -83,6 +84,8 @@ class Draft:
         self.versions: dict[str, NextVersion] = {}
         """By logical id."""
         self.aliases: dict[str, Alias] = {}
+        """By `own_name`."""
+        self.provisioned: dict[str, Provisioned] = {}
         """By `own_name`."""
         self.urls: dict[str, FunctionUrl] = {}
         """By `own_name`."""
