@@ -151,6 +151,11 @@ class FunctionResolver:
         except NotFound as error:
             raise NotInvoked("function_missing", str(error)) from None
 
+    def is_shared(self, name: str, qualifier: str | None) -> bool:
+        """Whether the qualifier is an alias that has weights now."""
+        alias = self._catalog.aliases.get(own_name(name, qualifier or LATEST))
+        return alias is not None and bool(alias.weights)
+
     def current(self, name: str) -> list[FunctionVersion]:
         """All that may run of a function now; nothing once it is gone."""
         if name not in self._catalog.functions:

@@ -16,6 +16,7 @@ from router.mapping.budget import Budget
 from router.mapping.journal import NOTHING_YET
 from router.mapping.kinds.kind import Assigned, Dependent, Kinds, Life, Order, Past
 from router.mapping.kinds.stream import StreamKind
+from router.mapping.shares import Choose, draw_of
 from router.mapping.tape import Tape
 from router.mapping.view import LastError, MappingView, ShardPlace, by_age
 from router.model.errors import Conflict, RouterError, StoreError
@@ -54,8 +55,13 @@ class MappingStatus(msgspec.Struct, frozen=True):
 class FunctionLookup(Protocol):
     """Finds the version to run: `functions.resolve.FunctionResolver`."""
 
-    def get_for_mapping(self, name: str, qualifier: str | None) -> FunctionVersion:
-        """Raises `NotInvoked`."""
+    def get_for_mapping(
+        self, name: str, qualifier: str | None, *, draw: float | None = None
+    ) -> FunctionVersion:
+        """A weighted alias goes by `draw`. Raises `NotInvoked`."""
+
+    def is_shared(self, name: str, qualifier: str | None) -> bool:
+        """Whether the qualifier is an alias that has weights now."""
 
 
 class Claims(Protocol):
@@ -392,6 +398,7 @@ class MappingManager:
             past=run.past,
             numbers=self._numbers_of(run, spec),
             resolve=self._resolver(spec.uuid),
+            choose=self._chooser(spec.uuid),
             on_broken=lambda: self._spawn(spec.uuid, RESTART_S),
             last_result=run.last_result,
             last_error=run.last_error,
@@ -413,6 +420,20 @@ class MappingManager:
             return self._functions.get_for_mapping(name, qualifier)
 
         return resolve
+
+    def _chooser(self, uuid: str) -> Callable[[], Choose | None]:
+        def choose() -> Choose | None:
+            mapping = self._catalog.mappings.get(uuid)
+            if mapping is None or mapping.qualifier is None:
+                return None
+            name, qualifier = mapping.function, mapping.qualifier
+            if not self._functions.is_shared(name, qualifier):
+                return None
+            return lambda key: self._functions.get_for_mapping(
+                name, qualifier, draw=draw_of(uuid, key)
+            )
+
+        return choose
 
     async def _end(self, run: _Run, *, may_resume: bool = False) -> bool:
         """Drain and stop; False when it was resumed in the middle and goes on."""

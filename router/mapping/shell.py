@@ -8,12 +8,15 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from router.mapping import engine as e
+from router.mapping import shares
 from router.mapping.budget import Aside, Budget
 from router.mapping.driver import Clock, Driver
 from router.mapping.journal import Journal
+from router.mapping.shares import Choose, all_one
 from router.mapping.view import problem_of
 from router.model.errors import NotInvoked, RouterError
 from router.model.failure import FailureRecord
@@ -128,6 +131,7 @@ class Shell(Driver[e.Event, e.Command]):
         runner: Runner,
         mailbox: Mailbox,
         resolve: Callable[[], FunctionVersion],
+        choose: Callable[[], Choose | None] = all_one,
         numbers: MappingMetrics,
         clock: Clock,
         budget: Budget,
@@ -140,6 +144,7 @@ class Shell(Driver[e.Event, e.Command]):
         self._runner = runner
         self._mailbox = mailbox
         self._resolve = resolve
+        self._choose = choose
         self._numbers = numbers
         self._sieve = Sieve(spec, source_format, numbers)
         self._request_ids = RequestIds()
@@ -259,9 +264,11 @@ class Shell(Driver[e.Event, e.Command]):
         self._numbers.in_flight.inc()
         error_text: str | None = None
         try:
-            reply = await self._run(command, request_id)
-            outcome = self._format.interpret(self._spec, command, reply)
-            error_text = reply.error_type
+            choose = self._choose()
+            if choose is None:
+                outcome, error_text = await self._run(command, request_id, self._resolve())
+            else:
+                outcome, error_text = await self._run_shared(command, request_id, choose)
         except NotInvoked as error:
             outcome = NotRun(error.reason)
             error_text = str(error)
@@ -283,8 +290,37 @@ class Shell(Driver[e.Event, e.Command]):
         await asyncio.sleep(0)
         return e.InvocationFinished(command.command_id, outcome)
 
-    async def _run(self, command: e.Invoke, request_id: str) -> InvokeReply:
-        function = self._resolve()
+    async def _run_shared(
+        self, command: e.Invoke, request_id: str, choose: Choose
+    ) -> tuple[Outcome, str | None]:
+        """Run a batch for an alias that shares invocations: each key's records on its version."""
+        place = f"{command.shard}\0{command.lane}"
+        parts = shares.split(command.records, command.shard, choose)
+        if command.window is not None or len(parts) < 2:
+            # A window's state goes from call to call of its lane: they are one version's.
+            function = parts[0].function if command.window is None else choose(place)
+            return await self._run(command, request_id, function)
+        ran: list[tuple[shares.Part, Outcome]] = []
+        error_text: str | None = None
+        for part in parts:
+            records = tuple(command.records[index] for index in part.indexes)
+            mine = msgspec.structs.replace(command, records=records)
+            outcome: Outcome
+            try:
+                outcome, error = await self._run(mine, request_id, part.function)
+            except NotInvoked as problem:
+                outcome, error = NotRun(problem.reason), str(problem)
+            ran.append((part, outcome))
+            error_text = error_text or error
+            if shares.is_over(outcome, command.attempt, self._spec):
+                break
+            request_id = self._request_ids.next()
+        return shares.merge(ran, len(command.records), self._spec), error_text
+
+    async def _run(
+        self, command: e.Invoke, request_id: str, function: FunctionVersion
+    ) -> tuple[Outcome, str | None]:
+        """What became of records that one version was given, and the error's text."""
         payload = self._format.build_event(self._spec, command)
         if command.records:
             self._numbers.iterator_age.set(
@@ -297,7 +333,8 @@ class Shell(Driver[e.Event, e.Command]):
             request_id=request_id,
             payload=payload,
         )
-        return await self._runner.invoke_for(self._spec.uuid, request)
+        reply = await self._runner.invoke_for(self._spec.uuid, request)
+        return self._format.interpret(self._spec, command, reply), reply.error_type
 
     async def _save(self, command: e.SaveProgress) -> e.Event:
         chaos_point("before_settle")

@@ -28,6 +28,12 @@ Resources:
     Properties:
       Path: /hook
       Signature: {Scheme: none}
+  Keyed:
+    Type: Router::Webhook
+    Properties:
+      Path: /keyed
+      Signature: {Scheme: none}
+      PartitionKey: $.k
 """
 
 CODE = """
@@ -253,6 +259,70 @@ def test_a_mapping_made_through_the_api_delivers(aws, router, function):
     assert created["UUID"] not in {
         item["UUID"] for item in aws("lambda", "list_event_source_mappings")["EventSourceMappings"]
     }
+
+
+SHARED = """
+import json
+import os
+import boto3
+
+sqs = boto3.client("sqs")
+
+
+def handler(event, context):
+    for record in event["Records"]:
+        told = [json.loads(record["body"])["k"], context.function_version,
+                os.environ["AWS_LAMBDA_FUNCTION_VERSION"], context.invoked_function_arn]
+        sqs.send_message(QueueUrl=os.environ["QUEUE"], MessageBody=json.dumps(told))
+"""
+
+
+def test_a_weighted_alias_keeps_each_key_of_a_mapping_on_one_version(aws, router):
+    """Batches hold keys of both versions; each key's records go to one of them."""
+    queue = aws("sqs", "create_queue", QueueName="shares")["QueueUrl"]
+    aws(
+        "lambda", "create_function", FunctionName="shared", Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/any", Handler="app.handler", Timeout=20,
+        Code={"ZipFile": zipped({"app.py": SHARED})}, Publish=True,
+        Environment={"Variables": {"QUEUE": queue}},
+    )  # fmt: skip
+    aws("lambda", "wait:function_active_v2", FunctionName="shared")
+    aws("lambda", "update_function_configuration", FunctionName="shared", MemorySize=256)
+    assert aws("lambda", "publish_version", FunctionName="shared")["Version"] == "2"
+    aws(
+        "lambda", "create_alias", FunctionName="shared", Name="live", FunctionVersion="1",
+        RoutingConfig={"AdditionalVersionWeights": {"2": 0.5}},
+    )  # fmt: skip
+    created = aws(
+        "lambda",
+        "create_event_source_mapping",
+        FunctionName="shared:live",
+        EventSourceArn="arn:aws:router:us-east-1:000000000000:webhook/demo-Keyed",
+        MaximumBatchingWindowInSeconds=1,
+    )
+    wait_for(aws, created["UUID"], "Enabled")
+    for number in range(48):
+        body = json.dumps({"k": f"key-{number % 12}"}).encode()
+        with urllib.request.urlopen(f"{router['ingress']}/keyed", body) as answer:
+            assert answer.status == 202
+    got = []
+    deadline = time.monotonic() + 60
+    while len(got) < 48 and time.monotonic() < deadline:
+        answer = aws(
+            "sqs", "receive_message", QueueUrl=queue, WaitTimeSeconds=2, MaxNumberOfMessages=10
+        )
+        for message in answer.get("Messages", []):
+            got.append(json.loads(message["Body"]))
+            handle = message["ReceiptHandle"]
+            aws("sqs", "delete_message", QueueUrl=queue, ReceiptHandle=handle)
+    assert sorted(key for key, *_ in got) == sorted(f"key-{n % 12}" for n in range(48))
+    versions = {(key, version) for key, version, *_ in got}
+    assert len(versions) == 12
+    assert {version for _, version in versions} == {"1", "2"}
+    assert all(version == variable for _, version, variable, _ in got)
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:shared:live"
+    assert {invoked for *_, invoked in got} == {arn}
+    aws("lambda", "delete_event_source_mapping", UUID=created["UUID"])
 
 
 LAYERED = """

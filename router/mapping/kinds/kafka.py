@@ -151,6 +151,7 @@ class KafkaLife(Driven[Shell, StreamEngine]):
             runner=kind.runner,
             mailbox=kind.mailbox,
             resolve=order.resolve,
+            choose=order.choose,
             numbers=order.numbers,
             clock=kind.clock,
             budget=kind.budget,

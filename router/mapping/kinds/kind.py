@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from router.mapping.shares import Choose, all_one
 from router.mapping.tape import Tape
 from router.mapping.view import LaneView, LastError, ShardPlace
 from router.model.function import FunctionVersion
@@ -41,6 +42,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     numbers: MappingMetrics
     resolve: Callable[[], FunctionVersion]
     """The function to run, asked for at each invocation. Raises `NotInvoked`."""
+    choose: Callable[[], Choose | None] = all_one
+    """Who tells the version a key falls to, asked for at each invocation of an ordered source;
+    None as long as there is but one."""
     on_broken: Callable[[], None]
     """Tells that the life ended by itself, so that another one begins after a rest."""
     last_result: str

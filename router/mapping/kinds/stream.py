@@ -71,6 +71,7 @@ class StreamKind:
             runner=self._runner,
             mailbox=self._mailbox,
             resolve=order.resolve,
+            choose=order.choose,
             numbers=order.numbers,
             clock=self._clock,
             budget=self._budget,

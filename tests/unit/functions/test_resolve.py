@@ -90,6 +90,11 @@ async def test_environments_go_on_through_what_does_not_concern_them(catalog, re
         assert resolver.get("f").revision != before.revision
 
 
+def test_only_weights_share(resolver):
+    shared = [resolver.is_shared("f", it) for it in (None, "1", "live", "dead")]
+    assert shared == [False, False, True, False]
+
+
 async def test_current_is_all_that_may_run(catalog, resolver):
     assert [one.version for one in resolver.current("f")] == [LATEST, "1", "2"]
     await catalog.commit([Delete("version", "f:1")])

@@ -88,7 +88,10 @@ class Functions:
             self.running -= 1
         return InvokeReply(payload=b"null")
 
-    def get_for_mapping(self, name, qualifier):
+    def is_shared(self, name, qualifier):
+        return False
+
+    def get_for_mapping(self, name, qualifier, *, draw=None):
         assert (name, qualifier) == ("f", None)
         return FUNCTION
 

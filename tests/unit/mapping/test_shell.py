@@ -337,3 +337,39 @@ async def test_filtered_records_are_read_and_not_told(world, taken, last_arrival
     assert await world.do(FETCH) == [
         e.RecordsFetched(1, passed, 3, last_arrival_ms=last_arrival_ms)
     ]
+
+
+async def test_a_shared_alias_runs_a_batch_in_parts_each_on_its_version(world):
+    other = msgspec.structs.replace(FUNCTION, version="2")
+    records = tuple(
+        msgspec.structs.replace(RECORD, position=position, key=key)
+        for position, key in enumerate("abac", 1)
+    )
+    built = []
+    world.build_event = lambda spec, command: built.append(command.records) or b"{}"
+    world.shell._choose = lambda: lambda key: other if key == "b" else FUNCTION
+    (answer,) = await world.do(e.Invoke(1, "s", 0, records, 1))
+    assert answer.outcome == Succeeded()
+    assert [request.function for request in world.requests] == [FUNCTION, other]
+    assert [[record.position for record in part] for part in built] == [[1, 3, 4], [2]]
+    assert len({request.request_id for request in world.requests}) == 2
+    assert world.shell.in_flight == 0
+
+
+async def test_a_window_of_a_shared_alias_stays_with_one_version(world):
+    """Its state goes from one call to the next."""
+    asked = []
+    world.shell._choose = lambda: lambda key: asked.append(key) or FUNCTION
+    window = e.InvokeWindow(0, 1_000, b"{}")
+    await world.do(e.Invoke(1, "s", 3, (), 1, window))
+    assert asked == ["s\x003"]
+    assert len(world.requests) == 1
+
+
+async def test_a_version_that_is_gone_stops_nothing(world):
+    def choose(key):
+        raise NotInvoked("function_missing", "f:2 does not exist")
+
+    world.shell._choose = lambda: choose
+    (answer,) = await world.do(e.Invoke(1, "s", 0, (RECORD,), 1))
+    assert answer.outcome == NotRun("function_missing")
