@@ -149,11 +149,9 @@ class Store:
         desk: Any = _Desk(self.db)
         queues = SqliteQueues(desk, desk, lambda: None)
         streams: Any = None
-        self.outbox = self._make_outbox(desk, desk, queues, self._wall_ms)
+        self.outbox = self._make_outbox(desk, desk, queues, OUTBOX_BYTES_MAX, self._wall_ms)
         finish(self.outbox.open())
-        self.progress = self._make_progress(
-            desk, desk, queues, self.outbox, OUTBOX_BYTES_MAX, self._wall_ms
-        )
+        self.progress = self._make_progress(desk, desk, queues, self.outbox, self._wall_ms)
         self._metadata = SqliteMetadata(desk, desk, streams, self.progress, lambda: None)
 
     def close(self) -> None:

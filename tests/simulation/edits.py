@@ -538,9 +538,10 @@ EDITS = (
     Edit(
         "a failure is told as not run",
         "mapping.shell",
-        "outcome = self._format.interpret(self._spec, command, reply)",
+        "return self._format.interpret(self._spec, command, reply), reply.error_type",
         "outcome = self._format.interpret(self._spec, command, reply)\n"
-        "            outcome = NotRun('throttled') if reply.error_type else outcome",
+        "        outcome = NotRun('throttled') if reply.error_type else outcome\n"
+        "        return outcome, reply.error_type",
     ),
     Edit(
         "all mappings' bound ignored",

@@ -360,7 +360,7 @@ async def test_a_window_of_a_shared_alias_stays_with_one_version(world):
     """Its state goes from one call to the next."""
     asked = []
     world.shell._choose = lambda: lambda key: asked.append(key) or FUNCTION
-    window = e.InvokeWindow(0, 1_000, b"{}")
+    window = e.InvokeWindow(0, 1_000, b"{}", is_final=True)
     await world.do(e.Invoke(1, "s", 3, (), 1, window))
     assert asked == ["s\x003"]
     assert len(world.requests) == 1
