@@ -92,7 +92,7 @@ class Launcher:
         self._extra_environment = extra_environment
         self._runtime = runtime
         self._hosting = hosting
-        self._runtimes = Runtimes(hosting)
+        self._runtimes = Runtimes(hosting, self._folder)
         self._zygotes: dict[tuple[str, bool], Zygote] = {}
         self._lock = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
@@ -136,7 +136,7 @@ class Launcher:
             raise StartFailed(problem)
         user, extra = self._variables(function)
         interpreter = self._interpreter(function.runtime)
-        program = await self._runtimes.program_of(function, user, interpreter)
+        program = await self._program(function, user, interpreter)
         fresh = program is None and environment.needs_fresh_exec(function, user)
         preloads = program is None and not fresh and await self._preloads(function)
         if program is not None:
@@ -309,6 +309,15 @@ class Launcher:
         except RouterError as error:
             raise StartFailed(str(error)) from error
         return user, extra
+
+    async def _program(
+        self, function: FunctionVersion, user: Mapping[str, str], interpreter: str
+    ) -> Program | None:
+        """What speaks the Runtime API, if anything. Raises `StartFailed`."""
+        try:
+            return await self._runtimes.program_of(function, user, interpreter)
+        except OSError as error:
+            raise StartFailed(f"runtime {function.runtime}: {error}") from error
 
     def _runtime_path(self, program: Program | None) -> str:
         """The folder that becomes `/var/runtime`."""

@@ -42,8 +42,10 @@ could do some of it, but the function would see them."""
 class Runtimes:
     """Chooses programs. State: for which runtimes it was said that another version runs them."""
 
-    def __init__(self, hosting: Hosting) -> None:
+    def __init__(self, hosting: Hosting, folder: Path) -> None:
+        """`folder`: one that exists when the first program is chosen, for what is unpacked."""
         self._hosting = hosting
+        self._folder = folder
         self._told: set[str] = set()
 
     async def program_of(
@@ -109,12 +111,13 @@ class Runtimes:
     def _java(self, function: FunctionVersion, program: str, user: Mapping[str, str]) -> Program:
         self._warn(Family.JAVA, function.runtime, program)
         client = self._hosting.clients[Family.JAVA]
-        options = java.options(function.memory_mb, user.get("JAVA_TOOL_OPTIONS", ""))
+        library = java.native_library(client, self._folder / "java")
+        options = java.options(function.memory_mb, user.get("JAVA_TOOL_OPTIONS", ""), library)
         classes = ("-cp", java.class_path(client))
         command = (host.real(program), *options, *classes, java.MAIN_CLASS, function.handler)
         return Program(
             commands=(command,),
-            read_only=(*host.needs(program), *_outside(client)),
+            read_only=(*host.needs(program), *_outside(client), *_outside(library)),
             runtime="",
         )
 

@@ -1,5 +1,6 @@
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 import structlog
@@ -11,6 +12,7 @@ from router.workers.environment import WRAPPER
 from router.workers.runtimes import host, node
 from router.workers.runtimes.choose import Runtimes
 
+FOLDER = Path("/nowhere")
 PATHS = {"task": "/var/task", "opt": "", "tmp": "/tmp", "runtime": "/var/runtime"}
 
 
@@ -41,7 +43,7 @@ def installed(tmp_path):
 
 
 async def choose(hosting, function, user=None):
-    return await Runtimes(hosting).program_of(function, user or {}, "/usr/bin/python3")
+    return await Runtimes(hosting, FOLDER).program_of(function, user or {}, "/usr/bin/python3")
 
 
 async def test_python_without_a_client_is_forked(function):
@@ -121,7 +123,7 @@ async def test_a_program_that_is_mapped_whole_gets_the_handler(function, install
 
 async def test_another_version_than_asked_for_is_warned_of_once(function, installed):
     host.version_of.cache_clear()
-    runtimes = Runtimes(Hosting(found={Family.NODEJS: installed}))
+    runtimes = Runtimes(Hosting(found={Family.NODEJS: installed}), FOLDER)
     with structlog.testing.capture_logs() as lines:
         for runtime in ("nodejs20.x", "nodejs22.x", "nodejs22.x"):
             await runtimes.program_of(function(runtime), {}, "/usr/bin/python3")
