@@ -35,7 +35,7 @@ _DENIED: Final = frozenset(
 _MISSING: Final = frozenset(
     {
         "AWS.SimpleQueueService.NonExistentQueue", "NoSuchBucket", "NonExistentQueue", "NotFound",
-        "NotFoundException", "QueueDoesNotExist",
+        "NotFoundException", "QueueDoesNotExist", "ResourceNotFoundException",
     }
 )  # fmt: skip
 _TOO_LARGE: Final = frozenset({"EntityTooLarge", "MaxMessageLengthExceeded", "RequestTooLarge"})

@@ -90,6 +90,16 @@ def is_dead_letter_target(text: str) -> bool:
     return destination.kind in {"sqs", "sns"} and not destination.is_fifo
 
 
+def is_invocation_destination(text: str, *, is_failure: bool) -> bool:
+    """Whether invocation records can go there; failures also to buckets (Lambda)."""
+    try:
+        destination = parse_destination(text)
+    except DestinationError:
+        return False
+    kinds = {"sqs", "sns", "function", "events"} | ({"s3"} if is_failure else set())
+    return destination.kind in kinds and not destination.is_fifo
+
+
 def kind_of(text: str | None) -> str | None:
     """The kind of a destination; None for none, and for what names none."""
     try:

@@ -9,6 +9,8 @@ from router.embedded.problems import QueueProblem
 from router.functions.resolve import look_up, may_share
 from router.mapping.rules import destination, neighbours, scaling
 from router.model.concurrency import Provisioned
+from router.model.destination import Destination, parse_destination
+from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.hosting import BARE, Hosting
 from router.model.limits import CODE_UNZIPPED_BYTES_MAX
@@ -41,6 +43,9 @@ class After:
         self.versions: dict[str, Version] = remaining("version", catalog.versions)
         self.aliases: dict[str, Alias] = remaining("alias", catalog.aliases)
         self._provisioned: dict[str, Provisioned] = remaining("provisioned", catalog.provisioned)
+        self._event_invokes: dict[str, EventInvoke] = remaining(
+            "event_invoke", catalog.event_invokes
+        )
         self._mappings: dict[str, Mapping] = remaining("mapping", catalog.mappings)
         self._queues: dict[str, Queue] = {
             it.arn: it for it in remaining("queue", catalog.queues).values()
@@ -59,6 +64,8 @@ class After:
                 return self._alias_problem(wish)
             case Provisioned():
                 return self._provisioned_problem(wish)
+            case EventInvoke():
+                return self._event_invoke_problem(wish)
             case FunctionUrl():
                 return self._url_problem(wish)
             case Webhook():
@@ -81,7 +88,7 @@ class After:
                 f"code and layers together are {total_bytes} bytes, at most "
                 f"{CODE_UNZIPPED_BYTES_MAX} are allowed"
             )
-        return None
+        return self._dead_letter_problem(wish)
 
     def _alias_problem(self, wish: Alias) -> str | None:
         if wish.function not in self.functions:
@@ -121,6 +128,27 @@ class After:
         if wish.qualifier != LATEST and name_of(wish) not in self.aliases:
             return f"function {wish.function} has no alias {wish.qualifier}"
         return None
+
+    def _dead_letter_problem(self, wish: Function) -> str | None:
+        arn = wish.dead_letter_arn
+        if not arn or self._is_there(parse_destination(arn)):
+            return None
+        return f"dead-letter queue {arn} does not exist"
+
+    def _event_invoke_problem(self, wish: EventInvoke) -> str | None:
+        if look_up(self, wish.function, wish.qualifier) is None:
+            return f"function {wish.function} has no version or alias {wish.qualifier}"
+        for text in (wish.on_success, wish.on_failure):
+            if text and not self._is_there(parse_destination(text)):
+                return f"destination {text} does not exist"
+        return None
+
+    def _is_there(self, destination: Destination) -> bool:
+        """Of what is elsewhere nobody is asked."""
+        if destination.kind == "function":
+            return look_up(self, destination.name, destination.qualifier) is not None
+        has_queues = self._hosting.has_queues
+        return destination.kind != "sqs" or not has_queues or destination.text in self._queues
 
     def alias_of(self, version: str) -> str | None:
         """An alias that leads to a version, by `own_name`."""
@@ -191,4 +219,12 @@ class After:
             arns = (mapping.event_source_arn, mapping.destination_arn or "")
             if any(service in arn and arn.endswith(ending) for arn in arns):
                 return f"mapping {mapping.name} ({mapping.uuid}) needs it"
+        for config in self._event_invokes.values():
+            arns = (config.on_success or "", config.on_failure or "")
+            if any(service in arn and arn.endswith(ending) for arn in arns):
+                return f"the event-invoke config of {config.name} needs it"
+        for function in self.functions.values():
+            arn = function.dead_letter_arn
+            if service in arn and arn.endswith(ending):
+                return f"function {function.name} sends its dead letters there"
         return None

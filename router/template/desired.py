@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from router.model.concurrency import Provisioned
+from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.layer import LayerVersion, layer_key
 from router.model.resources import Function, Mapping, Queue, Webhook
@@ -21,6 +22,7 @@ Desired = (
     | NextLayer
     | LayerVersion
     | FunctionUrl
+    | EventInvoke
     | Mapping
     | Queue
     | Webhook
@@ -41,6 +43,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     provisioned: tuple[Provisioned, ...] = ()
     """Of a version or an alias, of whose logical id each has one made."""
     urls: tuple[FunctionUrl, ...] = ()
+    event_invokes: tuple[EventInvoke, ...] = ()
     mappings: tuple[Mapping, ...] = ()
     queues: tuple[Queue, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
@@ -64,6 +67,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
             ("alias", self.aliases),
             ("provisioned", self.provisioned),
             ("function_url", self.urls),
+            ("event_invoke", self.event_invokes),
             ("queue", self.queues),
             ("webhook", self.webhooks),
             ("mapping", self.mappings),
@@ -92,7 +96,7 @@ def name_of(resource: Desired) -> str:
             return layer_key(resource.name, resource.number)
         case Version():
             return own_name(resource.function.name, str(resource.number))
-        case FunctionUrl() | Provisioned():
+        case FunctionUrl() | Provisioned() | EventInvoke():
             return own_name(resource.function, resource.qualifier)
         case Alias():
             return own_name(resource.function, resource.name)

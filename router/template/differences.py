@@ -10,6 +10,7 @@ import msgspec
 
 from router.mapping.rules import settings
 from router.model.concurrency import Provisioned
+from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.version import Alias
@@ -83,6 +84,13 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
         "retention_s": "RetentionSeconds",
         "deduplicate": "Deduplicate",
         "body_bytes_max": "BodyBytesMax",
+    },
+    EventInvoke: {
+        "function": "FunctionName",
+        "retries_max": "MaximumRetryAttempts",
+        "age_s_max": "MaximumEventAgeInSeconds",
+        "on_success": "DestinationConfig.OnSuccess.Destination",
+        "on_failure": "DestinationConfig.OnFailure.Destination",
     },
     FunctionUrl: {"is_signed": "AuthType AWS_IAM"},
     Provisioned: {"requested": "ProvisionedConcurrentExecutions"},

@@ -243,6 +243,7 @@ class _Loading:
             layers=tuple(draft.layers.values()),
             provisioned=tuple(draft.provisioned.values()),
             urls=tuple(draft.urls.values()),
+            event_invokes=tuple(draft.event_invokes.values()),
             mappings=tuple(draft.mappings.values()),
             queues=tuple(draft.queues.values()),
             webhooks=tuple(draft.webhooks.values()),

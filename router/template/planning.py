@@ -13,6 +13,7 @@ import msgspec
 from router.functions.dependents import removal, removal_of_version
 from router.model import limits
 from router.model.concurrency import Provisioned
+from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.hosting import BARE, Hosting
 from router.model.layer import Layer, LayerVersion
@@ -44,6 +45,7 @@ DELETE_ORDER: Final = (
     "mapping",
     "function_url",
     "provisioned",
+    "event_invoke",
     "alias",
     "version",
     "function",
@@ -84,6 +86,7 @@ class Planning:
             "provisioned": catalog.provisioned,
             "function_url": catalog.function_urls,
             "layer_version": catalog.layer_versions,
+            "event_invoke": catalog.event_invokes,
             "mapping": catalog.mappings,
             "queue": catalog.queues,
             "webhook": catalog.webhooks,
@@ -265,7 +268,7 @@ class Planning:
                 )
             case Alias():
                 return msgspec.structs.replace(wish, revision_id=str(uuid.uuid4()))
-            case Provisioned():
+            case Provisioned() | EventInvoke():
                 return msgspec.structs.replace(wish, last_modified_ms=self._wall_ms)
             case FunctionUrl():
                 created_ms = before.created_ms if before else self._wall_ms

@@ -170,7 +170,7 @@ def test_line_5_what_fails_and_what_succeeds_is_told(bed, aws):
     assert bed.stop() == 0
 
 
-def test_line_5_an_age_is_looked_ahead_at(bed):
+def test_line_5_an_age_is_looked_ahead_at_and_zero_concurrency_ends_at_once(bed):
     bed.environment["ROUTER_ASYNC_SECOND_WAIT_MS"] = "120000"
     bed.ear.answer = obey(9)
     bed.start()
@@ -182,6 +182,13 @@ def test_line_5_an_age_is_looked_ahead_at(bed):
     assert record["requestContext"]["approximateInvokeCount"] == 2
     assert record["responsePayload"]["errorMessage"] == "told to fail"
     assert len(calls(bed, request_id)) == 2
+    aws("lambda", "put_function_concurrency", FunctionName="worker", ReservedConcurrentExecutions=0)
+    request_id = send(aws, "worker", {})
+    record = json.loads(receive(aws, "bad")["Body"])
+    assert record["requestContext"]["condition"] == "ZeroReservedConcurrency"
+    assert record["requestContext"]["approximateInvokeCount"] == 0
+    assert not {"responseContext", "responsePayload"} & record.keys()
+    assert calls(bed, request_id) == []
     aws.close()
     assert bed.stop() == 0
 

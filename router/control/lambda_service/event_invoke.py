@@ -19,7 +19,7 @@ from router.control.lambda_service.names import (
 )
 from router.functions.resolve import FunctionResolver
 from router.model.arn import function_arn
-from router.model.destination import Destination, DestinationError, parse_destination
+from router.model.destination import Destination, is_invocation_destination, parse_destination
 from router.model.errors import NotFound
 from router.model.event_invoke import EventInvoke
 from router.model.version import LATEST
@@ -34,10 +34,6 @@ PAGE_MAX: Final = 50
 NOTHING_SET: Final = "You must specify at least one of error handling or destination setting."
 MISSING: Final = "The function doesn't exist."
 ITSELF: Final = "You can't specify the function as a destination for itself."
-
-ON_SUCCESS: Final = frozenset({"sqs", "sns", "function", "events"})
-ON_FAILURE: Final = ON_SUCCESS | {"s3"}
-"""Kinds of destinations; FIFO queues and topics are none."""
 
 
 class EventInvokes:
@@ -137,31 +133,22 @@ class EventInvokes:
     def _destinations(self, ref: FunctionRef, config: Params) -> dict[str, str | None]:
         """Each that is given; an empty text takes one away."""
         changes: dict[str, str | None] = {}
-        for member, name, kinds in (
-            ("OnSuccess", "on_success", ON_SUCCESS),
-            ("OnFailure", "on_failure", ON_FAILURE),
-        ):
+        for member, name in (("OnSuccess", "on_success"), ("OnFailure", "on_failure")):
             given = config.get(member)
             if given is None:
                 continue
             text = given.get("Destination")
             if text:
-                self._check(ref, text, kinds, config)
+                if not is_invocation_destination(text, is_failure=member == "OnFailure"):
+                    raise _bad_config(config)
+                self._check_function(ref, parse_destination(text))
             if text is not None:
                 changes[name] = text or None
         return changes
 
-    def _check(self, ref: FunctionRef, text: str, kinds: frozenset[str], config: Params) -> None:
-        try:
-            destination = parse_destination(text)
-        except DestinationError:
-            raise _bad_config(config) from None
-        if destination.kind not in kinds or destination.is_fifo:
-            raise _bad_config(config)
-        if destination.kind == "function":
-            self._check_function(ref, destination)
-
     def _check_function(self, ref: FunctionRef, destination: Destination) -> None:
+        if destination.kind != "function":
+            return
         if (destination.region, destination.account) != (ref.region, ref.account):
             raise invalid(f"The destination ARN {destination.text} is invalid.")
         if destination.name == ref.name:

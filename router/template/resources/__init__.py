@@ -3,6 +3,7 @@
 from router.template.resources.accepted import ACCEPTED
 from router.template.resources.alias import LambdaAlias, LambdaVersion
 from router.template.resources.base import ResourceType
+from router.template.resources.event_invoke import EventInvokeConfig
 from router.template.resources.function import LambdaFunction
 from router.template.resources.layer import LambdaLayer
 from router.template.resources.mapping import EventSourceMapping
@@ -18,6 +19,7 @@ TYPES: dict[str, ResourceType] = {
         LambdaAlias(),
         LambdaVersion(),
         LambdaUrl(),
+        EventInvokeConfig(),
         EventSourceMapping(),
         SqsQueue(),
         RouterWebhook(),

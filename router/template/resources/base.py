@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from router.model.concurrency import Provisioned
+from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.resources import Function, Mapping, Owner, Queue, Webhook
 from router.model.version import Alias
@@ -88,6 +89,8 @@ class Draft:
         self.provisioned: dict[str, Provisioned] = {}
         """By `own_name`."""
         self.urls: dict[str, FunctionUrl] = {}
+        """By `own_name`."""
+        self.event_invokes: dict[str, EventInvoke] = {}
         """By `own_name`."""
         self.mappings: dict[str, Mapping] = {}
         self.enabled_unset: list[str] = []
