@@ -56,5 +56,14 @@ def _become(told: dict[str, object], event: str, mode: str) -> NoReturn:
     interpreter = str(told["Interpreter"])
     script = Path(__file__).parents[1] / "workers/debug.py"
     variables = {name: os.environ[name] for name in TERMINAL if name in os.environ}
-    arguments = [interpreter, "-s", "-S", str(script), str(descriptor), mode]
+    arguments = [
+        interpreter,
+        "-s",
+        "-S",
+        "-X",
+        "frozen_modules=off",
+        str(script),
+        str(descriptor),
+        mode,
+    ]
     os.execve(interpreter, arguments, variables)  # noqa: S606

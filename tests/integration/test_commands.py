@@ -71,7 +71,9 @@ def test_invoke_under_a_debugger_stops_in_the_handler(shop, tmp_path):
     assert json.loads(reply) == {"given": {"from": "file"}, "left_ms": True}
     failed = shop.cli("invoke", shop.name, "--debug", "--payload", '{"fails": 1}', stdin="c\n")
     assert failed.returncode == 1
-    assert json.loads(failed.stdout.splitlines()[-1])["errorMessage"] == "as told"
+    document = json.loads(failed.stdout.splitlines()[-1])
+    assert document["errorMessage"] == "as told"
+    assert len(document["stackTrace"]) == 1, "only the handler's own frame"
     assert shop.cli("invoke", shop.name, "--debug", stdin="q\n").returncode == 3
     for value, text in (("gdb", "pdb or debugpy:PORT"), ("debugpy:0", "pdb or debugpy:PORT")):
         refused = shop.cli("invoke", shop.name, f"--debug={value}")
