@@ -6,6 +6,7 @@ import uuid
 import msgspec
 
 from router.dispatch.dispatcher import Dispatcher
+from router.dispatch.response_stream import ResponseStream
 from router.functions.resolve import FunctionResolver
 from router.model.arn import function_arn
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
@@ -60,9 +61,12 @@ class ApiInvoker:
         request_id: str | None = None,
         client_context: bytes | None = None,
         trace_id: str | None = None,
+        stream: ResponseStream | None = None,
     ) -> InvokeReply:
         """Run it now; the reply says which version it was. Raises `NotInvoked`, `NotFound`."""
         version = self._functions.get(function, qualifier)
+        if stream is not None:
+            stream.executed_version = version.version
         parts = version.arn.split(":")
         reply = await self._dispatcher.invoke(
             InvokeRequest(
@@ -72,6 +76,7 @@ class ApiInvoker:
                 payload=payload,
                 client_context=client_context,
                 trace_id=trace_id,
+                sink=stream,
             )
         )
         if version.version == LATEST:

@@ -1,10 +1,11 @@
 """The API listener: aiohttp around the dispatcher, with limits and deadlines of our own."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
@@ -180,7 +181,9 @@ class ControlServer:
                 reply = await self._answer(call, head, raw_query, http, request_id)
         else:
             reply = await self._answer(call, head, raw_query, http, request_id)
-        return _response(reply)
+        if reply.pieces is None:
+            return _response(reply)
+        return await _send_pieces(http, reply, reply.pieces)
 
     async def _answer(
         self, call: Call, head: Request, raw_query: str, http: web.BaseRequest, request_id: str
@@ -274,9 +277,25 @@ def _refuse_peer(call: Call) -> web.Response:
     return _response(reply)
 
 
+async def _send_pieces(
+    http: web.BaseRequest, reply: Reply, pieces: AsyncGenerator[bytes, None]
+) -> web.StreamResponse:
+    """Send a body as it is made. A caller who hangs up ends it."""
+    response = web.StreamResponse(status=reply.status, headers=_headers(reply))
+    async with contextlib.aclosing(pieces):
+        await response.prepare(http)
+        async for piece in pieces:
+            await response.write(piece)
+        await response.write_eof()
+    return response
+
+
+def _headers(reply: Reply) -> dict[str, str]:
+    return {**reply.headers, "Server": "event-router"}
+
+
 def _response(reply: Reply) -> web.Response:
-    headers = {**reply.headers, "Server": "event-router"}
-    response = web.Response(status=reply.status, body=reply.body, headers=headers)
+    response = web.Response(status=reply.status, body=reply.body, headers=_headers(reply))
     if reply.headers.get("Connection") == "close":
         response.force_close()
     return response

@@ -3,10 +3,11 @@
 Who may call, what web pages may, the event, the invocation, and the reply as a response.
 """
 
+import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -16,13 +17,14 @@ from multidict import CIMultiDict
 
 from router.auth import sigv4
 from router.auth.sigv4 import SignatureRefused
+from router.dispatch.response_stream import ResponseStream
 from router.ingress import cors
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
 from router.model.function_url import FunctionUrl, UrlAnswer, UrlCall
-from router.model.limits import EVENT_BYTES_MAX
+from router.model.limits import EVENT_BYTES_MAX, RESPONSE_BYTES_MAX
 from router.model.version import LATEST
-from router.outcomes.http_reply import http_reply
+from router.outcomes.http_reply import http_reply, streamed_reply
 from router.sources.url_event import Signer, url_event
 from router.store.base import Change, Delete, Put
 from router.store.catalog import Catalog, own_name
@@ -34,6 +36,8 @@ FORBIDDEN: Final = (
     "Forbidden. For troubleshooting Function URL authorization issues, see: "
     "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 )
+
+RESPONSE_STREAM: Final = "RESPONSE_STREAM"
 
 _ANYBODY: Final = "any"
 
@@ -49,8 +53,12 @@ class UrlInvoker(Protocol):
         *,
         request_id: str | None = None,
         trace_id: str | None = None,
+        stream: ResponseStream | None = None,
     ) -> InvokeReply:
-        """Run it now. Raises `NotInvoked`, `NotFound`."""
+        """Run it now. Raises `NotInvoked`, `NotFound`.
+
+        What the function streams goes to `stream`, which is ended by who made it.
+        """
 
 
 SecretOf = Callable[[str], str | None]
@@ -131,16 +139,31 @@ class UrlService:
                 "operation"
             )
             return _refused(413, "RequestEntityTooLargeException", text)
-        qualifier = None if url.qualifier == LATEST else url.qualifier
         try:
-            reply = await self._invoker.invoke(
-                url.function, qualifier, event, request_id=request_id, trace_id=trace_id
-            )
+            return await self._run(url, event, request_id, trace_id)
         except NotFound:
             return _refused(403, "AccessDeniedException", FORBIDDEN)
         except NotInvoked as error:
             return _not_invoked(error, url)
-        return _answered(reply)
+
+    async def _run(
+        self, url: FunctionUrl, event: bytes, request_id: str, trace_id: str
+    ) -> UrlAnswer:
+        """Invoke, and make an answer of the reply. Raises `NotInvoked`, `NotFound`."""
+        stream = ResponseStream() if url.invoke_mode == RESPONSE_STREAM else None
+        qualifier = None if url.qualifier == LATEST else url.qualifier
+        invoking = self._invoker.invoke(
+            url.function, qualifier, event, request_id=request_id, trace_id=trace_id, stream=stream
+        )
+        if stream is None:
+            return _answered(await invoking)
+        body, reply = await _collected(stream, invoking)
+        if not stream.has_begun:
+            return _answered(reply)
+        response = None if body is None else streamed_reply(stream.content_type, body)
+        if reply.error_type is not None or response is None:
+            return _bad_gateway()
+        return UrlAnswer(0, response.status, [*response.headers], response.body)
 
     def _has_function(self, url: FunctionUrl) -> bool:
         """Whether the function and the alias are still there."""
@@ -187,6 +210,21 @@ class UrlService:
 
     def _index(self) -> None:
         self._urls = {url.id: url for url in self._catalog.function_urls.values()}
+
+
+async def _collected(
+    stream: ResponseStream, invoking: Awaitable[InvokeReply]
+) -> tuple[bytes | None, InvokeReply]:
+    """What was streamed, None for more than an answer may be, and how it ended."""
+    running = asyncio.ensure_future(invoking)
+    running.add_done_callback(lambda _: stream.end())
+    body = bytearray()
+    async for chunk in stream.chunks():
+        body += chunk
+        if len(body) > RESPONSE_BYTES_MAX:
+            stream.close()
+            return None, await running
+    return bytes(body), await running
 
 
 def _answered(reply: InvokeReply) -> UrlAnswer:

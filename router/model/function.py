@@ -3,6 +3,7 @@
 import msgspec
 
 from router.model.log_settings import TEXT, LogSettings
+from router.model.sink import Sink
 
 ON_DEMAND = "on-demand"
 PROVISIONED = "provisioned-concurrency"
@@ -51,6 +52,8 @@ class InvokeRequest(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     client_context: bytes | None = None
     trace_id: str | None = None
+    sink: Sink | None = None
+    """Takes the response while it is made, if the function streams it."""
 
 
 class InvokeReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +64,7 @@ class InvokeReply(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     payload: bytes
+    """Empty for a response that went to the request's sink."""
     error_type: str | None = None
     executed_version: str = "$LATEST"
     log_tail: bytes = b""

@@ -13,6 +13,13 @@ import orjson
 
 DEFAULT_TYPE: Final = ("content-type", "application/json")
 
+STREAM_TYPE: Final = "application/octet-stream"
+
+INTEGRATION: Final = "application/vnd.awslambda.http-integration-response"
+"""Content type of a streamed body that says status and headers first."""
+
+PRELUDE_END: Final = bytes(8)
+
 STATUS_MIN: Final = 100
 STATUS_MAX: Final = 599
 
@@ -58,7 +65,26 @@ def http_reply(payload: bytes) -> HttpReply | None:
     return HttpReply(200, (DEFAULT_TYPE,), body)
 
 
-def _response(value: dict[str, Any]) -> HttpReply | None:
+def streamed_reply(content_type: str, body: bytes) -> HttpReply | None:
+    """The response that a streamed body stands for; None for one that stands for none: 502.
+
+    One of `INTEGRATION` begins with status, headers and cookies as JSON, then `PRELUDE_END`.
+    """
+    if content_type != INTEGRATION:
+        return HttpReply(200, ((DEFAULT_TYPE[0], content_type or STREAM_TYPE),), body)
+    prelude, end, rest = body.partition(PRELUDE_END)
+    try:
+        value = orjson.loads(prelude)
+    except orjson.JSONDecodeError:
+        return None
+    if not end or not isinstance(value, dict):
+        return None
+    head = {name: value.get(name) for name in ("headers", "cookies")}
+    response = _response({"statusCode": value.get("statusCode", 200), **head}, STREAM_TYPE)
+    return None if response is None else HttpReply(response.status, response.headers, rest)
+
+
+def _response(value: dict[str, Any], content_type: str = DEFAULT_TYPE[1]) -> HttpReply | None:
     status = _status(value["statusCode"])
     headers = _headers(value.get("headers"))
     cookies = value.get("cookies")
@@ -70,7 +96,7 @@ def _response(value: dict[str, Any]) -> HttpReply | None:
             return None
         headers += [("set-cookie", _on_the_wire(cookie)) for cookie in cookies]
     if not any(name == DEFAULT_TYPE[0] for name, _ in headers):
-        headers.insert(0, DEFAULT_TYPE)
+        headers.insert(0, (DEFAULT_TYPE[0], content_type))
     return HttpReply(status, tuple(headers), body)
 
 

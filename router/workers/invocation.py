@@ -33,7 +33,7 @@ async def run(
     if request.client_context is not None:
         header["client"] = request.client_context.decode("utf-8", "replace")
     began = time.perf_counter()
-    answer = env.send(orjson.dumps(header), request.payload or b"{}", timeout_ms)
+    answer = env.send(orjson.dumps(header), request.payload or b"{}", timeout_ms, request.sink)
     if spent_ms is None:  # after sending: the function's output is read when the loop turns
         env.output.begin(platform_lines.start(request))
     frame = await env.result(answer)

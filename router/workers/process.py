@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from router.model.limits import KIB, MIB
+from router.model.sink import Sink
 from router.workers import wire
 from router.workers.output import Output
 from router.workers.zygote_client import KILLED_STATUS, Zygote
@@ -139,8 +140,14 @@ class Environment(asyncio.Protocol):
         if self._is_ended:  # it is gone already
             transport.abort()
 
-    def send(self, header: bytes, payload: bytes, timeout_ms: int) -> Answer:
-        """Send one invocation; `result` waits for what is returned."""
+    def send(
+        self, header: bytes, payload: bytes, timeout_ms: int, sink: Sink | None = None
+    ) -> Answer:
+        """Send one invocation; `result` waits for what is returned.
+
+        Functions of this kind do not stream: nothing goes to the sink.
+        """
+        del sink
         answer = self._expect(timeout_ms)
         if self._transport is None or self._transport.is_closing():
             self.kill()

@@ -57,6 +57,15 @@ class ScriptedInvoker:
             raise NotInvoked("throttled")
         if event == "throttle reserved":
             raise NotInvoked("throttled", detail=RESERVED_LIMIT)
+        if event in ("stream", "stream and fail"):
+            stream = about["stream"]
+            stream.begin("text/plain", int)
+            for piece in (b"one ", b"two"):
+                stream.write(piece)
+                await asyncio.sleep(0.05)
+            error_type = "Runtime.StreamError" if event == "stream and fail" else None
+            document = b'{"errorMessage":"no"}' if error_type else b""
+            return InvokeReply(payload=document, error_type=error_type, log_tail=b"LOG")
         if event == "fail":
             return InvokeReply(payload=b'{"errorMessage":"no"}', error_type="Error")
         answer = {"event": event, "request_id": about["request_id"]}

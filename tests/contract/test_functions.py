@@ -428,3 +428,21 @@ def test_a_reply_as_a_stream_of_events(aws, function):
         ({"FunctionName": function, "Payload": b'"throttle"'}, 429),
     ):
         assert refused(aws, "invoke_with_response_stream", **params).status == status
+
+
+@pytest.mark.parametrize("is_failing", [False, True])
+def test_a_streamed_response_arrives_in_pieces(aws, function, is_failing):
+    """Section 16, line 6: a mid-stream error still is a 200, and the end says it."""
+    event = b'"stream and fail"' if is_failing else b'"stream"'
+    answer = aws(
+        "lambda", "invoke_with_response_stream", FunctionName=function, Payload=event,
+        LogType="Tail",
+    )  # fmt: skip
+    assert answer["StatusCode"] == 200
+    assert answer["ResponseStreamContentType"] == "application/vnd.amazon.eventstream"
+    *chunks, end = answer["EventStream"]
+    assert [chunk["PayloadChunk"]["Payload"] for chunk in chunks] == [b"one ", b"two"]
+    told = {"LogResult": base64.b64encode(b"LOG").decode()}
+    if is_failing:
+        told |= {"ErrorCode": "Runtime.StreamError", "ErrorDetails": '{"errorMessage":"no"}'}
+    assert end["InvokeComplete"] == told

@@ -1,8 +1,9 @@
 """Invoke: run a function now and answer with what it says (`functions-and-invocation.md` 6)."""
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator
 from typing import Any, Final, Protocol
 
 import orjson
@@ -13,6 +14,7 @@ from router.control.lambda_service.names import FunctionRef, not_found, parse_re
 from router.control.lambda_service.presenter import transition_key
 from router.control.lambda_service.states import Transitions
 from router.control.protocol import event_stream
+from router.dispatch.response_stream import ResponseStream
 from router.functions.resolve import Found, look_up
 from router.model.concurrency import ACCOUNT_LIMIT
 from router.model.errors import NotFound, NotInvoked
@@ -40,8 +42,12 @@ class Invoker(Protocol):
         request_id: str | None = None,
         client_context: bytes | None = None,
         trace_id: str | None = None,
+        stream: ResponseStream | None = None,
     ) -> InvokeReply:
-        """Run it now; the reply says which version it was. Raises `NotInvoked`, `NotFound`."""
+        """Run it now; the reply says which version it was. Raises `NotInvoked`, `NotFound`.
+
+        What the function streams goes to `stream`, which is ended by who made it.
+        """
 
 
 class Acceptor(Protocol):
@@ -100,7 +106,7 @@ class Invocations:
         return result
 
     async def invoke_with_response_stream(self, context: Context, params: Params) -> Params:
-        """InvokeWithResponseStream: the reply as events, sent once it is whole."""
+        """InvokeWithResponseStream: the reply as events, as it is made where that is streamed."""
         ref = parse_ref(context, params["FunctionName"], params.get("Qualifier"))
         if params.get("TenantId"):
             raise not_supported("lambda", "InvokeWithResponseStream with TenantId")
@@ -109,25 +115,32 @@ class Invocations:
         if params.get("InvocationType", "RequestResponse") == "DryRun":
             read_client_context(params.get("ClientContext"))
             return {"StatusCode": 204}
-        reply = await self._run(context, ref, found, payload, params)
-        end: Params = {}
-        chunks: Iterable[bytes] = ()
-        if reply.error_type is None:
-            chunks = event_stream.payload_chunks(reply.payload)
+        stream = ResponseStream()
+        running = asyncio.create_task(self._run(context, ref, found, payload, params, stream))
+        running.add_done_callback(lambda task: _over(task, stream))
+        has_tail = params.get("LogType") == "Tail"
+        events: bytes | AsyncGenerator[bytes, None]
+        if await stream.begun():
+            events = _events(stream, running, has_tail=has_tail)
         else:
-            end["ErrorCode"] = reply.error_type
-            end["ErrorDetails"] = reply.payload.decode("utf-8", "replace")
-        if params.get("LogType") == "Tail":
-            end["LogResult"] = base64.b64encode(reply.log_tail).decode()
+            reply = await running
+            chunks = event_stream.payload_chunks(b"" if reply.error_type else reply.payload)
+            events = b"".join((*chunks, _end(reply, has_tail=has_tail)))
         return {
             "StatusCode": 200,
-            "ExecutedVersion": reply.executed_version,
+            "ExecutedVersion": stream.executed_version,
             "ResponseStreamContentType": event_stream.CONTENT_TYPE,
-            "EventStream": b"".join((*chunks, event_stream.invoke_complete(end))),
+            "EventStream": events,
         }
 
     async def _run(
-        self, context: Context, ref: FunctionRef, found: Found, payload: bytes, params: Params
+        self,
+        context: Context,
+        ref: FunctionRef,
+        found: Found,
+        payload: bytes,
+        params: Params,
+        stream: ResponseStream | None = None,
     ) -> InvokeReply:
         """Invoke for a caller that waits. Raises `ApiError`."""
         client_context = read_client_context(params.get("ClientContext"))
@@ -140,6 +153,7 @@ class Invocations:
                 request_id=context.request_id,
                 client_context=client_context,
                 trace_id=context.headers.get("X-Amzn-Trace-Id"),
+                stream=stream,
             )
         except NotInvoked as error:
             raise _not_invoked(ref, error) from None
@@ -175,6 +189,37 @@ class Invocations:
         if found is None:
             raise _missing(ref)
         return found
+
+
+async def _events(
+    stream: ResponseStream, running: "asyncio.Task[InvokeReply]", *, has_tail: bool
+) -> AsyncGenerator[bytes, None]:
+    """The events of a response, as it is made; the last one says how it ended."""
+    try:
+        async for chunk in stream.chunks():
+            for event in event_stream.payload_chunks(chunk):
+                yield event
+        yield _end(await running, has_tail=has_tail)
+    finally:
+        stream.close()
+
+
+def _end(reply: InvokeReply, *, has_tail: bool) -> bytes:
+    """The `InvokeComplete` event of a reply."""
+    members: Params = {}
+    if reply.error_type is not None:
+        members["ErrorCode"] = reply.error_type
+        members["ErrorDetails"] = reply.payload.decode("utf-8", "replace")
+    if has_tail:
+        members["LogResult"] = base64.b64encode(reply.log_tail).decode()
+    return event_stream.invoke_complete(members)
+
+
+def _over(task: "asyncio.Task[InvokeReply]", stream: ResponseStream) -> None:
+    """An invocation has ended, whether or not anybody still waits for it."""
+    stream.end()
+    if not task.cancelled():
+        task.exception()
 
 
 def check_payload(payload: bytes) -> bytes:

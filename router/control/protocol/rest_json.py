@@ -86,6 +86,8 @@ def serialize(model: ServiceModel, operation: Operation, result: dict[str, Any])
             headers[member.wire or name] = str(value)
     if shape.payload is not None:
         body = result.get(shape.payload) or b""
+        if not isinstance(body, bytes):
+            return Reply(status, headers, pieces=body)
     elif operation.output is None or status == 204:
         body = b""
     else:

@@ -5,7 +5,7 @@ Inside the router a blob is `bytes` and a timestamp is epoch seconds as a number
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -37,6 +37,8 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     headers: dict[str, str]
     body: bytes = b""
+    pieces: AsyncGenerator[bytes, None] | None = None
+    """The body as it is made, instead; whoever answers reads it to its end or closes it."""
 
 
 class Parsed(msgspec.Struct):

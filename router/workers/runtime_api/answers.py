@@ -7,9 +7,13 @@ import msgspec
 import orjson
 
 from router.model.limits import MIB
+from router.model.sink import Sink
 
 RESPONSE_BYTES_MAX: Final = 6 * MIB + 100
 """Largest result, 6,291,556 bytes (Lambda quota)."""
+
+STREAM_BYTES_MAX: Final = 200 * MIB
+"""Largest streamed result (Lambda quota)."""
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -55,9 +59,13 @@ class Event(msgspec.Struct, frozen=True):
     request_id: str
     head: bytes
     payload: bytes
+    sink: Sink | None = None
+    """Takes the response if the runtime streams it."""
 
 
-def event(header: dict[str, object], payload: bytes, deadline_ms: int) -> Event:
+def event(
+    header: dict[str, object], payload: bytes, deadline_ms: int, sink: Sink | None = None
+) -> Event:
     """The answer to `next`. Members of `header` as in an INVOKE frame; empty ones are left out.
 
     `deadline_ms` is epoch milliseconds: clients stop for good at one that is not in the future.
@@ -77,7 +85,7 @@ def event(header: dict[str, object], payload: bytes, deadline_ms: int) -> Event:
         if header.get(member):
             lines.append(f"{name}: {_one_line(header[member])}")
     lines.append(f"Content-Length: {len(payload)}\r\n\r\n")
-    return Event(request_id, "\r\n".join(lines).encode(), payload)
+    return Event(request_id, "\r\n".join(lines).encode(), payload, sink)
 
 
 def _one_line(value: object) -> str:

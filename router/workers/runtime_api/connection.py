@@ -10,9 +10,10 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
+from router.model.sink import Sink
 from router.workers.runtime_api import answers
 from router.workers.runtime_api.answers import Event
-from router.workers.runtime_api.reader import Head, Malformed, Request, RequestReader
+from router.workers.runtime_api.reader import Head, Malformed, Request, RequestReader, Wish
 
 if TYPE_CHECKING:
     from router.workers.runtime_api.server import RuntimeServer
@@ -22,6 +23,9 @@ HEAD_S: Final = 10.0
 
 BODY_S: Final = 60.0
 """From there to the end of the body; an answer to an invocation has the time of that instead."""
+
+CUT_GRACE_S: Final = 0.25
+"""After an answer is cut short: how long the process may take to be found ended instead."""
 
 WAITING_MAX: Final = 16
 """Requests on one connection behind a `next` that has no event yet."""
@@ -43,10 +47,12 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._session = server.session
         self._transport: asyncio.Transport | None = None
-        self._reader = RequestReader(self._on_head, self._on_request)
+        self._reader = RequestReader(self._on_head, self._on_request, self._on_piece)
         self._waiting: deque[Request] = deque()
         self._is_asking = False
         """A `next` of this connection has no answer yet."""
+        self.is_cut = False
+        """It ended in the middle of an answer, and says nothing more."""
         self._is_last = False
         """The client wants no more after what is being answered."""
         self._is_answering = False
@@ -54,6 +60,10 @@ class Connection(asyncio.Protocol):
         self._refusal: bytes | None = None
         """What the request being read will be answered with, whatever its body."""
         self._timer: asyncio.TimerHandle | None = None
+        self._sink: Sink | None = None
+        """Takes the answer that is being read."""
+        self._is_held_up = False
+        """It has no room just now."""
 
     # What the transport calls.
 
@@ -78,10 +88,21 @@ class Connection(asyncio.Protocol):
 
         Whether it still reads cannot be told, so it gets no event any more.
         """
+        if not self._is_answering:
+            return False
+        self.is_cut = True
+        # When it has ended or is about to, that is what became of the invocation.
+        loop = asyncio.get_running_loop()
+        self._set_timer(None)
+        self._timer = loop.call_later(CUT_GRACE_S, self._give_up_answer)
+        return True
+
+    def _give_up_answer(self) -> None:
+        self._timer = None
         if self._is_answering:
             self._is_answering = False
             self._write(self._session.break_answer())
-        return False
+        self._close()
 
     def pause_writing(self) -> None:
         """It does not read its answers: no more requests are read either."""
@@ -90,6 +111,8 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """It reads again."""
+        if self._is_held_up:
+            return
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -120,18 +143,36 @@ class Connection(asyncio.Protocol):
 
     # What the reader calls.
 
-    def _on_head(self, head: Head) -> bool:
-        """Whether the body is wanted."""
+    def _on_head(self, head: Head) -> Wish:
+        """What becomes of the body."""
         self._refusal = None
         found = ANSWER.fullmatch(head.path) if head.method == "POST" else None
         if found is None:
-            return True
+            return Wish.KEEP
         if self._is_asking or self._waiting:
             raise Malformed  # a client that answers has had the event it asked for
         is_error = found[2] == "error"
         self._refusal = self._session.begin_answer(found[1], head, is_error=is_error)
         self._is_answering = self._refusal is None
-        return self._is_answering
+        if not self._is_answering:
+            return Wish.THROW
+        self._sink = None if is_error else self._session.begin_stream(head, self._on_room)
+        return Wish.KEEP if self._sink is None else Wish.PASS_ON
+
+    def _on_piece(self, chunk: bytes) -> None:
+        if self._sink is None or self._sink.write(chunk):
+            return
+        self._is_held_up = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _on_room(self) -> None:
+        """Who takes the stream goes on."""
+        if not self._is_held_up:
+            return
+        self._is_held_up = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _on_request(self, request: Request) -> None:
         if not request.is_persistent:

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from router.model.sink import Sink
 from router.workers import wire
 from router.workers.output import Output
 from router.workers.process import Answer, Environment
@@ -73,13 +74,19 @@ class RuntimeEnvironment(Environment):
             return False
         return self.is_ready
 
-    def send(self, header: bytes, payload: bytes, timeout_ms: int) -> Answer:
-        """Give the runtime one invocation; `result` waits for what it answers."""
+    def send(
+        self, header: bytes, payload: bytes, timeout_ms: int, sink: Sink | None = None
+    ) -> Answer:
+        """Give the runtime one invocation; `result` waits for what it answers.
+
+        What it streams goes to the sink, and the result is empty then.
+        """
         answer = self._expect(timeout_ms)
         self._settled.clear()
         if not answer.done():
             deadline_ms = time.time_ns() // 1_000_000 + timeout_ms
-            self._server.session.offer(answers.event(orjson.loads(header), payload, deadline_ms))
+            event = answers.event(orjson.loads(header), payload, deadline_ms, sink)
+            self._server.session.offer(event)
         return answer
 
     # What the session tells.

@@ -5,13 +5,14 @@ not wanted are read over, so that a client which sends all before it reads sees 
 """
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, Final
 
 import httptools
 import msgspec
 
 from router.model.limits import KIB, MIB
-from router.workers.runtime_api.answers import RESPONSE_BYTES_MAX
+from router.workers.runtime_api.answers import RESPONSE_BYTES_MAX, STREAM_BYTES_MAX
 
 SLICE_BYTES: Final = 64 * KIB
 """Given to the parser at a time: it holds back what is unfinished, so this is what it may hold
@@ -35,6 +36,17 @@ class Malformed(Exception):
         self.is_too_large = is_too_large
 
 
+class Wish(Enum):
+    """What becomes of a body, and how large it may be."""
+
+    THROW = 0
+    """Read over."""
+    KEEP = RESPONSE_BYTES_MAX
+    """Kept for the complete request."""
+    PASS_ON = STREAM_BYTES_MAX
+    """Passed on while it comes."""
+
+
 class Head(msgspec.Struct, frozen=True):
     """A request before its body."""
 
@@ -50,7 +62,7 @@ class Request(msgspec.Struct, frozen=True):
 
     head: Head
     body: bytes
-    """Empty when it is `is_too_large` or was not wanted."""
+    """Empty when it is `is_too_large`, was passed on or was not wanted."""
     trailers: dict[str, str]
     is_too_large: bool
     is_persistent: bool
@@ -59,12 +71,18 @@ class Request(msgspec.Struct, frozen=True):
 class RequestReader:
     """Reads one request after another and calls `begun` and `complete` for each.
 
-    `begun` says whether the body is wanted.
+    `begun` says what becomes of the body; `piece` is called with what is to be passed on.
     """
 
-    def __init__(self, begun: Callable[[Head], bool], complete: Callable[[Request], None]) -> None:
+    def __init__(
+        self,
+        begun: Callable[[Head], "Wish"],
+        complete: Callable[[Request], None],
+        piece: Callable[[bytes], None],
+    ) -> None:
         self._begun = begun
         self._complete = complete
+        self._piece = piece
         self._parser: Any = httptools.HttpRequestParser(self)
         self._is_upgrading = False
         self._is_replaying = False
@@ -76,7 +94,7 @@ class RequestReader:
         self._trailers: dict[str, str] = {}
         self._head: Head | None = None
         self._is_begun = False
-        self._is_wanted = False
+        self._wish = Wish.THROW
         self._awaits_continue = False
         self._parts: list[bytes] = []
         self._body_bytes = 0
@@ -166,7 +184,7 @@ class RequestReader:
         path = self._url.partition(b"?")[0].decode("latin-1")
         self._head = Head(method, path, self._headers)
         self._awaits_continue = self._headers.get("expect", "").lower() == "100-continue"
-        self._is_wanted = self._begun(self._head)
+        self._wish = self._begun(self._head)
 
     def on_body(self, chunk: bytes) -> None:
         """A piece of the body."""
@@ -174,10 +192,12 @@ class RequestReader:
         self._body_bytes += len(chunk)
         if self._body_bytes > THROWN_BYTES_MAX:
             raise Malformed(is_too_large=True)
-        if self._is_wanted and self._body_bytes <= RESPONSE_BYTES_MAX:
-            self._parts.append(chunk)
-        else:
+        if self._body_bytes > self._wish.value:
             self._parts.clear()
+        elif self._wish is Wish.PASS_ON:
+            self._piece(chunk)
+        else:
+            self._parts.append(chunk)
 
     def on_message_complete(self) -> None:
         """The request is complete."""
@@ -186,7 +206,7 @@ class RequestReader:
         head = self._head
         if head is None:
             raise Malformed
-        is_too_large = self._body_bytes > RESPONSE_BYTES_MAX
+        is_too_large = self._body_bytes > (self._wish.value or RESPONSE_BYTES_MAX)
         body = b"" if is_too_large else b"".join(self._parts)
         request = Request(
             head, body, self._trailers, is_too_large, self._parser.should_keep_alive()

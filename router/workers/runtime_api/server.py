@@ -12,7 +12,7 @@ from typing import Final
 
 from router.telemetry import metrics
 from router.workers.runtime_api import peers
-from router.workers.runtime_api.connection import Connection
+from router.workers.runtime_api.connection import CUT_GRACE_S, Connection
 from router.workers.runtime_api.session import Owner, Session
 
 HOST: Final = "127.0.0.1"
@@ -27,9 +27,6 @@ ACCEPTED_PER_S: Final = 200
 """New connections; a shell makes one for each call. Over it the listener rests."""
 
 REST_S: Final = 1.0
-
-CUT_GRACE_S: Final = 0.25
-"""After a connection was lost in the middle of an answer: its process may have ended."""
 
 
 def listen() -> socket.socket:
@@ -67,8 +64,8 @@ class RuntimeServer:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody is connected or about to be."""
-        return not self._connections and not self._letting_in
+        """Whether nobody who may still say something is connected or about to be."""
+        return all(it.is_cut for it in self._connections) and not self._letting_in
 
     def begin(self, pid: int, uid: int | None) -> None:
         """Let in process `pid` and those below it; they run as `uid`, if that tells them apart."""

@@ -7,11 +7,13 @@ import base64
 import binascii
 import re
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import orjson
 
 from router.model.limits import MIB
+from router.model.sink import Sink
 from router.workers.runtime_api import answers
 from router.workers.runtime_api.answers import Event
 from router.workers.runtime_api.reader import Head, Request
@@ -124,13 +126,26 @@ class Session:
             return answers.UNKNOWN_MODE
         return None
 
+    def begin_stream(self, head: Head, on_room: Callable[[], None]) -> Sink | None:
+        """Where the body of the answer that has begun goes; None: it is to be kept.
+
+        A runtime that sends its answer in chunks does not stream unless it says so.
+        """
+        sink = self._current.sink if self._current is not None else None
+        if sink is None or head.headers.get(MODE_HEADER, "") != "streaming":
+            return None
+        sink.begin(head.headers.get("content-type", ""), on_room)
+        return sink
+
     def end_answer(self, request: Request, *, is_error: bool) -> bytes:
         """The answer is complete: what to tell the runtime."""
         if request.is_too_large:
-            text = (
-                "Response payload size exceeded maximum allowed payload size "
-                f"({answers.RESPONSE_BYTES_MAX} bytes)."
-            )
+            is_stream = request.head.headers.get(MODE_HEADER) == "streaming"
+            has_sink = self._current is not None and self._current.sink is not None
+            most = answers.RESPONSE_BYTES_MAX
+            if is_stream and has_sink and not is_error:
+                most = answers.STREAM_BYTES_MAX
+            text = f"Response payload size exceeded maximum allowed payload size ({most} bytes)."
             document = {"errorMessage": text, "errorType": TOO_LARGE}
             self._end(TOO_LARGE, orjson.dumps(document))
             return answers.TOO_LARGE

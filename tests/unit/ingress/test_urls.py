@@ -24,12 +24,13 @@ from router.model.function import InvokeReply
 from router.model.function_url import Cors, FunctionUrl
 from router.model.resources import Function
 from router.model.version import Alias
+from router.outcomes.http_reply import INTEGRATION
 from router.store.base import Delete
 from router.store.catalog import Catalog, own_name, put
 from router.store.sqlite.store import SqliteStore
 from tests.unit.ingress.client import connect
 
-PLAIN, SIGNED, PAGES, GONE = ("a" * 32, "b" * 32, "c" * 32, "d" * 32)
+PLAIN, SIGNED, PAGES, GONE, STREAMS = ("a" * 32, "b" * 32, "c" * 32, "d" * 32, "e" * 32)
 CORS = Cors(
     origins=("https://*.example.com",), methods=("GET", "POST"), headers=("x-a",),
     exposed=("x-b",), max_age_s=60, has_credentials=True,
@@ -43,11 +44,15 @@ class Invoker:
         self.calls = []
         self.hold = None
 
-    async def invoke(self, function, qualifier, payload, *, request_id=None, trace_id=None):
+    async def invoke(
+        self, function, qualifier, payload, *, request_id=None, trace_id=None, stream=None
+    ):
         event = json.loads(payload)
         self.calls.append((function, qualifier, event, request_id))
         if self.hold is not None:
             await self.hold.wait()
+        if stream is not None:
+            return await self.streamed(event["rawPath"], stream)
         match event["rawPath"]:
             case "/throttled":
                 raise NotInvoked("throttled")
@@ -71,6 +76,26 @@ class Invoker:
             "isBase64Encoded": True,
         }
         return InvokeReply(payload=json.dumps(reply).encode())
+
+    @staticmethod
+    async def streamed(path, stream):
+        """The pieces of a body, as a runtime that streams sends them."""
+        prelude = {"statusCode": 202, "headers": {"x-b": "1"}, "cookies": ["a=1"]}
+        pieces = {
+            "/page": ("text/html", [b"<p>", b"hello"]),
+            "/response": (INTEGRATION, [json.dumps(prelude).encode(), bytes(8), b"body\0"]),
+            "/half": (INTEGRATION, [b'{"statusCode": 200}']),
+            "/fails": ("text/html", [b"<p>"]),
+            "/huge": ("", [bytes(1_000_000)] * 8),
+        }
+        if path not in pieces:
+            return InvokeReply(payload=b'{"statusCode":200,"body":"whole"}')
+        content_type, chunks = pieces[path]
+        stream.begin(content_type, int)
+        for chunk in chunks:
+            stream.write(chunk)
+            await asyncio.sleep(0)
+        return InvokeReply(payload=b"", error_type="Runtime.X" if path == "/fails" else None)
 
 
 def url(name, **more):
@@ -106,6 +131,7 @@ class Site:
                     for one in (
                         url(PLAIN), url(SIGNED, is_signed=True), url(PAGES, cors=CORS),
                         url(GONE, qualifier="live"),
+                        url(STREAMS, invoke_mode="RESPONSE_STREAM"),
                     )
                 ),
             ]
@@ -213,7 +239,7 @@ async def test_a_url_of_an_alias_that_is_gone(site):
 
 
 async def test_a_url_is_there_as_soon_as_it_is_made_and_gone_when_it_is_deleted(site):
-    new = "e" * 32
+    new = "n" * 32
     await site.catalog.commit([put("function_url", "f:new", url(new))])
     assert (await site.ask(where=new)).status == 201
     await site.catalog.commit([Delete("function_url", "f:new")])
@@ -338,3 +364,22 @@ async def test_a_signature_is_checked_where_keys_are_known(tmp_path):
 async def test_any_signature_is_good_where_the_api_takes_any_key(site):
     headers = signed("/", SIGNED, secret="whatever")
     assert (await site.ask("/", SIGNED, "POST", **headers)).status == 201
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "content_type", "body"),
+    [
+        ("/page", 200, "text/html", b"<p>hello"),
+        ("/response", 202, "application/octet-stream", b"body\0"),
+        ("/other", 200, "application/json", b"whole"),
+        ("/half", 502, "text/plain", b"Internal Server Error"),
+        ("/fails", 502, "text/plain", b"Internal Server Error"),
+        ("/huge", 502, "text/plain", b"Internal Server Error"),
+    ],
+)
+async def test_a_streamed_response_is_sent_once_it_is_whole(site, path, status, content_type, body):
+    reply = await site.ask(path, STREAMS)
+    assert (reply.status, reply.headers["content-type"]) == (status, content_type)
+    assert reply.body == body
+    if path == "/response":
+        assert (reply.headers["x-b"], reply.headers["set-cookie"]) == ("1", "a=1")

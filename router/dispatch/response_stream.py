@@ -1,0 +1,82 @@
+"""A response on its way from a function that streams to whoever called it."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from router.model.limits import MIB
+
+WAITING_BYTES_MAX: Final = MIB
+"""What a caller who reads slowly lets wait; then the function does."""
+
+
+class ResponseStream:
+    """A `Sink` one end of which can be read. Whoever reads no more closes it."""
+
+    def __init__(self) -> None:
+        self.content_type = ""
+        self.executed_version = "$LATEST"
+        """Set by who looks the function up."""
+        self.has_begun = False
+        self._chunks: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._on_room: Callable[[], None] | None = None
+        self._changed = asyncio.Event()
+        self._is_over = False
+        self._is_closed = False
+
+    # What the function's side calls.
+
+    def begin(self, content_type: str, on_room: Callable[[], None]) -> None:
+        """See `Sink.begin`."""
+        self.content_type, self.has_begun = content_type, True
+        self._on_room = on_room
+        self._changed.set()
+
+    def write(self, chunk: bytes) -> bool:
+        """See `Sink.write`."""
+        if self._is_closed:
+            return True  # the function goes on to its end, as on Lambda
+        self._chunks.append(chunk)
+        self._waiting_bytes += len(chunk)
+        self._changed.set()
+        return self._waiting_bytes < WAITING_BYTES_MAX
+
+    def end(self) -> None:
+        """Nothing more comes: the invocation has ended."""
+        self._is_over = True
+        self._changed.set()
+
+    # What the caller's side calls.
+
+    async def begun(self) -> bool:
+        """Wait until the response begins (True), or until it is clear that none is streamed."""
+        while not (self.has_begun or self._is_over):
+            self._changed.clear()
+            await self._changed.wait()
+        return self.has_begun
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The pieces, as they come."""
+        while True:
+            while self._chunks:
+                chunk = self._chunks.popleft()
+                self._waiting_bytes -= len(chunk)
+                self._make_room()
+                yield chunk
+            if self._is_over:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    def close(self) -> None:
+        """Nobody reads any more: what comes is dropped."""
+        self._is_closed = True
+        self._chunks.clear()
+        self._waiting_bytes = 0
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._on_room is not None and self._waiting_bytes < WAITING_BYTES_MAX // 2:
+            self._on_room()
