@@ -288,3 +288,66 @@ def shared(aws):
     create(aws, "v-shared")
     aws("lambda", "wait:function_active_v2", FunctionName="v-shared")
     return "v-shared"
+
+
+def test_line_10_what_terraform_calls_in_its_order(aws, name):
+    """Section 13: create, read, change, publish, read without a difference, destroy."""
+    role = "arn:aws:iam::000000000000:role/any"
+    aws(
+        "lambda", "create_function", FunctionName=name, Role=role, Runtime="python3.12",
+        Handler="app.handler", Code={"ZipFile": package()}, Timeout=3, MemorySize=128,
+        TracingConfig={"Mode": "PassThrough"}, Publish=True, Tags={"t": "1"},
+    )  # fmt: skip
+    aws("lambda", "wait:function_exists", FunctionName=name)
+    aws("lambda", "wait:function_active_v2", FunctionName=name)
+    aws("lambda", "put_function_concurrency", FunctionName=name, ReservedConcurrentExecutions=1)
+
+    def read():
+        shown = aws("lambda", "get_function", FunctionName=name)
+        versions = aws("lambda", "list_versions_by_function", FunctionName=name, MaxItems=10000)
+        aws("lambda", "get_function_code_signing_config", FunctionName=name)
+        for answer in (shown, versions):
+            answer.pop("ResponseMetadata")
+        shown["Code"].pop("Location")
+        return shown, versions["Versions"][-1]
+
+    before = read()
+    assert before == read()
+    assert before[0]["Concurrency"] == {"ReservedConcurrentExecutions": 1}
+    assert before[1]["Version"] == "1"
+    configure(aws, name, Environment={"Variables": {"AB": "1"}}, Timeout=9)
+    aws("lambda", "update_function_code", FunctionName=name, ZipFile=package(OTHER))
+    aws("lambda", "wait:function_updated_v2", FunctionName=name)
+    aws("lambda", "put_function_concurrency", FunctionName=name, ReservedConcurrentExecutions=2)
+    number = publish(aws, name)["Version"]
+    polled = aws(
+        "lambda", "get_function_configuration", FunctionName=f"{ARN}{name}:{number}",
+        Qualifier=number,
+    )  # fmt: skip
+    assert (number, polled["LastUpdateStatus"]) == ("2", "Successful")
+    alias = {"FunctionName": name, "Name": "live"}
+    aws("lambda", "create_alias", **alias, FunctionVersion=number)
+    permission = {"FunctionName": name, "StatementId": "s", "Qualifier": "live"}
+    aws("lambda", "add_permission", **permission, Action="lambda:InvokeFunction",
+        Principal="s3.amazonaws.com", SourceArn="arn:aws:s3:::bucket")  # fmt: skip
+    policy = aws("lambda", "get_policy", FunctionName=name, Qualifier="live")["Policy"]
+    assert '"Action":"lambda:InvokeFunction"' in policy
+    after = read()
+    assert after == read()
+    assert after[1]["Version"] == "2"
+    assert after[1]["CodeSha256"] == after[0]["Configuration"]["CodeSha256"]
+    aws("lambda", "remove_permission", **permission)
+    assert refused(aws, "get_policy", FunctionName=name, Qualifier="live").status == 404
+    aws("lambda", "delete_alias", **alias)
+    aws("lambda", "delete_function", FunctionName=name)
+    assert refused(aws, "get_function", FunctionName=name).code == "ResourceNotFoundException"
+
+
+def test_line_11_every_waiter_of_the_command_line(aws, cli, function):
+    publish(aws, function)
+    for waiter in (
+        "function-exists", "function-active", "function-active-v2", "function-updated",
+        "function-updated-v2",
+    ):  # fmt: skip
+        cli("lambda", "wait", waiter, "--function-name", function)
+    cli("lambda", "wait", "published-version-active", "--function-name", f"{function}:1")
