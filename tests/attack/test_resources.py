@@ -21,9 +21,10 @@ MIB = 1 << 20
 MEMORY = 1_200 * MIB
 """Of address space, which threads and libraries take 700 MiB of before anything is asked."""
 
-GROWTH_BYTES_MAX = 350 * MIB
-"""Requests under way (75 here), writes that wait (64), what mappings read ahead (64), what is kept
-for them (32), and what the allocator makes of it."""
+GROWTH_BYTES_MAX = 500 * MIB
+"""Requests under way (75 here), writes that wait (64, on both sides of the way to the store), what
+mappings read ahead (64), what is kept for them (32), and what two allocators make of it. Without
+bounds it would be three times the posts."""
 
 MEASURED_MAX = 3
 """What other processes do to a machine does not last."""
