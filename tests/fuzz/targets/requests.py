@@ -132,6 +132,9 @@ class Runtime(RestingMappings):
     async def invoke(self, function, qualifier, payload, **about):
         return InvokeReply(payload=payload)
 
+    async def accept(self, function, qualifier, payload, **about):
+        """No event is kept."""
+
 
 class Nowhere:
     """AWS, out of reach."""
@@ -179,7 +182,7 @@ class Site:
         listing = Listing(self.catalog, presenter, links)
         aliases = Aliases(self.catalog)
         layers = Layers(self.catalog, source, links, wall_ms)
-        invocations = Invocations(self.catalog, runtime, transitions)
+        invocations = Invocations(self.catalog, runtime, runtime, transitions)
         mappings = Mappings(self.catalog, runtime, wall_ms)
         for name, parts in (
             (
