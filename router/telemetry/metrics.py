@@ -43,14 +43,14 @@ INGEST_UNKEYED = Counter(
     registry=REGISTRY,
 )
 URL_REQUESTS = Counter(
-    "router_lambda_url_requests_total",
+    "router_function_url_requests_total",
     "Requests to functions' URLs (UrlRequestCount), by the class of their status: Url4xxCount and "
     "Url5xxCount are two of them.",
     ["function", "status"],
     registry=REGISTRY,
 )
 URL_DURATION = FastHistogram(
-    "router_lambda_url_duration_seconds",
+    "router_function_url_duration_seconds",
     "Time from a complete request to a function's URL to its answer (UrlRequestLatency).",
     "function",
     DURATION_BUCKETS_S,

@@ -449,8 +449,8 @@ def test_a_function_has_a_url(aws, router):
     assert (info.value.code, info.value.read()) == (502, b"Internal Server Error")
     with urllib.request.urlopen(f"{router['ops']}/metrics") as answer:
         text = answer.read().decode()
-    assert 'router_lambda_url_requests_total{function="echoes",status="2xx"} 1.0' in text
-    assert 'router_lambda_url_requests_total{function="echoes",status="5xx"} 1.0' in text
+    assert 'router_function_url_requests_total{function="echoes",status="2xx"} 1.0' in text
+    assert 'router_function_url_requests_total{function="echoes",status="5xx"} 1.0' in text
 
 
 def wait_for(aws, uuid, state):
