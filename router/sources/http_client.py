@@ -6,6 +6,7 @@ has one call at a time and is kept for the next one. Nothing is tried again: who
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from collections import deque
@@ -24,6 +25,9 @@ IDLE_S_MAX: Final = 15.0
 HEAD_BYTES_MAX: Final = 64 << 10
 """Of an answer, without its body."""
 
+CA_BUNDLE: Final = "AWS_CA_BUNDLE"
+"""The SDK's variable: a file of certificates to trust instead of the machine's."""
+
 _FRAMED: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -33,7 +37,8 @@ class HttpClient:
     def __init__(self, url: str) -> None:
         """`url`: scheme, host and port of it count. Raises `ValueError`."""
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        is_plain = url.isascii() and url.isprintable() and " " not in url
+        if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
             raise ValueError(f"{url} is no address of a server: https://HOST[:PORT]")
         self._is_tls = parts.scheme == "https"
         self._host = parts.hostname
@@ -88,8 +93,11 @@ class HttpClient:
         """To the first address that takes it. Raises `OSError`."""
         loop = asyncio.get_running_loop()
         if self._is_tls and self._context is None:
-            self._context = await asyncio.to_thread(ssl.create_default_context)
-        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            self._context = await asyncio.to_thread(_context)
+        try:
+            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError(f"{self._host} is no name of a host") from error
         problem: OSError = OSError(f"{self._host} has no address")
         for address in dict.fromkeys(str(where[0]) for *_, where in found):
             try:
@@ -110,6 +118,11 @@ class HttpClient:
             server_hostname=self._host if self._context is not None else None,
         )
         return connection
+
+
+def _context() -> ssl.SSLContext:
+    """Trusts whom the machine trusts, or whom the SDK is told to."""
+    return ssl.create_default_context(cafile=os.environ.get(CA_BUNDLE) or None)
 
 
 class _Connection(asyncio.Protocol):

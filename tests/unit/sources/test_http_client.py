@@ -217,7 +217,18 @@ async def test_closing_ends_calls_and_connections(place):
     await until(lambda: place.ended == place.connections)
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:80", "ftp://here", "http:///path", "http://a:x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:80",
+        "ftp://here",
+        "http:///path",
+        "http://a:x",
+        "http://a/b c",
+        "http://\u00e4/",
+    ],
+)
 def test_an_address_must_be_one(url):
     with pytest.raises(ValueError, match=r"address|[Pp]ort"):
         HttpClient(url)
@@ -227,9 +238,9 @@ async def test_nobody_there_and_no_such_host_are_told(place):
     await place.stop()
     with pytest.raises(OSError, match=str(place.port)):
         await place.post()
-    client = HttpClient("http://no-such-host.invalid")
-    with pytest.raises(OSError, match=r"."):
-        await place.post(client)
+    for url in ("http://no-such-host.invalid", f"http://a..b{'c' * 70}"):
+        with pytest.raises(OSError, match=r"."):
+            await place.post(HttpClient(url))
 
 
 async def test_every_address_of_a_host_is_tried(place, monkeypatch):
@@ -276,20 +287,25 @@ def certificate(folder, name):
     return files
 
 
-async def test_tls_is_spoken_with_whom_the_machine_trusts_only(tmp_path, monkeypatch):
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "AWS_CA_BUNDLE"])
+async def test_tls_is_spoken_with_whom_the_machine_trusts_only(tmp_path, monkeypatch, variable):
     made = certificate(tmp_path, "localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*made)
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     place = await Place().start(ssl=context)
-    client = HttpClient(f"https://localhost:{place.port}")
-    with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
-        await place.post(client)
-    monkeypatch.setenv("SSL_CERT_FILE", str(made[0]))
-    client = HttpClient(f"https://localhost:{place.port}")
-    for _ in range(2):
-        assert await place.post(client) == (200, b"{}")
-    elsewhere = HttpClient(f"https://{HERE}:{place.port}")
-    with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
-        await place.post(elsewhere)
-    client.close()
-    await place.stop()
+    stranger, friend, elsewhere = (
+        HttpClient(f"https://{name}:{place.port}") for name in ("localhost", "localhost", HERE)
+    )
+    try:
+        with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
+            await place.post(stranger)
+        monkeypatch.setenv(variable, str(made[0]))
+        for _ in range(2):
+            assert await place.post(friend) == (200, b"{}")
+        with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
+            await place.post(elsewhere)
+    finally:
+        friend.close()
+        await place.stop()

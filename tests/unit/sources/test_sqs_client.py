@@ -195,3 +195,13 @@ async def test_without_credentials_it_says_what_to_do(place):
     place.problem = ValueError("a broken profile")
     with pytest.raises(SqsProblem, match="ValueError: a broken profile"):
         await place.client.call("ListQueues", {})
+
+
+async def test_an_endpoint_that_is_none_is_told(place):
+    async def nowhere(_service, _region=""):
+        return "localhost:9324"
+
+    place.endpoint = nowhere
+    with pytest.raises(SqsProblem, match="localhost:9324 is no address") as found:
+        await place.client.call("ListQueues", {})
+    assert found.value.kind == "InvalidEndpoint"
