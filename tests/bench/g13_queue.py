@@ -1,11 +1,12 @@
-"""G13: the async queue, a hundred messages a cycle in one transaction, `synchronous=FULL`.
+"""G13: the queue of events, a hundred a cycle in one transaction, `synchronous=FULL`.
 
-A cycle is what a consumer at work does: delete the hundred it has handled, store a hundred new
-ones, receive the next hundred. Asked for together, the store's group commit makes one transaction
-of them. The baseline is the same work as a good engineer writes it without merging: three
-transactions per message on a connection of its own, with prepared statements, the same table,
-index, log, sync and page settings, and no thread between caller and connection, which favours it.
-Both store, hand out and delete every message exactly once, or the bench fails.
+A cycle is what the runner of asynchronous invocations does under load: the hundred events that have
+ended go, the next hundred are claimed, and a hundred new ones have come meanwhile. Asked for
+together, the store's group commit makes one transaction of them. The baseline is the same work as a
+good engineer writes it without merging: three transactions per event on a connection of its own,
+with prepared statements, the same table, indexes, log, sync and page settings, no thread between
+caller and connection, which favours it. Both store, hand out and delete every event exactly once,
+or the bench fails.
 
 Run it: `python -m tests.bench.g13_queue`.
 """
@@ -21,7 +22,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from router.store.queues import NewMessage
+from router.store.asynchronous import Claim, Finished, NewEvent
 from router.store.sqlite import SqliteStore
 from router.store.sqlite.store import DATABASE_NAME
 
@@ -30,10 +31,10 @@ ROUNDS = 7
 BATCH = 100
 CYCLES = 100
 SINGLES = 150
-QUEUE = "bench"
-BODY = "x" * 1_000
+FUNCTION = "bench"
+PAYLOAD = b'"' + b"x" * 998 + b'"'
 HIDDEN_MS = 30_000
-KEPT_MS = 1_000_000
+BYTES_MAX = 1 << 30
 PAUSE_S = 0.2
 
 
@@ -41,32 +42,31 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def message(queue: str) -> NewMessage:
-    now_ms = wall_ms()
-    return NewMessage(
-        queue=queue, message_id=str(uuid.uuid4()), body=BODY, sent_ms=now_ms, visible_ms=now_ms,
-        expires_ms=now_ms + KEPT_MS,
-    )  # fmt: skip
+def event() -> NewEvent:
+    return NewEvent(
+        request_id=str(uuid.uuid4()), function=FUNCTION, payload=PAYLOAD, accepted_ms=wall_ms()
+    )
 
 
 async def merged(store: SqliteStore, cycles: int) -> float:
-    """Microseconds per message that came, was received and was deleted."""
-    queues, handled, received = store.queues, 0, []
-    batches = [[message(QUEUE) for _ in range(BATCH)] for _ in range(cycles + 1)]
-    await queues.send(batches.pop())
+    """Microseconds per event that came, was claimed and came to its end."""
+    queue, handled, over = store.asynchronous, 0, []
+    batches = [[event() for _ in range(BATCH)] for _ in range(cycles + 1)]
+    await asyncio.gather(*map(queue.enqueue, batches.pop()))
     began = time.perf_counter()
     for batch in batches:
-        deletion = queues.delete(QUEUE, received)
-        sending = queues.send(batch)
-        reception = queues.receive(QUEUE, wall_ms(), BATCH, HIDDEN_MS)
-        _, _, found = await asyncio.gather(deletion, sending, reception)
-        received = [one.id for one in found]
-        handled += len(received)
+        now_ms = wall_ms()
+        claim = Claim(FUNCTION, BATCH, BYTES_MAX, now_ms + HIDDEN_MS)
+        coming = [queue.enqueue(one) for one in batch]
+        cycle, *_ = await asyncio.gather(queue.cycle(over, (), (claim,), now_ms), *coming)
+        over = [Finished(one.id) for one in cycle.taken[0].events]
+        handled += len(over)
     elapsed_s = time.perf_counter() - began
-    await queues.delete(QUEUE, received)
-    await queues.purge(QUEUE)
-    if handled != cycles * BATCH:
-        raise RuntimeError(f"{handled} of {cycles * BATCH} messages received")
+    rest = Claim(FUNCTION, 2 * BATCH, BYTES_MAX, wall_ms() + HIDDEN_MS)
+    cycle = await queue.cycle(over, (), (rest,), wall_ms())
+    await queue.cycle([Finished(one.id) for one in cycle.taken[0].events], (), (), wall_ms())
+    if handled != cycles * BATCH or queue.waiting():
+        raise RuntimeError(f"{handled} of {cycles * BATCH} events claimed, {queue.waiting()}")
     return elapsed_s / handled * 1e6
 
 
@@ -78,33 +78,29 @@ class ThreeTransactions:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "wal_autocheckpoint = 10000"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.execute("PRAGMA cache_size = -16384")
-        self._queue: int = self._db.execute(
-            "INSERT INTO queues (name) VALUES (?) RETURNING id", ("single",)
-        ).fetchone()[0]
 
-    def one(self, new: NewMessage) -> None:
+    def one(self, new: NewEvent) -> None:
         db = self._db
         db.execute(
-            "INSERT INTO messages (queue_id, visible_ms, expires_ms, sent_ms, message_id,"
-            " attributes, system, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._queue, new.visible_ms, new.expires_ms, new.sent_ms, new.message_id,
-             b"", b"", new.body),
-        )  # fmt: skip
+            "INSERT OR IGNORE INTO async_events (function, due_ms, accepted_ms, request_id,"
+            " qualifier, trace_id, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (new.function, new.accepted_ms, new.accepted_ms, new.request_id, None, "", new.payload),
+        )
         now_ms = wall_ms()
-        [(claimed, body)] = db.execute(
-            "UPDATE messages SET visible_ms = ?, receive_count = receive_count + 1,"
-            " first_received_ms = ? WHERE id = (SELECT id FROM messages WHERE queue_id = ?"
-            " AND visible_ms <= ? ORDER BY visible_ms LIMIT 1) RETURNING id, body",
-            (now_ms + HIDDEN_MS, now_ms, self._queue, now_ms),
+        [(claimed, payload)] = db.execute(
+            "UPDATE async_events SET due_ms = ?, is_claimed = 1 WHERE id = (SELECT id FROM"
+            " async_events WHERE function = ? AND due_ms <= ? ORDER BY due_ms LIMIT 1)"
+            " RETURNING id, payload",
+            (now_ms + HIDDEN_MS, new.function, now_ms),
         ).fetchall()
-        if body != BODY:
-            raise RuntimeError("another body came back")
-        db.execute("DELETE FROM messages WHERE id = ?", (claimed,))
+        if payload != PAYLOAD:
+            raise RuntimeError("another payload came back")
+        db.execute("DELETE FROM async_events WHERE id = ?", (claimed,))
 
     def round(self, count: int) -> float:
-        messages = [message("single") for _ in range(count)]
+        events = [event() for _ in range(count)]
         began = time.perf_counter()
-        for new in messages:
+        for new in events:
             self.one(new)
         return (time.perf_counter() - began) / count * 1e6
 
@@ -137,7 +133,7 @@ async def _run(folder: Path, rounds: int, cycles: int, singles: int) -> dict[str
         "ok": ratio >= GOAL,
         "ratio_best": round(best, 1),
         "ok_best": best >= GOAL,
-        "us_per_message": {name: [round(us, 1) for us in series] for name, series in found.items()},
+        "us_per_event": {name: [round(us, 1) for us in series] for name, series in found.items()},
         "batch": BATCH,
         "is_steady": max(found["single"]) <= 2 * min(found["single"]),
         "sqlite": sqlite3.sqlite_version,

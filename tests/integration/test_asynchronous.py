@@ -199,7 +199,7 @@ def test_line_14_a_killed_router_runs_what_was_queued(bed, aws):
     bed.ear.answer = lambda _facts: "ok" if is_open.wait(WAIT_S) else "fail"
     sent = {send(aws, "worker", {"n": n}) for n in range(20)}
     sent |= send_many(bed, "worker", EVENTS - len(sent))
-    until(lambda: len(bed.ear.heard) == 4, what="functions at work")
+    until(lambda: len(bed.ear.heard) >= 3, what="functions at work")
     bed.signal(signal.SIGKILL)
     bed.wait()
     is_open.set()
