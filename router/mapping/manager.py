@@ -6,6 +6,7 @@ of source's own (`kinds/`).
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
@@ -398,6 +399,7 @@ class MappingManager:
             past=run.past,
             numbers=self._numbers_of(run, spec),
             resolve=self._resolver(spec.uuid),
+            slowest=self._slowest(spec.uuid),
             choose=self._chooser(spec.uuid),
             on_broken=lambda: self._spawn(spec.uuid, RESTART_S),
             last_result=run.last_result,
@@ -420,6 +422,20 @@ class MappingManager:
             return self._functions.get_for_mapping(name, qualifier)
 
         return resolve
+
+    def _slowest(self, uuid: str) -> Callable[[], FunctionVersion]:
+        def slowest() -> FunctionVersion:
+            mapping = self._catalog.mappings.get(uuid)
+            if mapping is None:
+                return self._functions.get_for_mapping("", None)
+            ends = (0.0, math.nextafter(1.0, 0.0))  # whatever is drawn falls to one of theirs
+            versions = (
+                self._functions.get_for_mapping(mapping.function, mapping.qualifier, draw=draw)
+                for draw in ends
+            )
+            return max(versions, key=lambda version: version.timeout_ms)
+
+        return slowest
 
     def _chooser(self, uuid: str) -> Callable[[], Choose | None]:
         def choose() -> Choose | None:

@@ -101,6 +101,7 @@ class QueueShell(Driver[q.Event, q.Command]):
         source_format: QueueFormat,
         runner: TurnTaker,
         resolve: Callable[[], FunctionVersion],
+        slowest: Callable[[], FunctionVersion] | None = None,
         numbers: MappingMetrics,
         clock: Clock,
         budget: Budget,
@@ -115,6 +116,7 @@ class QueueShell(Driver[q.Event, q.Command]):
         self._format = source_format
         self._runner = runner
         self._resolve = resolve
+        self._slowest = slowest or resolve
         self._numbers = numbers
         self._sieve = Sieve(spec, source_format, numbers)
         self._request_ids = RequestIds()
@@ -205,7 +207,7 @@ class QueueShell(Driver[q.Event, q.Command]):
         try:
             queue_s = await self._source.visibility_s()
             # Without a function nothing is received: it would be in vain, and counted.
-            timeout_ms = self._resolve().timeout_ms
+            timeout_ms = self._slowest().timeout_ms
             longer_s = receive_visibility_s(spec.window_ms, timeout_ms, queue_s)
             with self._numbers.pollers.track_inprogress():
                 found = await self._source.receive(

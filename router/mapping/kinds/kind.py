@@ -42,6 +42,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     numbers: MappingMetrics
     resolve: Callable[[], FunctionVersion]
     """The function to run, asked for at each invocation. Raises `NotInvoked`."""
+    slowest: Callable[[], FunctionVersion] | None = None
+    """Of the versions that `resolve` may give now the one with the longest timeout: messages are
+    hidden for as long before it is drawn. None: ask `resolve`. Raises `NotInvoked`."""
     choose: Callable[[], Choose | None] = all_one
     """Who tells the version a key falls to, asked for at each invocation of an ordered source;
     None as long as there is but one."""

@@ -53,6 +53,7 @@ class QueueKind:
             source_format=self._make_format(spec.source_arn),
             runner=self._runner,
             resolve=order.resolve,
+            slowest=order.slowest,
             numbers=order.numbers,
             clock=self._clock,
             budget=self._budget,

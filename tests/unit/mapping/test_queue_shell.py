@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from router.mapping import queue_events as q
@@ -270,3 +271,12 @@ async def test_l2_a_receive_asks_for_a_message_however_little_room_there_is(make
     world.shell.start()
     await world.until(lambda: world.deleted)
     assert {most for most, _aside in world.wanted} == {1}
+
+
+async def test_messages_are_hidden_for_the_slowest_version_an_alias_may_draw(make):
+    world = make(window_ms=2_000)
+    slow = msgspec.structs.replace(FUNCTION, timeout_ms=600_000)
+    world.shell._slowest = lambda: slow
+    world.shell.start()
+    await world.until(lambda: world.asked)
+    assert world.asked[0] >= 600
