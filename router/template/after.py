@@ -14,6 +14,7 @@ from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.hosting import BARE, Hosting
 from router.model.limits import CODE_UNZIPPED_BYTES_MAX
+from router.model.permission import Permission
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.source_kind import QUEUES, SourceKind
 from router.model.version import LATEST, Alias, Version
@@ -62,6 +63,9 @@ class After:
                 return self._mapping_problem(wish)
             case Alias():
                 return self._alias_problem(wish)
+            case Permission():
+                if look_up(self, wish.function, wish.qualifier) is None:
+                    return f"function {wish.function}:{wish.qualifier} does not exist"
             case Provisioned():
                 return self._provisioned_problem(wish)
             case EventInvoke():

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from router.functions.permissions import permission_name
 from router.model.concurrency import Provisioned
 from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.layer import LayerVersion, layer_key
+from router.model.permission import Permission
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.version import Alias, Version
 from router.store.catalog import own_name
@@ -18,6 +20,7 @@ Desired = (
     | NextVersion
     | Version
     | Alias
+    | Permission
     | Provisioned
     | NextLayer
     | LayerVersion
@@ -39,6 +42,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     """`code_path` is the folder in the template's words; empty for inline code."""
     versions: tuple[NextVersion, ...] = ()
     aliases: tuple[Alias, ...] = ()
+    permissions: tuple[Permission, ...] = ()
     layers: tuple[NextLayer, ...] = ()
     provisioned: tuple[Provisioned, ...] = ()
     """Of a version or an alias, of whose logical id each has one made."""
@@ -65,6 +69,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
             ("function", self.functions),
             ("version", self.versions),
             ("alias", self.aliases),
+            ("permission", self.permissions),
             ("provisioned", self.provisioned),
             ("function_url", self.urls),
             ("event_invoke", self.event_invokes),
@@ -98,6 +103,8 @@ def name_of(resource: Desired) -> str:
             return own_name(resource.function.name, str(resource.number))
         case FunctionUrl() | Provisioned() | EventInvoke():
             return own_name(resource.function, resource.qualifier)
+        case Permission():
+            return permission_name(resource)
         case Alias():
             return own_name(resource.function, resource.name)
         case _:

@@ -240,6 +240,7 @@ class _Loading:
                 for logical_id, version in draft.versions.items()
             ),
             aliases=tuple(draft.aliases.values()),
+            permissions=tuple(draft.permissions.values()),
             layers=tuple(draft.layers.values()),
             provisioned=tuple(draft.provisioned.values()),
             urls=tuple(draft.urls.values()),

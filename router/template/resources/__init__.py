@@ -7,6 +7,7 @@ from router.template.resources.event_invoke import EventInvokeConfig
 from router.template.resources.function import LambdaFunction
 from router.template.resources.layer import LambdaLayer
 from router.template.resources.mapping import EventSourceMapping
+from router.template.resources.permission import LambdaPermission
 from router.template.resources.queue import SqsQueue
 from router.template.resources.url import LambdaUrl
 from router.template.resources.webhook import RouterWebhook
@@ -20,6 +21,7 @@ TYPES: dict[str, ResourceType] = {
         LambdaVersion(),
         LambdaUrl(),
         EventInvokeConfig(),
+        LambdaPermission(),
         EventSourceMapping(),
         SqsQueue(),
         RouterWebhook(),

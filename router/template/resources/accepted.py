@@ -84,7 +84,6 @@ ACCEPTED = (
     ),
     Accepted("AWS::SQS::QueuePolicy", "who may use a queue is not enforced"),
     Accepted("AWS::SQS::QueueInlinePolicy", "who may use a queue is not enforced"),
-    Accepted("AWS::Lambda::Permission", "who may invoke a function is not enforced"),
     Accepted(
         "AWS::Logs::LogGroup",
         "a group is made by the first line written into it; logs are rotated by size",

@@ -9,6 +9,7 @@ import msgspec
 from router.model.concurrency import Provisioned
 from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
+from router.model.permission import Permission
 from router.model.resources import Function, Mapping, Owner, Queue, Webhook
 from router.model.version import Alias
 from router.template.names import Surroundings, physical_name
@@ -83,6 +84,8 @@ class Draft:
         self.inline_code: dict[str, InlineCode] = {}
         """By function name."""
         self.versions: dict[str, NextVersion] = {}
+        """By logical id."""
+        self.permissions: dict[str, Permission] = {}
         """By logical id."""
         self.aliases: dict[str, Alias] = {}
         """By `own_name`."""

@@ -259,6 +259,9 @@ def _folder(properties: Properties, written: str, draft: Draft) -> str:
     if written.startswith("s3://"):
         properties.problem("Code", "code in S3 is not supported", "use a local folder")
         return ""
+    if "\0" in written:
+        properties.problem("Code", f"{written!r} is no path")
+        return ""
     folder = Path(draft.folder, written).resolve()
     if not folder.exists():
         properties.problem("Code", f"folder {written} does not exist", f"looked at {folder}")

@@ -76,6 +76,9 @@ def _folder(properties: Properties, draft: Draft) -> str:
         hint = "ContentUri: ./folder; it is what functions see as /opt"
         properties.problem("Content", "only a local folder is supported", hint)
         return ""
+    if "\0" in content:
+        properties.problem("Content", f"{content!r} is no path")
+        return ""
     folder = Path(draft.folder, content).resolve()
     if not folder.is_dir():
         properties.problem("Content", f"{content} is not a folder", f"looked at {folder}")

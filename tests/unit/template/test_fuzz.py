@@ -75,6 +75,11 @@ def resources(draw):
     },
     output="x",
 )
+@example(made={"F": {"Type": "AWS::Lambda::Function", "Properties": {"Code": "a\0b"}}}, output="x")
+@example(
+    made={"F": {"Type": "AWS::Lambda::LayerVersion", "Properties": {"Content": "a\0b"}}},
+    output="x",
+)
 def test_any_properties(made, output, tmp_path_factory):
     template = {
         "Conditions": {"Yes": {"Fn::Equals": [1, 1]}},

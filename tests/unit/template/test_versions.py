@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from router.functions.packages import CodeStore
+from router.functions.permissions import policy_of
 from router.functions.publish import publish
 from router.functions.resolve import look_up
 from router.store.catalog import Catalog, put
@@ -237,3 +238,48 @@ async def test_a_version_that_does_not_exist_is_refused_when_it_is_planned(appli
     text = plain("One").replace("FunctionVersion: !GetAtt One.Version", "FunctionVersion: '7'")
     plan = await applier.plan(load(text))
     assert [it.refusal for it in plan.refused] == ["function save has no version 7"]
+
+
+PERMISSION = """\
+      Allow:
+        Type: AWS::Lambda::Permission
+        Properties:
+          FunctionName: !Ref {function}
+          Action: lambda:InvokeFunction
+          Principal: {principal}
+          SourceArn: arn:aws:s3:::bucket
+"""
+
+
+def with_permission(function, principal="s3.amazonaws.com"):
+    return plain("One").rstrip() + "\n" + PERMISSION.format(function=function, principal=principal)
+
+
+@pytest.mark.parametrize(
+    ("function", "qualifier"), [("Save", "$LATEST"), ("One", "1"), ("Live", "live")]
+)
+async def test_a_permission_is_a_statement_of_the_policy(
+    applier, load, catalog, function, qualifier
+):
+    await applier.apply(load(with_permission(function)))
+    (permission,) = policy_of(catalog.permissions, "save", qualifier)
+    arn = "arn:aws:lambda:us-east-1:000000000000:function:save"
+    assert permission.statement == {
+        "Sid": permission.sid,
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "lambda:InvokeFunction",
+        "Resource": arn if qualifier == "$LATEST" else f"{arn}:{qualifier}",
+        "Condition": {"ArnLike": {"AWS:SourceArn": "arn:aws:s3:::bucket"}},
+    }
+    assert permission.sid.startswith("shop-Allow-")
+    assert (await applier.apply(load(with_permission(function)))).is_empty
+    plan = await applier.apply(load(with_permission(function, "'*'")))
+    assert {it.action for it in plan.changes} == {"keep", "update"}
+    await applier.apply(load(plain("One")))
+    assert not catalog.permissions
+
+
+def test_a_permission_names_a_principal(refuse):
+    told = [problem.text for problem in refuse(with_permission("Save", "nobody"))]
+    assert told == ["'nobody' is no principal"]
