@@ -113,8 +113,13 @@ class LambdaLoggerHandler(logging.Handler):
     """Writes to the current `sys.stdout`, whatever that is by then."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record. A record that cannot be written fails the call that logged it."""
-        sys.stdout.write(self.format(record))
+        """Write one record as one log event, whatever its formatter ends lines with.
+
+        A record that cannot be written fails the call that logged it.
+        """
+        text = self.format(record)
+        body = text.removesuffix("\n")
+        sys.stdout.write(body.replace("\n", LINE_JOIN) + "\n")
 
 
 REQUEST_IDS = LambdaLoggerFilter()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import threading
 import time
 
 import pytest
@@ -61,6 +62,23 @@ def test_saved_code_runs_at_once_and_no_record_is_lost(bed):
     assert len(seen) == len(set(seen)), "a reload repeated a record"
     assert_in_order(seen)
     assert bed.stop() == 0
+
+
+def test_an_invocation_under_way_ends_on_the_code_it_began_with(bed):
+    watching(bed)
+    gate = threading.Event()
+    bed.ear.answer = lambda _facts: "ok" if gate.wait(SLACK_S) else "fail"
+    assert bed.post("a", 0).status == 202
+    until(lambda: bed.ear.heard, what="the handler at work")
+    with applying(bed):
+        bed.code(TELLING.replace("VERSION = 1", "VERSION = 2"))
+    gate.set()
+    until(lambda: ("a", 0) in bed.ear.handled())
+    assert bed.post("a", 1).status == 202
+    until(lambda: ("a", 1) in bed.ear.handled())
+    told = {facts["n"]: facts["version"] for facts in bed.ear.heard if facts["what"] == "record"}
+    ended = [facts["version"] for facts in bed.ear.heard if facts["what"] == "end"]
+    assert (told, ended) == ({0: 1, 1: 2}, [1, 2])
 
 
 def test_an_idle_router_applies_nothing_by_itself(bed):

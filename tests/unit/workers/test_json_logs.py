@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from router.model.log_settings import LogSettings
+from router.workers.log_files import read_log
 
 JSON = LogSettings(is_json=True)
 
@@ -81,6 +82,25 @@ async def test_levels_leave_lines_out(bed):
     assert [line["type"] for line in lines[-2:]] == ["platform.runtimeDone", "platform.report"]
 
 
+async def test_a_record_of_several_lines_is_one_event_in_text_too(bed):
+    """So is each of those that a formatter of the function's own writes without a newline."""
+    source = """
+import logging
+
+def handler(event, context):
+    logging.error("two\\nlines")
+    logging.root.handlers[0].setFormatter(logging.Formatter("<%(message)s>"))
+    logging.error("one")
+    logging.error("two")
+"""
+    reply = await bed.run(source)
+    await bed.pool.close(0)
+    texts = [entry.text for entry in read_log(bed.data, "f", 10)][2:5]
+    assert texts[0].endswith("two\nlines")
+    assert texts[1:] == ["<one>", "<two>"]
+    assert b"two\nlines\n<one>\n<two>\nEND" in reply.log_tail
+
+
 async def test_the_environment_says_the_format(bed):
     source = """
 import os
@@ -120,8 +140,6 @@ async def test_a_timeout_in_json(bed):
 @pytest.mark.parametrize("logs", [LogSettings(), JSON])
 async def test_the_beginning_of_an_environment_is_in_the_log(bed, logs):
     """Also when neither the initialisation nor the handler prints anything."""
-    from router.workers.log_files import read_log
-
     await bed.run("def handler(event, context): pass", logs=logs)
     await bed.pool.close(0)
     first = read_log(bed.data, "f", 10)[0].text
