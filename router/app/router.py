@@ -80,6 +80,7 @@ from router.workers.isolation.plain import hide_from_peers
 from router.workers.isolation.plan import Planner
 from router.workers.logs import LogWriter
 from router.workers.pool import Pool, PoolSettings
+from router.workers.runtimes import host
 
 log = structlog.get_logger()
 
@@ -538,6 +539,7 @@ class Router:
             "ingress": self.ingress.describe(),
             "not_ready": self.health.reasons,
             "has_queues": self.hosting.has_queues,
+            "runtimes": host.describe(self.hosting),
             "url_base": self.settings.url_base,
             "region": self.settings.region,
             "account": self.settings.account,

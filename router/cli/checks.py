@@ -38,6 +38,7 @@ def run_checks(folder: Path, data: str, endpoint: str | None, *, is_probing: boo
     found.append(_router(about, data))
     if settings is not None:
         found += _isolation(settings, None if is_probing else about)
+        found.append(_runtimes(settings, about))
     found += [_disk(folder), _sync(folder), _clock(), _files()]
     if about is not None:
         found += _concurrency(about)
@@ -117,6 +118,20 @@ def _isolation(settings: config.Settings, about: dict[str, Any] | None) -> list[
     except RouterError as error:
         return [Check("isolation", False, str(error))]
     return [Check("isolation", True, found.text)]
+
+
+def _runtimes(settings: config.Settings, about: dict[str, Any] | None) -> Check:
+    """What runs functions; without a router, what `run` would take."""
+    if about is not None:
+        return Check("runtimes", True, about["runtimes"])
+    from router.app.options import Options
+    from router.app.workers import hosting_of
+    from router.workers.runtimes import host
+
+    try:
+        return Check("runtimes", True, host.describe(hosting_of(settings, Options())))
+    except ConfigError as error:
+        return Check("runtimes", False, str(error))
 
 
 def _disk(folder: Path) -> Check:

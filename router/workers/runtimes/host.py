@@ -5,11 +5,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from router.model.errors import ConfigError
-from router.model.hosting import JAVA_CLIENT, PROGRAMS
+from router.model.hosting import JAVA_CLIENT, PROGRAMS, Hosting
 from router.model.runtimes import RUNTIMES, Family, family_of
 from router.workers.isolation import files
 
@@ -43,6 +44,20 @@ def check(runtimes: Mapping[str, str], clients: Mapping[str, str]) -> None:
             raise ConfigError(f"runtimes: {program} (for {runtime}) is not an executable file")
     for name, folder in clients.items():
         _check_client(Family(name), Path(folder))
+
+
+def describe(hosting: Hosting) -> str:
+    """What runs functions here, for people."""
+    programs = dict(sorted(hosting.runtimes.items()))
+    if not hosting.is_strict:
+        programs["python3.*"] = real(sys.executable)
+        programs |= {f"{family}*": program for family, program in hosting.found.items()}
+    lacks = "" if hosting.clients.get(Family.JAVA) else " (without ROUTER_RUNTIME_CLIENTS not yet)"
+    parts = [
+        f"{name} by {program}{lacks if name.startswith(Family.JAVA) else ''}"
+        for name, program in programs.items()
+    ]
+    return ", ".join([*parts, "provided* by their bootstrap"])
 
 
 def _check_client(family: Family, folder: Path) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from router.model.errors import ConfigError
+from router.model.hosting import Hosting
 from router.model.runtimes import Family
 from router.workers.runtimes import host
 
@@ -89,3 +90,12 @@ def test_settings_that_name_what_is_there(program, tmp_path):
 def test_settings_that_do_not(runtimes, clients, words):
     with pytest.raises(ConfigError, match=words):
         host.check(runtimes, clients)
+
+
+def test_what_runs_functions_is_told():
+    found = {Family.NODEJS: "/usr/bin/node", Family.JAVA: "/usr/bin/java"}
+    text = host.describe(Hosting(found=found, runtimes={"nodejs22.x": "/n22"}))
+    assert text.startswith("nodejs22.x by /n22, python3.* by /")
+    assert "nodejs* by /usr/bin/node, java* by /usr/bin/java (without ROUTER_RUNTIME" in text
+    strict = Hosting(is_strict=True, runtimes={"java21": "/j"}, clients={"java": "/jars"})
+    assert host.describe(strict) == "java21 by /j, provided* by their bootstrap"
