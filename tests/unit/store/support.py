@@ -1,6 +1,7 @@
 """What tests of the store share."""
 
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from router.model.window import Window
 from router.store.base import NewRecord, Store
 from router.store.queues import NewMessage
 from router.store.sqlite import SqliteStore
+from tests.patience import PATIENCE_S
 
 STREAM = "arn:aws:router:us-east-1:000000000000:webhook/github"
 
@@ -96,15 +98,23 @@ class FaultyDisk(sqlite3.Connection):
     commits = 0
     delay_s = 0.0
     error_code: int | None = None
+    goes_on = threading.Event()
 
     @classmethod
     def repair(cls) -> None:
         cls.commits, cls.delay_s, cls.error_code = 0, 0.0, None
+        cls.goes_on.set()
+
+    @classmethod
+    def hang(cls) -> None:
+        """No sync ends until `goes_on` is set."""
+        cls.goes_on.clear()
 
     def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
         if sql == "COMMIT":
             cls = type(self)
             time.sleep(cls.delay_s)
+            assert cls.goes_on.wait(PATIENCE_S)
             if cls.error_code is not None:
                 error = sqlite3.OperationalError("the disk is broken")
                 error.sqlite_errorcode = cls.error_code
