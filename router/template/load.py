@@ -131,7 +131,7 @@ class _Loading:
         return {
             folder
             for folder in written
-            if isinstance(folder, str) and not folder.startswith("s3://")
+            if isinstance(folder, str) and not folder.startswith("s3://") and "\0" not in folder
         }
 
     def _work_out_values(self) -> None:

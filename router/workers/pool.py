@@ -14,6 +14,7 @@ from collections.abc import Collection
 import msgspec
 import structlog
 
+from router.model.concurrency import ACCOUNT_LIMIT
 from router.model.errors import NotInvoked
 from router.model.function import PROVISIONED, FunctionVersion, InvokeReply, InvokeRequest
 from router.telemetry import metrics
@@ -23,6 +24,7 @@ from router.workers.launcher import Launcher, StartFailed
 from router.workers.logs import LogWriter
 from router.workers.process import Environment
 from router.workers.provisions import Key, Provisions, key_of
+from router.workers.start_rate import StartRate
 from router.workers.watch import UsageWatch
 
 log = structlog.get_logger()
@@ -187,6 +189,10 @@ class Pool:
             raise NotInvoked(
                 "function_missing", f"{function.name}: no code at {function.code_path}"
             )
+        if not meters.start_rate.take(time.monotonic()):
+            raise NotInvoked(
+                "throttled", "too many environments started lately", detail=ACCOUNT_LIMIT
+            )
         self._retire_older(key)
         self._make_room()
         cold = ColdStart(request, self._launcher, self._on_end)
@@ -306,11 +312,12 @@ class Pool:
 
 
 class Meters:
-    """The metrics of one function, their children bound once."""
+    """What is measured of one function, the children of its metrics bound once."""
 
     def __init__(self, function: str) -> None:
         self.busy = 0
         self.idle = 0
+        self.start_rate = StartRate()
         metrics.ENVIRONMENTS.labels(function, "busy").set_function(lambda: self.busy)
         metrics.ENVIRONMENTS.labels(function, "idle").set_function(lambda: self.idle)
         self.cold_starts = metrics.COLD_STARTS.labels(function)

@@ -72,7 +72,7 @@ def uses_of(properties: Properties) -> tuple[LayerUse, ...]:
 
 def _folder(properties: Properties, draft: Draft) -> str:
     content = properties.raw("Content")
-    if not isinstance(content, str) or content.startswith("s3://"):
+    if not isinstance(content, str) or content.startswith("s3://") or "\0" in content:
         hint = "ContentUri: ./folder; it is what functions see as /opt"
         properties.problem("Content", "only a local folder is supported", hint)
         return ""

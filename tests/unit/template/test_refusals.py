@@ -156,6 +156,13 @@ CASES = {
         8,
         "not a folder",
     ),
+    "code that no folder can be": (
+        FUNCTION.replace("./code", '"./co\\0de"'),
+        "Save",
+        "Code",
+        8,
+        "is no path",
+    ),
     "code in S3": (
         FUNCTION.replace("./code", "{S3Bucket: b, S3Key: k}"),
         "Save",
