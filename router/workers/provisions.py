@@ -226,6 +226,14 @@ class Provisions:
 
     def _wait_longer(self, provision: Provision) -> None:
         provision.failures += 1
+        if provision.is_broken and provision.failures == FAILURES_MAX:
+            function = provision.function
+            log.error(
+                "provisioned_failed",
+                function=function.name,
+                version=function.version,
+                why="its initialisation fails; its log says how",
+            )
         longest_s = RETRY_S_MAX if provision.is_broken else ROOM_RETRY_S_MAX
         wait_s = min(longest_s, RETRY_S * 2 ** min(provision.failures - 1, 10))
         now_s = asyncio.get_running_loop().time()
