@@ -11,6 +11,7 @@ from router.destinations.delivery import DeliveryFailed
 from router.model.destination import Destination, parse_destination
 from router.model.errors import NotInvoked, RouterError
 from router.model.function import InvokeReply
+from router.model.limits import EVENT_BYTES_MAX
 from router.store.base import EnqueuedMessage, OutboxRow
 
 Invoke = Callable[[Destination, str, bytes], Awaitable[InvokeReply]]
@@ -28,6 +29,8 @@ class FunctionDestination:
     async def deliver(self, row: OutboxRow) -> EnqueuedMessage | None:
         """See `Carrier.deliver`. Ends with the function's own timeout."""
         function = parse_destination(row.destination)
+        if len(row.body) > EVENT_BYTES_MAX:
+            raise DeliveryFailed("too_large", f"{len(row.body)} bytes are no event of a function")
         try:
             reply = await self._invoke(function, row.letter_id, row.body)
         except NotInvoked as error:

@@ -1,11 +1,13 @@
 """On-failure records to functions: what counts as delivered, and why not."""
 
+import msgspec
 import pytest
 
 from router.destinations.delivery import DeliveryFailed
 from router.destinations.function import FunctionDestination
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
+from router.model.limits import EVENT_BYTES_MAX
 from router.store.base import OutboxRow
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:tell:live"
@@ -21,6 +23,16 @@ async def test_an_invocation_that_succeeds_is_a_delivery():
 
     assert await FunctionDestination(invoke).deliver(ROW) is None
     assert asked == [("tell", "live", "l-1", b"{}")]
+
+
+async def test_no_event_is_that_large():
+    async def invoke(*_args):
+        raise AssertionError("it is not even tried")
+
+    large = msgspec.structs.replace(ROW, body=b"x" * (EVENT_BYTES_MAX + 1))
+    with pytest.raises(DeliveryFailed) as caught:
+        await FunctionDestination(invoke).deliver(large)
+    assert (caught.value.reason, caught.value.is_of_destination) == ("too_large", False)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from router.destinations.outbox import Courier
 from router.model.errors import StoreError
 from router.model.limits import OUTBOX_ATTEMPTS_MAX
 from router.model.progress import LaneProgress, ProgressUpdate
+from router.store.asynchronous import Claim, Finished, NewEvent
 from router.store.base import Address, EnqueuedMessage, OutboxRow
 from router.store.sqlite import SqliteStore
 from router.telemetry import metrics
@@ -305,3 +306,27 @@ async def test_it_looks_by_itself_and_survives_a_store_that_cannot_be_read(world
             await asyncio.sleep(0.001)
     await world.courier.stop(PATIENCE_S)
     await running
+
+
+async def test_what_is_told_of_events_is_counted_by_function(world):
+    """DeadLetterErrors and DestinationDeliveryFailures are the function's, not a mapping's."""
+    store = world.store.asynchronous
+    rows = [
+        OutboxRow(function="told", destination=TOPIC, body=b"record", records=1),
+        OutboxRow(function="told", destination=BUCKET, body=b"letter", attributes=b"{}", records=1),
+    ]
+    await store.enqueue(NewEvent(request_id="r", function="told", payload=b"{}", accepted_ms=0))
+    cycle = await store.cycle((), (), (Claim("told", 1, 1, 9_999),), 1)
+    (event,) = cycle.taken[0].events
+    await store.cycle((Finished(event.id, rows),), (), (), 1)
+    world.failures = {TOPIC: down(), BUCKET: down("denied")}
+    records, letters = metrics.ASYNC_DELIVERY_FAILURES, metrics.DEAD_LETTER_ERRORS
+    await world.courier.deliver_due()
+    assert records.labels("told", "unreachable")._value.get() == 1
+    assert letters.labels("told", "denied")._value.get() == 1
+    for _ in range(OUTBOX_ATTEMPTS_MAX):
+        world.wall_ms += 86_400_000
+        await world.courier.deliver_due()
+    assert await world.store.outbox.depths(0) == []
+    assert records.labels("told", "unreachable")._value.get() == OUTBOX_ATTEMPTS_MAX
+    assert letters.labels("told", "denied")._value.get() == OUTBOX_ATTEMPTS_MAX

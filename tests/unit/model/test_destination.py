@@ -2,7 +2,13 @@
 
 import pytest
 
-from router.model.destination import DestinationError, kind_of, parse_destination
+from router.model.destination import (
+    DestinationError,
+    is_dead_letter_target,
+    is_invocation_destination,
+    kind_of,
+    parse_destination,
+)
 
 HERE = ("us-east-1", "000000000000")
 
@@ -20,6 +26,7 @@ HERE = ("us-east-1", "000000000000")
          "$LATEST", False),
         ("arn:aws:lambda:us-east-1:000000000000:function:f:live", "function", "f", HERE, "live",
          False),
+        ("arn:aws:events:us-east-1:000000000000:event-bus/b", "events", "b", HERE, None, False),
         ("kafka://failed.records-1", "kafka", "failed.records-1", ("", ""), None, False),
         ("kafka://bucket.fifo", "kafka", "bucket.fifo", ("", ""), None, False),
     ],
@@ -50,3 +57,23 @@ def test_what_names_none_is_refused(text):
 
 def test_none_is_no_kind():
     assert kind_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "on_success", "on_failure", "dead_letter"),
+    [
+        ("arn:aws:sqs:us-east-1:000000000000:q", True, True, True),
+        ("arn:aws:sqs:us-east-1:000000000000:q.fifo", False, False, False),
+        ("arn:aws:sns:us-east-1:000000000000:t", True, True, True),
+        ("arn:aws:sns:us-east-1:000000000000:t.fifo", False, False, False),
+        ("arn:aws:lambda:us-east-1:000000000000:function:f", True, True, False),
+        ("arn:aws:events:us-east-1:000000000000:event-bus/b", True, True, False),
+        ("arn:aws:s3:::bucket", False, True, False),
+        ("kafka://topic", False, False, False),
+        ("q", False, False, False),
+    ],
+)
+def test_what_is_told_of_events_goes_to(text, on_success, on_failure, dead_letter):
+    assert is_invocation_destination(text, is_failure=False) == on_success
+    assert is_invocation_destination(text, is_failure=True) == on_failure
+    assert is_dead_letter_target(text) == dead_letter
