@@ -1,4 +1,7 @@
-/** The client of the Runtime API (2018-06-01): one connection that is kept open. */
+/**
+ * The client of the Runtime API (2018-06-01): one connection that is kept open, and another for an
+ * error that comes while a streamed response occupies it.
+ */
 
 import http from "node:http";
 
@@ -24,7 +27,7 @@ export function asJson(value) {
 export class RuntimeApi {
   constructor(address) {
     const [hostname, port] = address.split(":");
-    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 2 });
     this.to = { hostname, port, agent, maxHeaderSize: HEADER_BYTES_MAX };
   }
 

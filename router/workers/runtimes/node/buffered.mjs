@@ -14,12 +14,15 @@ import { isModern } from "./version.mjs";
 
 export async function runBuffered({ api, id, handler, parse }) {
   const call = isModern() ? callModern : call22;
+  let text;
   try {
-    await api.postResponse(id, asJson(await call(handler, parse)));
+    text = asJson(await call(handler, parse));
   } catch (error) {
     logError("Invoke Error", error);
     await api.postError(id, error);
+    return;
   }
+  await api.postResponse(id, text); // when that fails it is no error of the handler
 }
 
 async function callModern(handler, parse) {
