@@ -22,6 +22,7 @@ from router.workers.log_scan import (
     Query,
     Scan,
     Segment,
+    is_moment,
     moment_ms,
     open_segments,
 )
@@ -165,7 +166,7 @@ class LogReader:
                 break
             offset += len(row)
             head = row.split(b"\t", 2)
-            if len(head) == 3:
+            if len(head) == 3 and is_moment(head[0]):
                 moment, name = (
                     head[0].decode("ascii", "replace"),
                     head[1].decode("utf-8", "replace"),

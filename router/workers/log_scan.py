@@ -95,7 +95,7 @@ class Segment:
             self.file.readline()
             at = self.file.tell()
             head = self.file.read(TIME_BYTES)
-            if len(head) < TIME_BYTES or head >= moment:
+            if not is_moment(head) or head >= moment:
                 high = middle
             else:
                 low = at
@@ -164,7 +164,8 @@ class Scan:
             *rows, partial = (partial + block).split(b"\n")
             for row in rows:
                 moment = row[:TIME_BYTES]
-                if self._settled < moment < self._ahead or moment > self._last:
+                is_late = self._settled < moment < self._ahead or moment > self._last
+                if is_late and is_moment(moment):
                     self.is_at_end = True
                     return
                 end = offset + len(row) + 1
@@ -184,6 +185,11 @@ class Scan:
         if not self._query.matches(text):
             return None
         return Found(moment_ms(parts[0]), parts[1], text, (name, offset), (name, end))
+
+
+def is_moment(text: bytes) -> bool:
+    """Whether it is the time at the beginning of a line, and not of something else."""
+    return len(text) == TIME_BYTES and text[10:11] == b"T" and text[-1:] == b"Z"
 
 
 def moment_text(time_ms: int) -> str:
