@@ -158,13 +158,12 @@ class FunctionResolver:
 
     def current(self, name: str) -> list[FunctionVersion]:
         """All that may run of a function now; nothing once it is gone."""
-        if name not in self._catalog.functions:
-            numbers = [key for key in self._made if key[0] == name]
-            for key in numbers:
-                del self._made[key]
-            return []
-        qualifiers = [LATEST, *(str(it.number) for it in versions_of(self._catalog, name))]
-        return [self.get(name, qualifier) for qualifier in qualifiers]
+        versions: list[str] = []
+        if name in self._catalog.functions:
+            versions = [LATEST, *(str(it.number) for it in versions_of(self._catalog, name))]
+        for key in [key for key in self._made if key[0] == name and key[1] not in versions]:
+            del self._made[key]
+        return [self.get(name, version) for version in versions]
 
 
 def may_share(one: Function, other: Function) -> bool:

@@ -279,6 +279,13 @@ INVOCATIONS = Counter(
     ["function", "result"],
     registry=REGISTRY,
 )
+VERSION_INVOCATIONS = Counter(
+    "router_function_version_invocations_total",
+    "Invocations of published versions, by result, as long as the version is there "
+    "(dimension ExecutedVersion).",
+    ["function", "version", "result"],
+    registry=REGISTRY,
+)
 INVOCATION_DURATION = Histogram(
     "router_invocation_duration_seconds",
     "Time from handing an event to an environment to its reply.",

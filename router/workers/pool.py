@@ -17,14 +17,13 @@ import structlog
 from router.model.concurrency import ACCOUNT_LIMIT
 from router.model.errors import NotInvoked
 from router.model.function import PROVISIONED, FunctionVersion, InvokeReply, InvokeRequest
-from router.telemetry import metrics
-from router.workers import invocation, payloads
+from router.workers import invocation
 from router.workers.cold_start import ColdStart
 from router.workers.launcher import Launcher, StartFailed
 from router.workers.logs import LogWriter
+from router.workers.meters import Meters
 from router.workers.process import Environment
 from router.workers.provisions import Key, Provisions, key_of
-from router.workers.start_rate import StartRate
 from router.workers.watch import UsageWatch
 
 log = structlog.get_logger()
@@ -105,7 +104,7 @@ class Pool:
         finally:
             self._busy -= 1
             meters.busy -= 1
-        meters.count(reply)
+        meters.count(reply, function.version)
         return reply
 
     def retire(self, function_name: str, current: Collection[FunctionVersion] = ()) -> None:
@@ -114,6 +113,7 @@ class Pool:
         Those of `current` go on: of what has not changed.
         """
         kept = {key_of(function) for function in current}
+        self._meters_of(function_name).keep({function.version for function in current})
         for env, function in list(self._living.items()):
             if function.name == function_name and key_of(function) not in kept:
                 env.is_retired = True
@@ -145,7 +145,7 @@ class Pool:
             await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT_S)
         await self._logs.close()
 
-    def _take(self, key: Key, meters: "Meters") -> Environment | None:
+    def _take(self, key: Key, meters: Meters) -> Environment | None:
         if self.provisions.by_key and (env := self.provisions.take(key)) is not None:
             return env
         idle = self._idle.get(key)
@@ -154,7 +154,7 @@ class Pool:
         meters.idle -= 1
         return idle.pop()
 
-    async def _wait_for(self, env: Environment, key: Key, meters: "Meters") -> Environment | None:
+    async def _wait_for(self, env: Environment, key: Key, meters: Meters) -> Environment | None:
         """It has answered and not asked for more yet: worth the time a new one would take.
 
         Else another one; a runtime that is busy with its own comes back when it asks.
@@ -166,11 +166,11 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
         return self._take(key, meters)
 
-    async def _release_settled(self, env: Environment, key: Key, meters: "Meters") -> None:
+    async def _release_settled(self, env: Environment, key: Key, meters: Meters) -> None:
         await env.settle(None)
         self._release(env, key, meters)
 
-    def _release(self, env: Environment, key: Key, meters: "Meters") -> None:
+    def _release(self, env: Environment, key: Key, meters: Meters) -> None:
         if self.provisions.owners and self.provisions.give_back(env):
             return
         if env.is_alive and not env.is_retired and not self._is_closing:
@@ -183,7 +183,7 @@ class Pool:
         else:
             env.kill()
 
-    async def _invoke_cold(self, request: InvokeRequest, key: Key, meters: "Meters") -> InvokeReply:
+    async def _invoke_cold(self, request: InvokeRequest, key: Key, meters: Meters) -> InvokeReply:
         function = request.function
         if not os.path.isdir(function.code_path):  # noqa: PTH112, ASYNC240  # one stat
             raise NotInvoked(
@@ -305,39 +305,7 @@ class Pool:
                 del self._spare[path]
                 self._remove_folder(path)
 
-    def _meters_of(self, function_name: str) -> "Meters":
+    def _meters_of(self, function_name: str) -> Meters:
         if function_name not in self._meters:
             self._meters[function_name] = Meters(function_name)
         return self._meters[function_name]
-
-
-class Meters:
-    """What is measured of one function, the children of its metrics bound once."""
-
-    def __init__(self, function: str) -> None:
-        self.busy = 0
-        self.idle = 0
-        self.start_rate = StartRate()
-        metrics.ENVIRONMENTS.labels(function, "busy").set_function(lambda: self.busy)
-        metrics.ENVIRONMENTS.labels(function, "idle").set_function(lambda: self.idle)
-        self.cold_starts = metrics.COLD_STARTS.labels(function)
-        self.cold_start_duration = metrics.COLD_START_DURATION.labels(function)
-        self._duration = metrics.INVOCATION_DURATION.labels(function)
-        self._results = {
-            result: metrics.INVOCATIONS.labels(function, result)
-            for result in ("ok", "error", "timeout", "crash")
-        }
-
-    def count(self, reply: InvokeReply) -> None:
-        """One invocation has ended."""
-        self._duration.observe(reply.duration_ms / 1000)
-        match reply.error_type:
-            case None:
-                result = "ok"
-            case payloads.TIMED_OUT:
-                result = "timeout"
-            case payloads.EXITED | payloads.OUT_OF_MEMORY:
-                result = "crash"
-            case _:
-                result = "error"
-        self._results[result].inc()

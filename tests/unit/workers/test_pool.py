@@ -239,6 +239,28 @@ async def test_retire_leaves_what_is_current(bed):
     assert bed.pids == [kept]
 
 
+async def test_published_versions_are_counted_apart_as_long_as_they_are_there(bed):
+    def counted():
+        return {
+            (sample.labels["version"], sample.labels["result"]): sample.value
+            for family in metrics.VERSION_INVOCATIONS.collect()
+            for sample in family.samples
+            if sample.name.endswith("_total") and sample.labels["function"] == "counted"
+            if sample.value
+        }
+
+    one, two, latest = (
+        bed.function(PID, "counted", version=version) for version in ("1", "2", "$LATEST")
+    )
+    for function in (one, two, two, latest):
+        await bed.invoke(function)
+    assert counted() == {("1", "ok"): 1, ("2", "ok"): 2}
+    bed.pool.retire("counted", [two])
+    assert counted() == {("2", "ok"): 2}
+    bed.pool.retire("counted")
+    assert counted() == {}
+
+
 async def test_a_new_revision_ends_the_idle_environments_of_the_old(bed):
     old = bed.function(PID)
     await bed.invoke(old)

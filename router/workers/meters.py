@@ -1,0 +1,63 @@
+"""The metrics of functions, as the pool counts them."""
+
+from collections.abc import Collection
+from typing import Final
+
+from prometheus_client import Counter
+
+from router.model.function import InvokeReply
+from router.model.version import LATEST
+from router.telemetry import metrics
+from router.workers import payloads
+from router.workers.start_rate import StartRate
+
+RESULTS: Final = ("ok", "error", "timeout", "crash")
+"""What an invocation may come to."""
+
+
+class Meters:
+    """What is measured of one function, the children of its metrics bound once."""
+
+    def __init__(self, function: str) -> None:
+        self.busy = 0
+        self.idle = 0
+        self.start_rate = StartRate()
+        metrics.ENVIRONMENTS.labels(function, "busy").set_function(lambda: self.busy)
+        metrics.ENVIRONMENTS.labels(function, "idle").set_function(lambda: self.idle)
+        self.cold_starts = metrics.COLD_STARTS.labels(function)
+        self.cold_start_duration = metrics.COLD_START_DURATION.labels(function)
+        self._duration = metrics.INVOCATION_DURATION.labels(function)
+        self._function = function
+        self._results = {result: metrics.INVOCATIONS.labels(function, result) for result in RESULTS}
+        self._versions: dict[str, dict[str, Counter]] = {}
+        """Of published versions that were run."""
+
+    def keep(self, versions: Collection[str]) -> None:
+        """Forget the numbers of versions that are none of these."""
+        for version in [version for version in self._versions if version not in versions]:
+            for result in self._versions.pop(version):
+                metrics.VERSION_INVOCATIONS.remove(self._function, version, result)
+
+    def count(self, reply: InvokeReply, version: str) -> None:
+        """One invocation of a version has ended."""
+        self._duration.observe(reply.duration_ms / 1000)
+        match reply.error_type:
+            case None:
+                result = "ok"
+            case payloads.TIMED_OUT:
+                result = "timeout"
+            case payloads.EXITED | payloads.OUT_OF_MEMORY:
+                result = "crash"
+            case _:
+                result = "error"
+        self._results[result].inc()
+        if version != LATEST:
+            self._of_version(version)[result].inc()
+
+    def _of_version(self, version: str) -> dict[str, Counter]:
+        if version not in self._versions:
+            self._versions[version] = {
+                result: metrics.VERSION_INVOCATIONS.labels(self._function, version, result)
+                for result in RESULTS
+            }
+        return self._versions[version]
