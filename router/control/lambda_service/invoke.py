@@ -88,7 +88,8 @@ class Invocations:
         if kind == "Event":
             if len(payload) > ASYNC_PAYLOAD_BYTES_MAX:
                 raise TooLarge(ASYNC_PAYLOAD_BYTES_MAX, "InvokeFunction")
-            await self._accept(context, ref, payload, context.headers.get("X-Amzn-Trace-Id"))
+            trace_id = context.headers.get("X-Amzn-Trace-Id")
+            await self._accept(context, ref, found, payload, trace_id)
             return {"StatusCode": 202}
         if kind == "DryRun":
             read_client_context(params.get("ClientContext"))
@@ -163,16 +164,21 @@ class Invocations:
     async def invoke_async(self, context: Context, params: Params) -> Params:
         """InvokeAsync: the older form of an Event invocation; hands no trace on."""
         ref = parse_ref(context, params["FunctionName"])
-        self._find(ref)
+        found = self._find(ref)
         payload = check_payload(params.get("InvokeArgs") or b"")
-        await self._accept(context, ref, payload, None)
+        await self._accept(context, ref, found, payload, None)
         return {"Status": 202}
 
     async def _accept(
-        self, context: Context, ref: FunctionRef, payload: bytes, trace_id: str | None
+        self,
+        context: Context,
+        ref: FunctionRef,
+        found: Found,
+        payload: bytes,
+        trace_id: str | None,
     ) -> None:
         """Keep an event; whoever called hears no more of it."""
-        await self._transitions.settled(ref.name)
+        await self._transitions.settled(transition_key(ref.name, found.version))
         try:
             await self._acceptor.accept(
                 ref.name,
