@@ -27,7 +27,7 @@ Resources:
 
 
 def jobs(name="Jobs", **properties):
-    settings = {"VisibilityTimeout": 3, **properties}
+    settings = {"VisibilityTimeout": 30, **properties}
     lines = "".join(f"      {key}: {json.dumps(value)}\n" for key, value in settings.items())
     return f"\n  {name}:\n    Type: AWS::SQS::Queue\n    Properties:\n{lines}"
 
@@ -74,8 +74,10 @@ class Queue:
 
 @pytest.fixture
 def running(bed):
-    def run(*parts, **settings):
-        bed.write(template(function(timeout=2), *(parts or (jobs(),)), reads(**settings)))
+    def run(*parts, hidden_s=30, **settings):
+        """Messages that come back do so after `hidden_s`; nobody else's may."""
+        feeds = parts or (jobs(VisibilityTimeout=hidden_s),)
+        bed.write(template(function(timeout=min(hidden_s, 20)), *feeds, reads(**settings)))
         bed.code(SEEING)
         bed.ear.answer = lambda _facts: "{}"
         bed.start()
@@ -124,7 +126,7 @@ def test_the_event_of_a_message_and_its_deletion(running):
 
 
 def test_p25_what_failed_comes_back_after_its_visibility_timeout_and_not_before(running):
-    bed = running()
+    bed = running(hidden_s=3)
     queue = Queue(bed, "")
     failing = iter([True])
     bed.ear.answer = lambda facts: json.dumps(
@@ -135,13 +137,12 @@ def test_p25_what_failed_comes_back_after_its_visibility_timeout_and_not_before(
     until(lambda: len(events(bed)) == 2, what="the second attempt")
     times = [facts["at"] for facts in bed.ear.heard if facts["what"] == "event"]
     assert times[1] - sent >= 3
-    assert times[1] - times[0] <= 6
     assert events(bed)[1][0]["attributes"]["ApproximateReceiveCount"] == "2"
     until(queue.is_empty, what="an empty queue")
 
 
 def test_d9_reported_failures_are_left_and_the_others_deleted(running):
-    bed = running(FunctionResponseTypes=["ReportBatchItemFailures"], BatchSize=10)
+    bed = running(hidden_s=3, FunctionResponseTypes=["ReportBatchItemFailures"], BatchSize=10)
     queue = Queue(bed, "")
 
     def answer(facts):
@@ -193,7 +194,7 @@ def test_p21_a_text_body_and_a_json_pattern_do_not_meet(running):
 def test_poison_goes_to_the_dead_letter_queue_by_its_policy(running):
     dead = jobs("Dead")
     policy = {"deadLetterTargetArn": {"Fn::GetAtt": ["Dead", "Arn"]}, "maxReceiveCount": 2}
-    bed = running(jobs(RedrivePolicy=policy), dead)
+    bed = running(jobs(RedrivePolicy=policy, VisibilityTimeout=3), dead, hidden_s=3)
     found = bed.json_call("AmazonSQS.ListQueues").json["QueueUrls"]
     names = {url.rpartition("/")[2] for url in found}
     main = Queue(bed, next(name for name in names if "Jobs" in name))

@@ -16,7 +16,7 @@ from tests.integration.replies import REPLIES
 pytestmark = pytest.mark.xdist_group("queue-rules")
 
 REPORTS = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
-HIDDEN_S = 2
+HIDDEN_S = 4
 
 
 @pytest.fixture(scope="module", params=["embedded", "elasticmq"])
@@ -153,7 +153,7 @@ def test_p31_reports_nobody_asked_for_are_ignored(feed):
 
 def test_p20_p26_filters_come_before_batches_and_what_they_leave_out_is_deleted(feed):
     """100 messages, every tenth matching: one batch of 10, and an empty queue."""
-    it = feed(hidden_s=60)
+    it = feed(hidden_s=300)
     tens = criteria({"body": {"n": list(range(0, 100, 10))}})
     it.map(BatchSize=10, MaximumBatchingWindowInSeconds=20, **tens)
     it.queue.send({"n": n} for n in range(100))
@@ -177,7 +177,7 @@ def test_p21_p22_p23_texts_do_not_pass_patterns_of_json_and_objects_do_not_exist
 
 
 def test_p27_batches_are_cut_where_an_event_would_be_too_large(feed):
-    it = feed(hidden_s=30)
+    it = feed(hidden_s=300)
     for n in range(9):
         body = json.dumps({"n": n, "fill": "x" * 1_000_000})
         it.side.ask("SendMessage", QueueUrl=it.queue.url, MessageBody=body)
