@@ -17,6 +17,13 @@ WAIT_S = 60 + MESSAGES / 50
 
 REPORTS = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
 
+TRIES = 4
+"""Receives of a FIFO group that has poison. Some are in vain: those of the router that was killed,
+and on a busy machine those that ElasticMQ answers when they are over, or not at all."""
+
+LIGHT = size({}, {"ScalingConfig": {"MaximumConcurrency": 5}})
+"""What ElasticMQ bears with 20,000 messages of a FIFO queue: few receives that wait."""
+
 
 @pytest.fixture(params=["embedded", "elasticmq"])
 def side(request, bed):
@@ -97,7 +104,7 @@ def test_messages_with_poison_and_a_kill_in_the_middle(side, name):
 @sized(200, 900)
 def test_fifo_messages_of_20_groups_with_poison_and_a_kill(side, name):
     """D5, P24, K1: every group in order, through failures and a kill."""
-    queue, letters = with_letters(side, f"{name}.fifo", 2, VisibilityTimeout=2)
+    queue, letters = with_letters(side, f"{name}.fifo", TRIES, VisibilityTimeout=2)
     side.bed.ear.answer = reports_poison
     groups = [
         [
@@ -107,7 +114,7 @@ def test_fifo_messages_of_20_groups_with_poison_and_a_kill(side, name):
         for group in range(20)
     ]
     send_all(queue, groups)
-    side.map(queue, **REPORTS)
+    side.map(queue, **REPORTS, **(LIGHT if side.server else {}))
     until(lambda: len(side.seen()) >= 300)
     side.bed.signal(signal.SIGKILL)
     side.bed.wait()
@@ -116,9 +123,11 @@ def test_fifo_messages_of_20_groups_with_poison_and_a_kill(side, name):
     queue.empties(wait_s=WAIT_S)
     for group, numbers in side.first_sights().items():
         assert numbers == sorted(numbers), group
-    assert set(side.seen()) == {(body["g"], body["n"]) for group in groups for body in group}
-    dead = letters.take_all()
-    assert {(body["g"], body["n"]) for body in dead} >= {(f"g{it}", 50) for it in range(0, 20, 5)}
+    dead = {(body["g"], body["n"]) for body in letters.take_all()}
+    assert dead >= {(f"g{it}", 50) for it in range(0, 20, 5)}
+    unseen = {(body["g"], body["n"]) for group in groups for body in group} - set(side.seen())
+    assert not unseen - dead, "lost"
+    assert not unseen, "dead and never run"
 
 
 def test_fifo_d6_a_group_is_with_one_call_at_a_time(side, name):
