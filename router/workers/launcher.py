@@ -50,6 +50,8 @@ log = structlog.get_logger()
 REMEMBERED_MAX = 10_000
 """Code hashes for which it is remembered which zygote suits them."""
 
+NOT_STARTED = "[router] what is in /opt/extensions is not started: extensions are not supported yet"
+
 Variables = Callable[[FunctionVersion], Mapping[str, str]]
 """Variables of a function: its own with secrets resolved, or credentials and endpoints."""
 
@@ -184,6 +186,9 @@ class Launcher:
         }
         output = Output(stream, self._logs, function.logs)
         output.begin(first_line)
+        layers = function.layers_path
+        if layers and os.path.isdir(f"{layers}/extensions"):  # noqa: PTH112, ASYNC240  # one stat
+            output.write((NOT_STARTED,))
         env = (
             Environment(zygote, output, tmp_path=tmp, group=group, on_end=on_end)
             if listener is None

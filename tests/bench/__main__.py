@@ -31,6 +31,7 @@ MODULES = {
     "G0": "g0_pipeline",
     "G1": "g1_invoke",
     "G2": "g1_invoke",
+    "G3": "g3_runtime_api",
     "G4": "g4_cold_start",
     "G5": "g5_memory",
     "G7": "g7_group_commit",

@@ -27,6 +27,9 @@ BODY_S: Final = 60.0
 CUT_GRACE_S: Final = 0.25
 """After an answer is cut short: how long the process may take to be found ended instead."""
 
+REST_S: Final = 0.005
+"""A connection that has used up the allowance of its environment goes on after this time."""
+
 WAITING_MAX: Final = 16
 """Requests on one connection behind a `next` that has no event yet."""
 
@@ -64,6 +67,11 @@ class Connection(asyncio.Protocol):
         """Takes the answer that is being read."""
         self._is_held_up = False
         """It has no room just now."""
+        self._tail = b""
+        """Read from the socket, and not yet: others want the loop too."""
+        self._is_paused = False
+        self._is_unread = False
+        """The client does not read its answers."""
 
     # What the transport calls.
 
@@ -73,15 +81,50 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
+        if self._tail:
+            self._tail += data
+        else:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        reader, server = self._reader, self._server
+        before = reader.cost
         try:
-            self._reader.feed(data)
+            self._tail = reader.feed(data, server.allowance())
         except Malformed as error:
             self._write(answers.HEAD_TOO_LARGE if error.is_too_large else answers.MALFORMED)
             self._close()
             return
-        if self._reader.take_continue() and self._refusal is None:
+        finally:
+            server.spend(reader.cost - before)
+        if reader.take_continue() and self._refusal is None:
             self._write(answers.CONTINUE)
         self._watch()
+        if self._tail:
+            asyncio.get_running_loop().call_later(REST_S, self._read_on)
+        self._pause_or_resume()
+
+    @property
+    def _has_to_wait(self) -> bool:
+        """Whether nothing more is to be read from the socket."""
+        return bool(self._tail) or self._is_unread or self._is_held_up
+
+    def _read_on(self) -> None:
+        if self._is_held_up:
+            return  # `_on_room` goes on
+        tail, self._tail = self._tail, b""
+        if self._transport is not None and not self._transport.is_closing():
+            self._read(tail)
+
+    def _pause_or_resume(self) -> None:
+        transport, wanted = self._transport, self._has_to_wait
+        if wanted == self._is_paused or transport is None or transport.is_closing():
+            return
+        self._is_paused = wanted
+        if wanted:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
 
     def eof_received(self) -> bool:
         """It sends nothing more, perhaps in the middle of an answer.
@@ -106,15 +149,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """It does not read its answers: no more requests are read either."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._is_unread = True
+        self._pause_or_resume()
 
     def resume_writing(self) -> None:
         """It reads again."""
-        if self._is_held_up:
-            return
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._is_unread = False
+        self._pause_or_resume()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """It is gone."""
@@ -163,16 +204,17 @@ class Connection(asyncio.Protocol):
         if self._sink is None or self._sink.write(chunk):
             return
         self._is_held_up = True
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._pause_or_resume()
 
     def _on_room(self) -> None:
         """Who takes the stream goes on."""
         if not self._is_held_up:
             return
         self._is_held_up = False
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._tail:
+            self._read_on()
+        else:
+            self._pause_or_resume()
 
     def _on_request(self, request: Request) -> None:
         if not request.is_persistent:

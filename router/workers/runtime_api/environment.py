@@ -5,6 +5,7 @@ session says what frames say elsewhere: ready, initialisation failed, result, er
 """
 
 import asyncio
+import contextlib
 import re
 import socket
 import time
@@ -31,6 +32,9 @@ LAST_WORDS_S = 1.0
 EXIT_POLL_S = 0.01
 """How often it is looked whether the last connections of an ended process are read."""
 
+MEMORY_READ_S = 0.1
+"""The memory of a process is read this often at most."""
+
 _MEMORY_PEAK = re.compile(r"^VmHWM:\s+(\d+)", re.MULTILINE)
 
 
@@ -52,7 +56,9 @@ class RuntimeEnvironment(Environment):
         super().__init__(zygote, output, tmp_path=tmp_path, group=group, on_end=on_end)
         self._server = RuntimeServer(self, listener)
         self._uid = uid
-        self._settled = asyncio.Event()
+        self._settling: set[asyncio.Future[None]] = set()
+        self._memory_kb = 0
+        self._memory_read_at = 0.0
         self._next_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -67,11 +73,18 @@ class RuntimeEnvironment(Environment):
 
     async def settle(self, wait_s: float | None) -> bool:
         """Wait until the runtime asks for an event (True), the process is gone, or for so long."""
+        if self.is_ready or self._is_ended:
+            return self.is_ready
+        # Not `asyncio.timeout`: nearly every call in a row waits here for a moment.
+        settled = self._loop.create_future()
+        self._settling.add(settled)
+        timer = None if wait_s is None else self._loop.call_later(wait_s, _finish, settled)
         try:
-            async with asyncio.timeout(wait_s):
-                await self._settled.wait()
-        except TimeoutError:
-            return False
+            await settled
+        finally:
+            self._settling.discard(settled)
+            if timer is not None:
+                timer.cancel()
         return self.is_ready
 
     def send(
@@ -82,7 +95,6 @@ class RuntimeEnvironment(Environment):
         What it streams goes to the sink, and the result is empty then.
         """
         answer = self._expect(timeout_ms)
-        self._settled.clear()
         if not answer.done():
             deadline_ms = time.time_ns() // 1_000_000 + timeout_ms
             event = answers.event(orjson.loads(header), payload, deadline_ms, sink)
@@ -94,7 +106,7 @@ class RuntimeEnvironment(Environment):
     def on_ready(self) -> None:
         """The runtime asks for an event and has none: the first time it has started."""
         self._stop_next_timer()
-        self._settled.set()
+        self._wake()
         self._hear(wire.READY, {}, b"")
 
     def on_init_error(self, error_type: str, document: bytes) -> None:
@@ -117,13 +129,20 @@ class RuntimeEnvironment(Environment):
         if answer is not None and not answer.done():
             answer.set_result((kind, orjson.dumps(facts), payload))
 
+    def _wake(self) -> None:
+        for settled in self._settling:
+            _finish(settled)
+
     def _memory_peak_kb(self) -> int:
-        try:
-            status = Path(f"/proc/{self.pid}/status").read_text("ascii", "replace")
-        except OSError:
-            return self.memory_kb_max
-        found = _MEMORY_PEAK.search(status)
-        return max(int(found[1]) if found else 0, self.memory_kb_max)
+        """What the process has held at most. Asking the kernel costs as much as all the rest."""
+        now = time.monotonic()
+        if now - self._memory_read_at > MEMORY_READ_S:
+            self._memory_read_at = now
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{self.pid}/status").read_text("ascii", "replace")
+                if found := _MEMORY_PEAK.search(status):
+                    self._memory_kb = int(found[1])
+        return max(self._memory_kb, self.memory_kb_max)
 
     # What differs from the other kind.
 
@@ -151,9 +170,14 @@ class RuntimeEnvironment(Environment):
         self._server.close()
         self._stop_next_timer()
         super()._end()
-        self._settled.set()
+        self._wake()
 
     def _stop_next_timer(self) -> None:
         if self._next_timer is not None:
             self._next_timer.cancel()
             self._next_timer = None
+
+
+def _finish(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -14,7 +14,7 @@ import msgspec
 from router.model.limits import KIB, MIB
 from router.workers.runtime_api.answers import RESPONSE_BYTES_MAX, STREAM_BYTES_MAX
 
-SLICE_BYTES: Final = 64 * KIB
+SLICE_BYTES: Final = 16 * KIB
 """Given to the parser at a time: it holds back what is unfinished, so this is what it may hold
 beyond our limits."""
 
@@ -26,6 +26,21 @@ FIELDS_MAX: Final = 100
 
 THROWN_BYTES_MAX: Final = 256 * MIB
 """Of a body that is not wanted; beyond it the connection is closed."""
+
+
+MESSAGE_COST: Final = 10
+CHUNK_COST: Final = 1
+SLICE_COST: Final = 4
+
+KEPT: Final = {
+    name.encode(): name
+    for name in (
+        *("content-length", "transfer-encoding", "expect", "content-type"),
+        *("lambda-runtime-function-error-type", "lambda-runtime-function-error-body"),
+        "lambda-runtime-function-response-mode",
+    )
+}
+"""Headers and trailers that mean something here; others are counted and passed over."""
 
 
 class Malformed(Exception):
@@ -54,7 +69,7 @@ class Head(msgspec.Struct, frozen=True):
     path: str
     """Without the query."""
     headers: dict[str, str]
-    """Names in lower case."""
+    """Those of `KEPT`, by their names in lower case."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -86,17 +101,19 @@ class RequestReader:
         self._parser: Any = httptools.HttpRequestParser(self)
         self._is_upgrading = False
         self._is_replaying = False
+        self.cost = 0
+        """Of all that was read, roughly in µs: what floods of tiny things are held back by."""
+        self._body = bytearray()
         self._reset()
 
     def _reset(self) -> None:
-        self._url = b""
+        self._url = bytearray()
         self._headers: dict[str, str] = {}
         self._trailers: dict[str, str] = {}
         self._head: Head | None = None
         self._is_begun = False
         self._wish = Wish.THROW
         self._awaits_continue = False
-        self._parts: list[bytes] = []
         self._body_bytes = 0
         self._fields = 0
         self._field_bytes = 0
@@ -118,11 +135,18 @@ class RequestReader:
         awaits, self._awaits_continue = self._awaits_continue and not self._body_bytes, False
         return awaits
 
-    def feed(self, data: bytes) -> None:
-        """Read on. Raises `Malformed`, and what `begun` and `complete` raise."""
+    def feed(self, data: bytes, cost_max: int) -> bytes:
+        """Read on until so much was spent; what is left for later.
+
+        Raises `Malformed`, and what `begun` and `complete` raise.
+        """
+        enough = self.cost + cost_max
         for start in range(0, len(data), SLICE_BYTES):
+            if self.cost >= enough:
+                return data[start:]
             piece = data[start : start + SLICE_BYTES] if len(data) > SLICE_BYTES else data
             self._loose_bytes += len(piece)
+            self.cost += SLICE_COST
             try:
                 self._parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
@@ -133,6 +157,7 @@ class RequestReader:
                 raise Malformed from None
             if self._loose_bytes > HEAD_BYTES_MAX + SLICE_BYTES:
                 raise Malformed(is_too_large=True)
+        return b""
 
     def _stay(self, rest: bytes) -> None:
         """Go on in HTTP/1.1 after a head that offered another protocol, as clients in Java do.
@@ -156,6 +181,7 @@ class RequestReader:
     def on_message_begin(self) -> None:
         """A request begins."""
         self._is_begun = True
+        self.cost += MESSAGE_COST
 
     def on_url(self, url: bytes) -> None:
         """A piece of the target."""
@@ -170,10 +196,13 @@ class RequestReader:
             return
         self._count(len(name) + len(value))
         self._fields += 1
+        self.cost += 1
         if self._fields > FIELDS_MAX:
             raise Malformed(is_too_large=True)
         fields = self._headers if self._head is None else self._trailers
-        fields[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+        kept = KEPT.get(name.lower())
+        if kept is not None:
+            fields[kept] = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
@@ -190,14 +219,16 @@ class RequestReader:
         """A piece of the body."""
         self._loose_bytes = 0
         self._body_bytes += len(chunk)
+        self.cost += CHUNK_COST
         if self._body_bytes > THROWN_BYTES_MAX:
             raise Malformed(is_too_large=True)
         if self._body_bytes > self._wish.value:
-            self._parts.clear()
+            if self._body:
+                self._body = bytearray()
         elif self._wish is Wish.PASS_ON:
             self._piece(chunk)
         else:
-            self._parts.append(chunk)
+            self._body += chunk
 
     def on_message_complete(self) -> None:
         """The request is complete."""
@@ -207,7 +238,8 @@ class RequestReader:
         if head is None:
             raise Malformed
         is_too_large = self._body_bytes > (self._wish.value or RESPONSE_BYTES_MAX)
-        body = b"" if is_too_large else b"".join(self._parts)
+        body = bytes(self._body)
+        self._body = bytearray()
         request = Request(
             head, body, self._trailers, is_too_large, self._parser.should_keep_alive()
         )

@@ -28,6 +28,11 @@ ACCEPTED_PER_S: Final = 200
 
 REST_S: Final = 1.0
 
+WINDOW_S: Final = 0.01
+COST_MAX: Final = 2_500
+"""Spent on the requests of one environment in such a time, in the units of `RequestReader.cost`:
+about a quarter of it, and more than thirty invocations."""
+
 
 def listen() -> socket.socket:
     """A listening socket on a free port. Raises `OSError` when no port or descriptor is left."""
@@ -59,6 +64,8 @@ class RuntimeServer:
         self._letting_in: set[asyncio.Task[None]] = set()
         self._accepted = 0
         self._second = 0.0
+        self._spent = 0
+        self._window = 0.0
         self._is_open = True
         self._is_accepting = False
 
@@ -83,6 +90,17 @@ class RuntimeServer:
             task.cancel()
         for connection in list(self._connections):
             connection.abort()
+
+    def allowance(self) -> int:
+        """What may be spent on requests of this environment now; the rest waits (`REST_S`)."""
+        now = time.monotonic()
+        if now - self._window > WINDOW_S:
+            self._window, self._spent = now, 0
+        return COST_MAX - self._spent
+
+    def spend(self, cost: int) -> None:
+        """So much was."""
+        self._spent += cost
 
     def left(self, connection: Connection, *, is_cut: bool) -> None:
         """A connection is gone, `is_cut` in the middle of an answer."""

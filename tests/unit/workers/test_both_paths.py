@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from router.model.function import FunctionVersion, InvokeReply
+from tests.patience import PATIENCE_S
 
 from .conftest import Bed
 
@@ -71,6 +72,7 @@ class Pair:
     """The same function on both paths."""
 
     def __init__(self, bed: Bed, source: str, **fields: object) -> None:
+        fields = {"timeout_ms": int(PATIENCE_S * 1_000), "memory_mb": 512} | fields
         self._bed = bed
         self.fast = bed.function(source, **fields)
         self.client = give_client(bed.function(source, **fields))
@@ -226,7 +228,7 @@ def do_context(event, context):
              if not name.startswith("_") and not callable(getattr(context, name))}
     return {
         "shown": shown, "type": type(context).__name__, "text": repr(context),
-        "left": 0 < context.get_remaining_time_in_millis() <= 3000,
+        "left": 0 < context.get_remaining_time_in_millis() <= 60000,
         "w3c": context.w3c() if hasattr(context, "w3c") else None,
         "callable": sorted(name for name in dir(context)
                            if not name.startswith("_") and callable(getattr(context, name))),
@@ -378,7 +380,7 @@ async def test_ends(bed: Bed):
 
 
 async def test_timeout(bed: Bed):
-    pair = Pair(bed, HANDLER, timeout_ms=1_000)
+    pair = Pair(bed, HANDLER, timeout_ms=3_000)
     count, slow, again = await pair.compare(do("count"), do("sleep", s=30), do("count"))
     assert slow["error_type"] == "Sandbox.Timedout"
     assert (count["payload"], again["payload"], again["is_cold"]) == ("[1, 1]", "[1, 2]", True)
