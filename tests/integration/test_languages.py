@@ -25,7 +25,7 @@ from tests.unit.workers.conftest import Bed, data, facts  # noqa: F401 - fixture
 
 SOURCES = Path(__file__).with_name("languages")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "polyglot"
-NODE_CLIENT = "aws-lambda-ric@3.3.0"
+NODE_CLIENT = "3.3.0"
 BUILD_S_MAX = 1_200
 
 
@@ -135,6 +135,7 @@ NODE_SOURCE = """
 exports.handler = async ({ case: name }) => {
   if (name === "large") return "x".repeat(6 * 1024 * 1024 - 2);
   if (name === "deep") { const dig = () => dig(); dig(); }
+  if (name === "fail") throw new TypeError("refused");
   return name;
 };
 """
@@ -144,13 +145,17 @@ async def node(bed: Bed) -> None:
     need("npm", "make", "g++", "cmake", "autoconf", "automake", "libtoolize", "python3")
 
     def build(folder: Path) -> None:
-        run(["npm", "install", "--no-audit", "--no-fund", NODE_CLIENT], folder)
+        run(["npm", "install", "--no-audit", "--no-fund", f"aws-lambda-ric@{NODE_CLIENT}"], folder)
 
-    made = function(bed, kept("node-client", build), runtime="nodejs20.x", handler="app.handler")
+    made = function(
+        bed, kept(f"node-client-{NODE_CLIENT}", build), runtime="nodejs20.x", handler="app.handler"
+    )
     Path(made.code_path, "app.js").write_text(NODE_SOURCE)
     reply = await ask(bed, made, "hello")
     assert (reply.error_type, reply.payload) == (None, b'"hello"')
-    assert "Executing 'app.handler'" in reply.log_tail.decode()
+    document = json.loads((await ask(bed, made, "fail")).payload)
+    assert (document["errorType"], document["errorMessage"]) == ("TypeError", "refused")
+    assert any("node_modules/aws-lambda-ric/" in frame for frame in document["trace"])
     assert len((await ask(bed, made, "large")).payload) == 6 * MIB
     document = json.loads((await ask(bed, made, "deep")).payload)
     assert document["errorMessage"] == "Maximum call stack size exceeded"
