@@ -6,6 +6,7 @@ test of its own. How long one takes tells of the machine, and fails nothing.
 """
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.servers.base import running
@@ -17,6 +18,15 @@ ANY_TIME = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", ANY_TIME, derandomize=True)
 settings.register_profile("explore", ANY_TIME, derandomize=False)
 settings.load_profile("same")
+
+# As a router has it in a terminal. With the values of local variables, which is what the library
+# does unasked, a line about an error takes seconds.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 SERVERS = ("kafka_cluster", "secure_kafka", "kafka", "elasticmq", "moto")
 

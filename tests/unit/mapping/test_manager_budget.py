@@ -105,7 +105,7 @@ async def run_all(house, wanted, settings):
             ]
         )
         missing = {body for bodies in wanted.values() for body in bodies}
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(150):
             while missing - set(house.functions.seen):
                 await asyncio.sleep(0.01)
         memory_max = tracemalloc.get_traced_memory()[1]

@@ -78,7 +78,7 @@ async def test_a_hundred_megabytes_of_stdout_are_bounded_and_counted(bed, loop_w
         "    line = 'x' * 999\n"
         "    for _ in range(100_000): print(line)\n"
     )
-    reply = await bed.run(source, name="talker")
+    reply = await bed.run(source, name="talker", timeout_ms=150_000)
     assert reply.error_type is None
     assert len(reply.log_tail) <= 4096
     dropped = metrics.REGISTRY.get_sample_value(
