@@ -43,12 +43,16 @@ export class RuntimeApi {
     await this.#post(`/invocation/${encodeURIComponent(id)}/response`, text, {});
   }
 
+  /** Without the type as a header, as the official client: it is in the document. */
   async postError(id, error) {
-    await this.#postError(`/invocation/${encodeURIComponent(id)}/error`, error);
+    const document = JSON.stringify(asDocument(error));
+    await this.#post(`/invocation/${encodeURIComponent(id)}/error`, document, {});
   }
 
   async postInitError(error) {
-    await this.#postError("/init/error", error);
+    const document = asDocument(error);
+    const headers = { [ERROR_TYPE]: headerText(document.errorType) };
+    await this.#post("/init/error", JSON.stringify(document), headers);
   }
 
   /** A chunked request for a streamed response, open until it is ended; `onReply` follows then. */
@@ -70,13 +74,8 @@ export class RuntimeApi {
   static endWithError(request, error) {
     const document = asDocument(error);
     const body = Buffer.from(JSON.stringify(document)).toString("base64");
-    request.addTrailers({ [ERROR_TYPE]: document.errorType, [ERROR_BODY]: body });
+    request.addTrailers({ [ERROR_TYPE]: headerText(document.errorType), [ERROR_BODY]: body });
     request.end();
-  }
-
-  async #postError(path, error) {
-    const document = asDocument(error);
-    await this.#post(path, JSON.stringify(document), { [ERROR_TYPE]: headerText(document.errorType) });
   }
 
   async #post(path, text, headers) {

@@ -139,6 +139,7 @@ async def test_every_way_to_fail_and_the_environment_goes_on(node):
         document = json.loads(reply.payload)
         trace = document.pop("trace")
         assert document == {"errorType": error_type, "errorMessage": text}
+        assert reply.error_type == error_type
         assert trace == [] or trace[0] == f"{error_type}: {text}"
         assert "\tERROR\tInvoke Error \t{" in reply.log_tail.decode()
     where = json.loads((await ask(node, made, "thrown")).payload)["trace"][1]
