@@ -65,7 +65,11 @@ class AwsQueueSource:
         self._counted_s: float | None = None
         self._counting: asyncio.Task[None] | None = None
         self._lost: list[str] = []
-        """Attempts of a FIFO queue whose answer never came: asked again they bring the same."""
+        """Attempts of a FIFO queue whose answer never came: asked again they bring the same.
+
+        Asked again once: when their messages were changed meanwhile, a queue may answer none of
+        them ever (ElasticMQ: with an error of its own, for five minutes).
+        """
         self._ends = _Ends()
 
     async def visibility_s(self) -> int:
@@ -95,7 +99,7 @@ class AwsQueueSource:
         }
         if visibility_s is not None:
             members["VisibilityTimeout"] = visibility_s
-        attempt = ""
+        attempt, is_again = "", bool(self._lost)
         if self._is_fifo:
             attempt = self._lost.pop() if self._lost else str(uuid.uuid4())
             members["ReceiveRequestAttemptId"] = attempt
@@ -104,7 +108,7 @@ class AwsQueueSource:
                 stop, self._client.call("ReceiveMessage", members, wait_s)
             )
         except SqsProblem as problem:
-            if attempt and problem.kind == LOST:
+            if attempt and problem.kind == LOST and not is_again:
                 self._lost.append(attempt)
             self._forget_if_missing(problem)
             raise

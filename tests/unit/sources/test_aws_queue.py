@@ -156,6 +156,19 @@ async def test_fifo_a_lost_answer_is_asked_for_again_under_its_attempt(client):
     assert lost == again != fresh
 
 
+async def test_fifo_an_attempt_is_asked_for_again_once(client):
+    """A queue that cannot repeat it would hold up the mapping for as long as it remembers."""
+    source = AwsQueueSource(client, ARN + ".fifo")
+    client.replies["ReceiveMessage"] = SqsProblem(LOST, "HTTP 500 with an answer that is no JSON")
+    for _ in range(4):
+        with pytest.raises(SqsProblem):
+            await source.receive(10, 0, None, asyncio.Event())
+    first, again, second, again_2 = (
+        members["ReceiveRequestAttemptId"] for members in client.members("ReceiveMessage")
+    )
+    assert first == again != second == again_2
+
+
 async def test_deletions_go_by_tens_and_tell_what_stays(client, source):
     def reply(members):
         receipts = {entry["Id"]: entry["ReceiptHandle"] for entry in members["Entries"]}
