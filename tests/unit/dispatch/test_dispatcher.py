@@ -219,3 +219,24 @@ async def test_a_mapping_may_say_how_long_it_waits_and_hears_of_its_turn() -> No
     assert turns == ["a"], "it never had its turn"
     gate.open.set()
     await held
+
+
+@pytest.mark.parametrize(
+    ("error_type", "document", "told"),
+    [
+        ("Runtime.Unknown", b'{"errorType": "ZeroDivisionError"}', "ZeroDivisionError"),
+        ("Runtime.Unknown", b'{"errorType": 3}', "Runtime.Unknown"),
+        ("Runtime.Unknown", b'{"errorType": "a\\nb"}', "Runtime.Unknown"),
+        ("Runtime.Unknown", b"[]", "Runtime.Unknown"),
+        ("Runtime.Unknown", b"no json", "Runtime.Unknown"),
+        ("Sandbox.Timedout", b'{"errorType": "x"}', "Sandbox.Timedout"),
+    ],
+)
+async def test_a_problem_is_told_by_the_functions_own_name_for_it(error_type, document, told):
+    class Pool:
+        async def invoke(self, request: InvokeRequest) -> InvokeReply:
+            return InvokeReply(payload=document, error_type=error_type)
+
+    dispatcher = Dispatcher(Pool(), 1)
+    await dispatcher.invoke(REQUEST)
+    assert dispatcher.problems == {"f": told}
