@@ -18,6 +18,7 @@ import msgspec
 
 from router.functions import overlay, tree, zips
 from router.functions.bytecode import add_bytecode
+from router.model.resources import Function
 
 FLUSHED_FILES_MAX: Final = 1_000
 """Packages with more files are flushed with everything else that waits for the disk."""
@@ -176,6 +177,19 @@ def overlay_hash(hashes: Sequence[str]) -> str:
     if len(hashes) < 2:
         return "".join(hashes)
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def with_code(function: Function, package: Package, *, is_in_place: bool = False) -> Function:
+    """The function with other code."""
+    return msgspec.structs.replace(
+        function,
+        code_path=package.path,
+        code_hash=package.hash,
+        code_size=package.size_bytes,
+        code_sha256=package.sha256,
+        unzipped_bytes=package.unzipped_bytes,
+        is_in_place=is_in_place,
+    )
 
 
 def _flush(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from router.functions.packages import Package
+from router.functions.packages import Package, with_code
 from router.model.resources import Function, Owner
 from router.model.version import Version
 from router.store.base import Put
@@ -77,16 +77,7 @@ async def publish(
     """
     frozen = function
     if function.is_in_place:
-        package = await snapshot(Path(function.code_path))
-        frozen = msgspec.structs.replace(
-            function,
-            code_path=package.path,
-            code_hash=package.hash,
-            code_size=package.size_bytes,
-            code_sha256=package.sha256,
-            unzipped_bytes=package.unzipped_bytes,
-            is_in_place=False,
-        )
+        frozen = with_code(function, await snapshot(Path(function.code_path)))
     newest = versions.get(own_name(function.name, str(function.last_version)))
     if newest is not None and is_same(newest, frozen):
         return Publication(newest, function, [])

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
+from router.functions.packages import with_code
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function
 from router.store.catalog import Catalog
@@ -84,12 +83,5 @@ class Applier:
         else:
             folder = Path(resource.code_path)
         package = await self._code(folder)
-        return msgspec.structs.replace(
-            resource,
-            code_path=package.path,
-            code_hash=package.hash,
-            code_size=package.size_bytes,
-            code_sha256=package.sha256,
-            unzipped_bytes=package.unzipped_bytes,
-            is_in_place=inline is None and Path(package.path) == folder,
-        )
+        is_in_place = inline is None and Path(package.path) == folder
+        return with_code(resource, package, is_in_place=is_in_place)

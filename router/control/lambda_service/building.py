@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from router.control.lambda_service import settings
-from router.functions.packages import Package
+from router.functions.packages import Package, with_code
 from router.model.log_settings import merged_config
 from router.model.resources import Function, LayerUse
 
@@ -39,19 +39,6 @@ def new_function(
         tags=params.get("Tags") or {},
     )
     return with_settings(with_code(empty, package), params)
-
-
-def with_code(function: Function, package: Package) -> Function:
-    """The function with other code."""
-    return msgspec.structs.replace(
-        function,
-        code_path=package.path,
-        code_hash=package.hash,
-        code_size=package.size_bytes,
-        code_sha256=package.sha256,
-        unzipped_bytes=package.unzipped_bytes,
-        is_in_place=False,
-    )
 
 
 def with_layers(function: Function, layers: tuple[LayerUse, ...], path: str) -> Function:

@@ -11,7 +11,6 @@ from router.control.context import Context
 from router.control.lambda_service import settings
 from router.control.lambda_service.building import (
     new_function,
-    with_code,
     with_layers,
     with_settings,
 )
@@ -30,7 +29,7 @@ from router.control.lambda_service.states import Transitions
 from router.control.model import ServiceModel
 from router.control.validate import validate
 from router.functions.dependents import removal, removal_of_version
-from router.functions.packages import CodeStore
+from router.functions.packages import CodeStore, with_code
 from router.functions.publish import Publication, publish
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function
