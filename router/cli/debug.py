@@ -66,4 +66,4 @@ def _become(told: dict[str, object], event: str, mode: str) -> NoReturn:
         str(descriptor),
         mode,
     ]
-    os.execve(interpreter, arguments, variables)  # noqa: S606
+    os.execve(interpreter, arguments, variables)  # noqa: S606  # our own list of words

@@ -17,7 +17,7 @@ def load_structlog() -> None:
     A router that runs is 2.7 MB smaller for it. Commands that print tables load `rich` themselves.
     """
     if "rich" not in sys.modules:
-        sys.modules["rich"] = None  # type: ignore[assignment]
+        sys.modules["rich"] = None  # type: ignore[assignment]  # "not to be had"
         importlib.import_module("structlog")
         del sys.modules["rich"]
 

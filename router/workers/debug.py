@@ -11,7 +11,7 @@ import bdb
 import importlib
 import json
 import os
-import pdb  # noqa: T100
+import pdb  # noqa: T100  # the debugger is what this is for
 import shutil
 import site
 import sys
@@ -28,7 +28,7 @@ QUIT_STATUS = 3
 
 def main() -> None:
     """Run the job and end as it did."""
-    folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # as in fresh.py
     if sys.path and sys.path[0] == folder:
         del sys.path[0]  # nothing of ours may be importable by the function
     with os.fdopen(int(sys.argv[1]), "rb") as file:

@@ -200,7 +200,7 @@ class Zygote:
             places = " ".join(command[0] for command in commands)
             self._say(frames_fd, wire.EXEC_FAILED, f"Couldn't find valid bootstrap(s): [{places}]")
         try:
-            os.execve(program, command, start["environment"])  # noqa: S606
+            os.execve(program, command, start["environment"])  # noqa: S606  # a list, no shell
         except OSError as error:
             reason = os.strerror(error.errno or 0).lower()
             self._say(frames_fd, wire.EXEC_FAILED, f"fork/exec {program}: {reason}")
@@ -330,7 +330,7 @@ def _exec_fresh(start: Message, frames_fd: int, start_fd: int, wrapper: list[str
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fresh.py")  # noqa: PTH100, PTH118, PTH120
     os.chdir(start["paths"]["task"])
     command = [*wrapper, sys.executable, "-s", "-S", script, str(frames_fd), str(start_fd)]
-    os.execve(command[0], command, start["environment"])  # noqa: S606
+    os.execve(command[0], command, start["environment"])  # noqa: S606  # a list, no shell
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ RETURNING request_id
 
 _BYTES = "length(payload) + ifnull(length(response), 0)"
 
-_COUNT = f"SELECT function, count(*), sum({_BYTES}) FROM async_events GROUP BY function"  # noqa: S608
+_COUNT = f"""
+SELECT function, count(*), sum({_BYTES}) FROM async_events GROUP BY function
+"""  # noqa: S608 - constants
 
 _DUE = f"""
 SELECT id, {_BYTES} FROM async_events WHERE function = ? AND due_ms <= ? ORDER BY due_ms LIMIT ?
@@ -57,7 +59,9 @@ response IS NOT NULL
 
 _NEXT_DUE = "SELECT due_ms FROM async_events WHERE function = ? ORDER BY due_ms LIMIT 1"
 
-_DELETE = f"DELETE FROM async_events WHERE id IN (:ids) RETURNING id, function, {_BYTES}"  # noqa: S608
+_DELETE = f"""
+DELETE FROM async_events WHERE id IN (:ids) RETURNING id, function, {_BYTES}
+"""  # noqa: S608 - constants
 
 _PUT_BACK = """
 UPDATE async_events SET due_ms = ?, is_claimed = 0, attempts = ?, held_up = ? WHERE id = ?
