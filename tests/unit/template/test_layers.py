@@ -9,6 +9,7 @@ from router.model.layer import Layer, LayerVersion
 from router.store.catalog import put
 from router.template.load import files_of
 from tests.unit.template.test_versions import actions, applier, catalog, make_applier
+from tests.unit.template.texts import SAVE
 
 __all__ = ["applier", "catalog", "make_applier"]
 
@@ -36,18 +37,12 @@ SAM = """\
       Layer: {{Value: !Ref Tools}}
     """
 
-PLAIN = """\
-    Resources:
-      Save:
-        Type: AWS::Lambda::Function
-        Properties:
-          FunctionName: save
-          Runtime: python3.12
-          Handler: app.handler
-          Role: arn:aws:iam::000000000000:role/x
-          Code: ./code
+PLAIN = (
+    SAVE
+    + """\
           Layers: [%s]
     """
+)
 
 
 @pytest.fixture(autouse=True)

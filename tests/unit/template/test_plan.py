@@ -29,6 +29,7 @@ from router.template.holdings import holdings_of
 from router.template.plan import PlanRefused
 from router.template.plan_document import plan_document
 from router.template.render import print_plan
+from tests.unit.template.texts import SAVE
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/shop-Hook"
 
@@ -545,16 +546,9 @@ async def test_folders_in_place_are_hashed_again_only_when_touched(folder):
     assert second.hash != first.hash
 
 
-KAFKA = """\
-    Resources:
-      Save:
-        Type: AWS::Lambda::Function
-        Properties:
-          FunctionName: save
-          Runtime: python3.12
-          Handler: app.handler
-          Role: arn:aws:iam::000000000000:role/x
-          Code: ./code
+KAFKA = (
+    SAVE
+    + """\
       Map:
         Type: AWS::Lambda::EventSourceMapping
         Properties:
@@ -564,6 +558,7 @@ KAFKA = """\
           FunctionName: !Ref Save
           BatchSize: 10
     """
+)
 
 
 @pytest.mark.parametrize(

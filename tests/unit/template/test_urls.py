@@ -7,6 +7,7 @@ import pytest
 from router.model.function_url import Cors, FunctionUrl
 from router.store.catalog import put
 from tests.unit.template.test_versions import actions, applier, catalog, make_applier
+from tests.unit.template.texts import SAVE
 
 __all__ = ["applier", "catalog", "make_applier"]
 
@@ -37,18 +38,6 @@ SAM = """\
     Outputs:
       Url: {{Value: !GetAtt SaveUrl.FunctionUrl}}
     """
-
-SAVE = """\
-    Resources:
-      Save:
-        Type: AWS::Lambda::Function
-        Properties:
-          FunctionName: save
-          Runtime: python3.12
-          Handler: app.handler
-          Role: arn:aws:iam::000000000000:role/x
-          Code: ./code
-"""
 
 URL = """\
       Url:

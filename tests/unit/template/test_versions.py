@@ -15,6 +15,7 @@ from router.template.apply import Applier
 from router.template.code import InPlace
 from router.template.render import print_plan
 from tests.unit.functions.test_dependents import Memory
+from tests.unit.template.texts import SAVE
 
 SAM = """\
     Transform: AWS::Serverless-2016-10-31
@@ -33,16 +34,9 @@ SAM = """\
       Alias: {{Value: !Ref Save.Alias}}
     """
 
-PLAIN = """\
-    Resources:
-      Save:
-        Type: AWS::Lambda::Function
-        Properties:
-          FunctionName: save
-          Runtime: python3.12
-          Handler: app.handler
-          Role: arn:aws:iam::000000000000:role/x
-          Code: ./code
+PLAIN = (
+    SAVE
+    + """\
           Timeout: {timeout}
 {versions}
       Live:
@@ -53,6 +47,7 @@ PLAIN = """\
           FunctionVersion: !GetAtt {primary}.Version
           {routing}
     """
+)
 
 VERSION = """\
       {name}:
