@@ -104,11 +104,13 @@ class Layers:
 
     async def list_layers(self, context: Context, params: Params) -> Params:
         """ListLayers: each with the newest version that fits."""
-        newest = []
-        for name in sorted(self._catalog.layers):
-            fits = [version for version in self._versions(name) if _fits(version, params)]
-            newest += fits[:1]
-        page, marker = _page(newest, params, lambda version: version.name)
+        newest: dict[str, LayerVersion] = {}
+        for version in self._catalog.layer_versions.values():
+            best = newest.get(version.name)
+            if _fits(version, params) and (best is None or version.number > best.number):
+                newest[version.name] = version
+        found = [newest[name] for name in sorted(newest)]
+        page, marker = _page(found, params, lambda version: version.name)
         return {
             "Layers": [
                 {
