@@ -70,8 +70,8 @@ from router.ops.server import IDLE_S_MAX, Health, make_app
 from router.sources.kafka.access import secrets_in
 from router.sources.kafka.clusters import Clusters
 from router.sources.sqs_format import SqsFormat
-from router.store.base import Change, Delete, Put
-from router.store.catalog import Catalog
+from router.store.base import Change
+from router.store.catalog import Catalog, named
 from router.store.sqlite import SqliteStore
 from router.telemetry import metrics
 from router.telemetry.loop_watch import LoopWatch
@@ -478,11 +478,7 @@ class Router:
         self.ingress.set_webhooks([webhook.spec for webhook in self.catalog.webhooks.values()])
 
     def _hear(self, changes: Sequence[Change]) -> Awaitable[None] | None:
-        kinds = {
-            change.resource.kind if isinstance(change, Put) else change.kind
-            for change in changes
-            if isinstance(change, Put | Delete)
-        }
+        kinds = {kind for kind, _ in named(changes)}
         if "webhook" in kinds:
             self._set_webhooks()
         if kinds & provisioning.KINDS:

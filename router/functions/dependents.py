@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from router.functions.packages import overlay_hash
-from router.store.base import Change, Delete, Put
-from router.store.catalog import Catalog, own_name
+from router.store.base import Change, Delete
+from router.store.catalog import Catalog, named, own_name
 
 KINDS: Final = ("version", "alias", "event_invoke", "function_url", "permission", "provisioned")
 """Kinds whose names are `own_name(function, qualifier)`, or begin so and go on after a colon."""
@@ -36,17 +36,9 @@ def removal_of_version(catalog: Catalog, function: str, qualifier: str) -> list[
 
 def changed_functions(changes: Sequence[Change]) -> set[str]:
     """Names of functions of which something that runs has come, gone or changed."""
-    found = set()
-    for change in changes:
-        if isinstance(change, Put):
-            kind, name = change.resource.kind, change.resource.name
-        elif isinstance(change, Delete):
-            kind, name = change.kind, change.name
-        else:
-            continue
-        if kind in ("function", "version"):
-            found.add(name.partition(":")[0])
-    return found
+    return {
+        name.partition(":")[0] for kind, name in named(changes) if kind in ("function", "version")
+    }
 
 
 def code_in_use(catalog: Catalog) -> set[str]:

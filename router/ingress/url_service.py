@@ -26,8 +26,8 @@ from router.model.limits import EVENT_BYTES_MAX, RESPONSE_BYTES_MAX
 from router.model.version import LATEST
 from router.outcomes.http_reply import http_reply, streamed_reply
 from router.sources.url_event import Signer, url_event
-from router.store.base import Change, Delete, Put
-from router.store.catalog import Catalog, own_name
+from router.store.base import Change
+from router.store.catalog import Catalog, named, own_name
 from router.telemetry import metrics
 
 log = structlog.get_logger(__name__)
@@ -200,13 +200,8 @@ class UrlService:
         return Signer(key, self._account, f"arn:aws:iam::{self._account}:user/{key}")
 
     def _hear(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            kind = change.resource.kind if isinstance(change, Put) else None
-            if kind == "function_url" or (
-                isinstance(change, Delete) and change.kind == "function_url"
-            ):
-                self._index()
-                return
+        if any(kind == "function_url" for kind, _ in named(changes)):
+            self._index()
 
     def _index(self) -> None:
         self._urls = {url.id: url for url in self._catalog.function_urls.values()}

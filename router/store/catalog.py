@@ -7,7 +7,7 @@ commits them; they are durable first, then visible, then listeners hear of them.
 import asyncio
 import collections.abc
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -147,6 +147,15 @@ class Catalog:
 def own_name(function: str, qualifier: str) -> str:
     """The name of what a function has for a version (its number), an alias or `$LATEST`."""
     return f"{function}:{qualifier}"
+
+
+def named(changes: Sequence[Change]) -> Iterator[tuple[str, str]]:
+    """Kind and name of each resource that has come, gone or changed."""
+    for change in changes:
+        if isinstance(change, Put):
+            yield change.resource.kind, change.resource.name
+        elif isinstance(change, Delete):
+            yield change.kind, change.name
 
 
 def put(kind: str, name: str, value: msgspec.Struct) -> Put:
