@@ -8,14 +8,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-import orjson
-
 from router.dispatch.ledger import Ledger, Share, Turn
 from router.dispatch.pot import Pot
 from router.model.concurrency import Allotments
 from router.model.errors import NotInvoked
 from router.model.function import InvokeReply, InvokeRequest
-from router.model.limits import KIB
+from router.outcomes.error_document import UNKNOWN, error_name
 from router.telemetry import metrics
 from router.telemetry.provisioned import ProvisionedMetrics
 
@@ -25,12 +23,6 @@ engine looks at record ages again (L3)."""
 
 API = "api"
 """The claimant behind synchronous invocations through the API."""
-
-UNKNOWN = "Runtime.Unknown"
-"""What Lambda's logs call an error that is not the platform's."""
-
-DOCUMENT_BYTES_MAX = 64 * KIB
-"""A larger error document is not looked into."""
 
 
 class InvokePool(Protocol):
@@ -132,7 +124,10 @@ class Dispatcher:
                 metrics.THROTTLES.labels(request.function.name).inc()
             raise
         if reply.error_type is not None:
-            self.problems[request.function.name] = _named(reply.error_type, reply.payload)
+            # Where Lambda's logs have no name for it, the function has one.
+            is_unknown = reply.error_type == UNKNOWN
+            name = error_name(reply.payload) if is_unknown else reply.error_type
+            self.problems[request.function.name] = name
         elif self.problems:
             self.problems.pop(request.function.name, None)
         return reply
@@ -190,15 +185,3 @@ class _Turn:
     def give(self, pot: "Pot[Turn]") -> None:
         """It has a slot."""
         self.given.set_result(pot)
-
-
-def _named(error_type: str, document: bytes) -> str:
-    """An error by the function's own name for it, where Lambda's logs have none."""
-    if error_type != UNKNOWN or len(document) > DOCUMENT_BYTES_MAX:
-        return error_type
-    try:
-        told = orjson.loads(document)
-    except orjson.JSONDecodeError:
-        return error_type
-    name = told.get("errorType") if isinstance(told, dict) else None
-    return name if isinstance(name, str) and name.isprintable() and name else error_type

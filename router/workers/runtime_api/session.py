@@ -8,12 +8,12 @@ import binascii
 import re
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import orjson
 
-from router.model.limits import MIB
 from router.model.sink import Sink
+from router.outcomes.error_document import NAME_CHARACTERS_MAX, UNKNOWN, error_name
 from router.workers.runtime_api import answers
 from router.workers.runtime_api.answers import Event
 from router.workers.runtime_api.reader import Head, Request
@@ -32,16 +32,9 @@ BODY_TRAILER: Final = "lambda-runtime-function-error-body"
 MODE_HEADER: Final = "lambda-runtime-function-response-mode"
 
 TYPE_KEPT: Final = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
-TYPE_CHARS_MAX: Final = 200
-"""Of an error type that goes into log lines."""
-
-DOCUMENT_BYTES_MAX: Final = 1 * MIB
-"""An error document that is larger is not parsed for its type."""
-
 TOO_LARGE: Final = "Function.ResponseSizeTooLarge"
 TRUNCATED: Final = "Runtime.TruncatedResponse"
 BAD_MODE: Final = "Runtime.InvalidResponseModeHeader"
-UNKNOWN: Final = "Runtime.Unknown"
 
 
 class Asker(Protocol):
@@ -197,22 +190,13 @@ def error_type_of(request: Request) -> str:
     named = request.head.headers.get(TYPE_HEADER)
     if named:
         return kept_type(named)
-    if len(request.body) > DOCUMENT_BYTES_MAX:
-        return UNKNOWN
-    try:
-        document: Any = orjson.loads(request.body)
-    except orjson.JSONDecodeError:
-        return UNKNOWN
-    found = document.get("errorType") if isinstance(document, dict) else None
-    if not isinstance(found, str) or not found.isprintable():
-        return UNKNOWN
-    return found[:TYPE_CHARS_MAX] or UNKNOWN
+    return error_name(request.body)
 
 
 def kept_type(text: str) -> str:
     """A type from a header as Lambda's metrics and logs show it."""
     if found := TYPE_KEPT.search(text):
-        return found.group()[:TYPE_CHARS_MAX]
+        return found.group()[:NAME_CHARACTERS_MAX]
     return "Function.Unknown" if text.startswith("Function.") else UNKNOWN
 
 
