@@ -1,10 +1,10 @@
 """What operators see: probes, metrics, logs; and what nobody may see."""
 
 import json
-import os
 import time
 from pathlib import Path
 
+from tests.cputime import cpu_s
 from tests.integration.bed import (
     call,
     function,
@@ -195,12 +195,7 @@ def test_an_idle_router_sleeps(bed):
     busy(bed)
     assert bed.process is not None
     time.sleep(0.5)
-    before, began = _cpu_s(bed.process.pid), time.monotonic()
+    before, began = cpu_s(bed.process.pid), time.monotonic()
     time.sleep(2)
-    share = (_cpu_s(bed.process.pid) - before) / (time.monotonic() - began)
+    share = (cpu_s(bed.process.pid) - before) / (time.monotonic() - began)
     assert share < 0.08, f"{share:.1%} of a CPU while idle"
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

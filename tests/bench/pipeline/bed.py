@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cputime import cpu_s
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 TEMPLATE = HERE / "template.yaml"
@@ -147,13 +149,16 @@ class Server:
 
     def cpu_s(self) -> float:
         """User and system time of the router and of its ingress process, no other children."""
-        return sum(map(_cpu_s, (self.process.pid, *self._ingress_pids())))
+        return sum(map(cpu_s, (self.process.pid, *self._ingress_pids())))
 
     def _ingress_pids(self) -> list[int]:
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        pids = [int(text) for task in tasks for text in task.read_text().split()]
-        name = b"router.ingress.process"
-        return [pid for pid in pids if name in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        found = []
+        for task in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # a child or a thread that has just ended
+                for pid in task.read_text().split():
+                    if b"router.ingress.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        found.append(int(pid))
+        return found
 
     def memory_mb(self, field: str = "VmRSS") -> float:
         """Memory of the process itself; `VmHWM` is the most it ever had."""
@@ -174,11 +179,6 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         self.collector.close()
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def metric(text: str, name: str) -> float:

@@ -28,6 +28,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.bench.pipeline import bed, growth
 from tests.bench.pipeline.bed import Dishonest, Unavailable
+from tests.cputime import cpu_s
 from tests.servers.base import launch
 from tests.servers.elasticmq import ElasticMq
 from tests.servers.jars import Missing
@@ -229,12 +230,6 @@ def until(is_true: Callable[[], bool], what: str, wait_s: float = DRAIN_S_MAX) -
         if time.monotonic() > deadline:
             raise Dishonest(f"{what}: not within {wait_s} s")
         time.sleep(0.002)
-
-
-def cpu_s(pid: int) -> float:
-    """Of a process, its threads included, no children."""
-    fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def tree_cpu_s(pid: int) -> float:
