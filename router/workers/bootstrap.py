@@ -56,14 +56,14 @@ def prepare() -> None:
     child_output.set_up_logging()
 
 
-def warm_up() -> None:
+def warm_up(rounds: int = WARM_UP_ROUNDS) -> None:
     """Run the path of an invocation a few times, in a zygote only.
 
     The interpreter then specialises this code once, in pages that all forks share.
     """
     facts = dict.fromkeys(("name", "version", "memory_mb", "log_group", "log_stream"), "")
     header = {"id": "", "arn": "", "deadline_ms": 0.0}
-    for _ in range(WARM_UP_ROUNDS):
+    for _ in range(rounds):
         answer(lambda event, _: event, results.encoder("python3.11"), facts, header, b'{"a": 1.5}')
         json.loads(json.dumps(header).encode())
         child_output.flush_streams()

@@ -72,6 +72,7 @@ class Zygote:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._ladder: Any = None
         self._bootstrap: Any = None
+        self._spare: Any = None
         self._runtime = ""
 
     def run(self) -> None:
@@ -94,6 +95,8 @@ class Zygote:
                 is_open = self._receive()
         for pid in self._environments:
             self._kill(pid)
+        if self._spare is not None:
+            self._spare.dismiss()
         # What handlers started becomes a child of ours only when its environment is gone.
         while self._environments:
             with contextlib.suppress(ChildProcessError):
@@ -109,7 +112,7 @@ class Zygote:
             return False
         message = json.loads(data)
         if message["op"] == "spawn":
-            self._spawn(message, fds)
+            self._spawn(message, data, fds)
         elif message["op"] == "kill" and message["pid"] in self._environments:
             self._kill(message["pid"])
         elif message["op"] == "prepare":
@@ -144,31 +147,44 @@ class Zygote:
         # No collection first: it would leave holes all over, which forks fill page by page.
         gc.freeze()
         self._send({"op": "ready", "preloaded": preloaded})
+        spare = importlib.import_module("_router_workers.spare")
+        self._spare = spare.Spare(self._become_spare, self._become_environment)
+        self._spare.breed()
 
-    def _spawn(self, message: Message, fds: list[int]) -> None:
+    def _spawn(self, message: Message, data: bytes, fds: list[int]) -> None:
         try:
-            pid = os.fork()
+            pid = self._spare.give(data, fds) or os.fork()
         except OSError as error:
             self._send({"op": "refused", "id": message["id"], "text": f"fork: {error}"})
         else:
             if pid == 0:
-                self._become_environment(message, *fds)
+                self._step_out()
+                self._become_environment(message, fds)
             self._environments.add(pid)
             self._send({"op": "spawned", "id": message["id"], "pid": pid})
         finally:
             for fd in fds:
                 os.close(fd)
+        self._spare.breed()
 
-    def _become_environment(self, message: Message, frames_fd: int, output_fd: int) -> NoReturn:
+    def _step_out(self) -> None:
+        """In a fork, first of all: be the zygote no more."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._control.close()  # the router is to see when the zygote is gone
+        self._become_subreaper()
+        gc.enable()
+
+    def _become_spare(self) -> None:
+        self._step_out()
+        self._bootstrap.warm_up(1)  # copies the pages that an invocation writes to
+
+    def _become_environment(self, message: Message, fds: list[int]) -> NoReturn:
         error: BaseException | None = None
         try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            gc.enable()
             start = message["start"]
-            frames_fd = self._place_descriptors(frames_fd, output_fd)
+            frames_fd = self._place_descriptors(*fds)
             start_fd = _keep_for_exec(start, frames_fd) if message["fresh"] else -1
-            self._become_subreaper()
             kept = [0, 1, 2, frames_fd, *([start_fd] if start_fd >= 0 else [])]
             try:
                 self._ladder.enter(message["plan"], keep_fds=kept)
@@ -246,6 +262,7 @@ class Zygote:
             if pid in self._environments:
                 self._kill(pid)  # its group, while the dead leader still keeps the number
             _, status = os.waitpid(pid, 0)
+            self._spare.forget(pid)
             if pid in self._environments:
                 self._environments.discard(pid)
                 ended.append({"op": "exited", "pid": pid, "status": status})
@@ -260,10 +277,10 @@ class Zygote:
         With all below them, at once: killed one level at a time, a bomb grows faster.
         """
         deadline = time.monotonic() + SWEEP_S_MAX
-        while _has_children() and time.monotonic() < deadline:
+        known = {*self._environments, self._spare.pid if self._spare is not None else 0}
+        while time.monotonic() < deadline and not known.issuperset(_own_children()):
             children = _children_of_all()
-            ours = children.get(os.getpid(), [])
-            orphans = [pid for pid in ours if pid not in self._environments]
+            orphans = [pid for pid in children.get(os.getpid(), []) if pid not in known]
             if not orphans:
                 break
             _hurry(is_hurried=len(orphans) > MANY_ORPHANS)
@@ -283,12 +300,16 @@ def _hurry(*, is_hurried: bool) -> None:
         os.setpriority(os.PRIO_PROCESS, 0, -20 if is_hurried else 0)
 
 
-def _has_children() -> bool:
+def _own_children() -> list[int]:
+    """Children of this process, which has one thread.
+
+    Found among all processes where the kernel keeps no list (without CONFIG_PROC_CHILDREN).
+    """
     try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
+        with open("/proc/thread-self/children", "rb") as file:  # noqa: PTH123
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return _children_of_all().get(os.getpid(), [])
 
 
 def _kill_child_of(parent: int, pid: int) -> None:

@@ -6,6 +6,7 @@ After each, a good function must answer, and nothing of the bad one may be left.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -147,6 +148,13 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def session_of(pid: int) -> int:
+    """Its session; 0 when it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return 0
+
+
 async def one(
     pool: Pool, base: Path, name: str, number: int, bystander: Bystander
 ) -> dict[str, object]:
@@ -173,8 +181,12 @@ async def one(
     task.cancel()
     pool.retire(version.name)
     deadline = time.monotonic() + PATIENCE_S
-    ours = {zygote.pid for zygote in pool._launcher._zygotes.values()} | {bystander.pid}
-    while left := [pid for pid in descendants(os.getpid()) if pid not in ours]:
+    zygotes = {zygote.pid for zygote in pool._launcher._zygotes.values()}
+    while left := [
+        pid
+        for pid in descendants(os.getpid())
+        if pid != bystander.pid and session_of(pid) not in zygotes  # a zygote and its spare
+    ]:
         if time.monotonic() > deadline:
             break
         await asyncio.sleep(0.05)

@@ -5,6 +5,7 @@ and the event loop must not have waited for it.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -111,7 +112,14 @@ def handler(event, context):
     reply = await bed.run(source, name="leaver")
     assert reply.error_type == EXIT
     (zygote,) = bed.launcher._zygotes.values()
-    await until(lambda: children_of(zygote.pid) == [])
+    await until(lambda: [pid for pid in children_of(zygote.pid) if not is_spare(pid)] == [])
+
+
+def is_spare(pid: int) -> bool:
+    """Whether a child of a zygote is no environment, which has a session of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid) != pid
+    return False
 
 
 def children_of(parent: int) -> list[int]:
