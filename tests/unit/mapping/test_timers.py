@@ -67,3 +67,24 @@ def test_it_is_a_list_of_wishes(steps):
             if due_ms is not None:
                 wishes[number] = due_ms
         assert timers.next_ms() == min(wishes.values(), default=None)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(0, 6), st.integers(0, 9))),
+)
+def test_who_looks_and_how_often_changes_no_order(steps):
+    """Those due at one time too: a trace is decided again by an engine that nobody asks."""
+    seen: list[list[int]] = []
+    for is_asked in (False, True):
+        timers: Timers[int] = Timers()
+        owned = [Timer(number) for number in range(5)]
+        seen.append([])
+        for number, due_ms, what in steps:
+            if what == 0 and due_ms is not None:
+                seen[-1] += timers.pop_due(due_ms)
+            else:
+                timers.set(owned[number], due_ms)
+            if is_asked:
+                timers.next_ms()
+        seen[-1] += timers.pop_due(99)
+    assert seen[0] == seen[1]
