@@ -19,10 +19,11 @@ import orjson
 from router.model.errors import RouterError
 
 FOLDER = Path(__file__).parent
-READY_TIMEOUT_S = 30.0
-"""Longest wait for an interpreter to start and to preload a runtime folder."""
+READY_TIMEOUT_S = 120.0
+"""Longest wait for an interpreter to start and to preload a runtime folder. A router that starts
+gives up with it, so it is far beyond what a machine with too much to do takes."""
 
-SPAWN_TIMEOUT_S = 10.0
+SPAWN_TIMEOUT_S = 30.0
 """Longest wait for a fork; over it the zygote is taken for stuck and killed."""
 
 SWEEP_TIMEOUT_S = 12.0
@@ -133,6 +134,8 @@ class Zygote:
             async with asyncio.timeout(SPAWN_TIMEOUT_S):
                 return await asyncio.shield(forking)
         except TimeoutError:
+            if forking.done():  # all of the machine stood still: its answer came as soon as this
+                return forking.result()
             self.give_up()
             raise ZygoteDied(f"no fork in {SPAWN_TIMEOUT_S:g} s") from None
 

@@ -10,6 +10,7 @@ import pytest
 
 from router.model.errors import NotInvoked
 from router.telemetry import metrics
+from router.workers import zygote_client
 from router.workers.pool import PoolSettings
 from router.workers.zygote_client import Zygote
 from tests.patience import PATIENCE_S, until
@@ -368,6 +369,22 @@ async def test_metrics_count_cold_starts_and_results(bed):
         if sample.labels["function"] == "metered"
     }
     assert found == {"busy": 0, "idle": 1}
+
+
+async def test_a_fork_that_is_answered_is_none_that_is_stuck_however_late_it_is_heard_of(
+    monkeypatch,
+):
+    """A machine that stood still: the answer and the end of the wait for it come together."""
+    monkeypatch.setattr(zygote_client, "SPAWN_TIMEOUT_S", 0.05)
+    loop = asyncio.get_running_loop()
+    forking = loop.create_future()
+
+    def stand_still():
+        time.sleep(0.2)
+        forking.set_result(7)
+
+    loop.call_soon(stand_still)
+    assert await Zygote("python3").forked(forking) == 7
 
 
 async def test_zygotes_start_with_an_empty_environment(bed, monkeypatch):
