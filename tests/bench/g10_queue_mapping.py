@@ -43,7 +43,7 @@ class Sqs:
             f" SignedHeaders=host, Signature={'0' * 64}",
         }
         request = urllib.request.Request(self.url, json.dumps(members).encode(), headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=bed.GONE_S_MAX) as answer:
             return json.loads(answer.read() or b"null")
 
     def filled(self, messages: int) -> tuple[str, str]:

@@ -72,7 +72,9 @@ class Watch:
 
     def _probe(self) -> None:
         link = http.client.HTTPConnection(self._router.addresses["ops"].removeprefix("http://"))
-        while not self._is_over.wait(PROBE_S):
+        is_over = False
+        while not is_over:  # once at least
+            is_over = self._is_over.wait(PROBE_S)
             began = time.perf_counter()
             link.request("GET", "/live")
             link.getresponse().read()
@@ -117,13 +119,12 @@ def run(*, is_quick: bool = False) -> dict:
 
 
 def _one(router: bed.Server, load: bed.Load, repeat: int, repeat_s: float) -> dict[str, float]:
-    end = time.time() + repeat_s
+    end, handled = time.time() + repeat_s, 0
     bystander = subprocess.Popen(
         [sys.executable, "-c", BYSTANDER, str(end)], stdout=subprocess.PIPE, text=True
     )
-    handled = 0
     with Watch(router) as watch:
-        while time.time() < end:
+        while not handled or time.time() < end:
             bed.drive(router, load, f"stalls-{repeat}-{handled}")
             handled += load.requests
     (text, _) = bystander.communicate()

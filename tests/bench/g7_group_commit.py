@@ -81,7 +81,7 @@ async def measure(append: Append, tag: str, round_s: float) -> tuple[float, floa
 
     async def caller(number: int) -> None:
         nonlocal done
-        while time.perf_counter() < end:
+        while True:  # once at least
             await append(
                 NewRecord(
                     stream="s",
@@ -94,6 +94,8 @@ async def measure(append: Append, tag: str, round_s: float) -> tuple[float, floa
                 )
             )
             done += 1
+            if time.perf_counter() >= end:
+                return
 
     cpu, began = time.process_time(), time.perf_counter()
     await asyncio.gather(*(caller(number) for number in range(CALLERS)))

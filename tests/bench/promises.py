@@ -140,7 +140,7 @@ class Sender:
 
     def __init__(self, server: bed.Server) -> None:
         address = server.addresses["ingress"].removeprefix("http://")
-        self._link = http.client.HTTPConnection(address, timeout=30)
+        self._link = http.client.HTTPConnection(address, timeout=bed.HANDLED_S)
         self._keys = itertools.count()
 
     def post(self, path: str) -> None:
@@ -183,7 +183,7 @@ def pickups_ms(server: bed.Server, sender: Sender, phase_s: float) -> float:
     """p99 of how long after it was sent a record is in its handler's hands."""
     late_us = server.collector.numbers = []
     until_s, sent = time.monotonic() + phase_s, 0
-    while time.monotonic() < until_s:
+    while not sent or time.monotonic() < until_s:
         sender.post("/quick")
         sent += 1
         time.sleep(EVERY_S)

@@ -92,7 +92,7 @@ async def _phase(
     collector.reset()
     collector.numbers = numbers = []
     sent, end, sleep_again = 0, time.monotonic() + phase_s, 0.0
-    while (now := time.monotonic()) < end:
+    while (now := time.monotonic()) < end or not sent:
         if is_asleep and now >= sleep_again:
             sleep_again = now + SLEEP_S
             for partition in range(bed.PARTITIONS):

@@ -17,7 +17,7 @@ CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
 """Any 16 bytes in base64url."""
 
 USER, PASSWORD = "alice", "wonderland"
-FORMAT_S_MAX = 60.0
+FORMAT_S_MAX = 120.0
 
 LISTENERS = ("PLAINTEXT", "SASL", "TLS", "MTLS", "SASLTLS")
 """As `KafkaServer.address` takes them: open, SASL in clear, TLS, TLS that asks for a certificate,

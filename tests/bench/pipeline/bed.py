@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 TEMPLATE = HERE / "template.yaml"
 SECRET = "bench-secret"
-START_S = 30.0
+START_S = 120.0
 HANDLED_S = 60.0
 QUIET_S = 0.1
 """After the last record: an illegal second delivery would come within this time."""
@@ -167,7 +167,7 @@ class Server:
         return int(line.split()[1]) / 1024
 
     def metrics(self) -> str:
-        with urllib.request.urlopen(self.addresses["ops"] + "/metrics", timeout=10) as reply:
+        with urllib.request.urlopen(self.addresses["ops"] + "/metrics", timeout=START_S) as reply:
             return reply.read().decode()
 
     def close(self) -> None:

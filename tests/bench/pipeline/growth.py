@@ -43,6 +43,7 @@ def function() -> dict[str, object]:
         "CodeUri": str(bed.HERE),
         "Handler": "app.handler",
         "Runtime": "python3.11",
+        "Timeout": 60,
         "Environment": {"Variables": {"COLLECTOR": {"Ref": "Collector"}}},
     }
     return {"Type": "AWS::Serverless::Function", "Properties": properties}

@@ -185,7 +185,7 @@ def ask(server: bed.Server, method: str, path: str, body: Any = None) -> dict[st
         method=method,
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=GONE_S_MAX) as answer:
             found: dict[str, Any] = json.loads(answer.read() or b"{}")
             return found
     except urllib.error.HTTPError as error:
@@ -236,10 +236,13 @@ def tree_cpu_s(pid: int) -> float:
     """Of a process and all below it, ended ones included."""
     fields = _stat(pid)
     total = sum(int(fields[index]) for index in (11, 12, 13, 14)) / TICKS
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            with contextlib.suppress(OSError):
-                total += tree_cpu_s(int(child))
+    children: list[str] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # it has just ended
+            children += thread.read_text().split()
+    for child in children:
+        with contextlib.suppress(OSError):
+            total += tree_cpu_s(int(child))
     return total
 
 
