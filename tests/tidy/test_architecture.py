@@ -1,7 +1,7 @@
 """The two laws of the tree: layering and purity (`ARCHITECTURE.md`)."""
 
 import ast
-from collections.abc import Iterator
+import functools
 from pathlib import Path
 
 import pytest
@@ -64,20 +64,21 @@ def stage_of(group: str) -> int:
     pytest.fail(f"{group} is in no stage: add it to STAGES and ARCHITECTURE.md")
 
 
-def imports(path: Path) -> Iterator[tuple[str, int]]:
+@functools.cache
+def imports(path: Path) -> list[tuple[str, int]]:
+    """What a file imports, and where."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node.lineno
+            found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             for alias in node.names:
                 candidate = ROOT.parent / (node.module + "." + alias.name).replace(".", "/")
                 is_module = candidate.is_dir() or candidate.with_suffix(".py").is_file()
                 is_ours = node.module.split(".")[0] == "router"
-                yield (
-                    f"{node.module}.{alias.name}" if is_ours and is_module else node.module,
-                    node.lineno,
-                )
+                name = f"{node.module}.{alias.name}" if is_ours and is_module else node.module
+                found.append((name, node.lineno))
+    return found
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)

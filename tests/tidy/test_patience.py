@@ -6,9 +6,16 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 LEAST_S = 20
-BOUNDS = {"asyncio.timeout": 0, "asyncio.wait_for": 1, "until": 1, "subprocess.run": None}
+BOUNDS = {
+    "asyncio.timeout": 0, "asyncio.wait_for": 1, "until": 1, "subprocess.run": None,
+    "subprocess.check_output": None, "http.client.HTTPConnection": None,
+}  # fmt: skip
 """What waits with a bound: where it stands among the arguments, if not by its name."""
 
+METHODS = {"result": 0, "join": 0, "communicate": None}
+"""Of futures, threads and processes, whatever they are called."""
+
+LAST_NAMES = {name.rpartition(".")[2] for name in BOUNDS}
 BY_NAME = {"timeout", "wait_s", "deadline"}
 
 
@@ -26,8 +33,11 @@ def impatient(tree: ast.AST) -> list[int]:
     """Lines that wait for less, as a number."""
     found = []
     for call in calls(tree):
-        if (name := ast.unparse(call.func)) in BOUNDS:
-            place = BOUNDS[name]
+        last = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        name = ast.unparse(call.func) if last in LAST_NAMES else ""
+        is_method = last in METHODS and isinstance(call.func, ast.Attribute)
+        if name in BOUNDS or is_method:
+            place = METHODS[last] if is_method else BOUNDS[name]
             bounds = [part.value for part in call.keywords if part.arg in BY_NAME]
             bounds += call.args[place : place + 1] if place is not None else []
             found += [
@@ -60,9 +70,12 @@ async def test():
     until(it, 10)
     until(it, wait_s=1)
     until(it, 40)
+    thread.join(5)
+    future.result(timeout=1)
+    process.communicate(text, 1), ", ".join(many)
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.wait_for(it, 20)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(it, 0.1)
 """
-    assert impatient(ast.parse(text)) == [3, 4, 5, 6, 7]
+    assert impatient(ast.parse(text)) == [3, 4, 5, 6, 7, 9, 10]

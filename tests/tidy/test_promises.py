@@ -36,10 +36,11 @@ def named(where: str) -> frozenset[str]:
     for pattern in ON_REAL[where]:
         for path in TESTS.glob(pattern):
             text = path.read_text()
+            lines = text.splitlines()
             for node in ast.walk(ast.parse(text)):
                 is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
                 if is_function and node.name.startswith("test_"):
-                    source = ast.get_source_segment(text, node) or ""
+                    source = "\n".join(lines[node.lineno - 1 : node.end_lineno])
                     found |= {f"{it[1].upper()}{it[2]}" for it in ID.finditer(source)}
     return frozenset(found)
 
