@@ -13,6 +13,8 @@ import threading
 import time
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 NOTIF_RECV = 0xC0502100
 NOTIF_SEND = 0xC0182101
 NOTIF_BYTES = 80
@@ -90,7 +92,7 @@ class Syncs:
     def close(self) -> None:
         self._theirs.close()
         self._ours.close()
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), "it would take a processor from all that follows"
 
 

@@ -51,7 +51,7 @@ def visible(site: Site) -> int:
     return site.bed.told("queues", "peek")[0]["Visible"]
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_a_clock_that_is_set_a_day_or_an_hour_either_way(site):
     """Nothing is lost, late, out of order or deleted before its time; and the way back the same."""
     clock, bed = site.conditions[0], site.bed

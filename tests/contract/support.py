@@ -96,7 +96,7 @@ class Harness:
         self.thread.start()
 
     def run(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE_S)
 
     async def start(self):
         self.store = SqliteStore(self.folder)

@@ -227,7 +227,7 @@ def test_a_topic_with_poison_and_the_exact_records_of_failure(site, kafka):
     assert not site.receive(url), "something was told of twice"
     # What is left of a batch that is good but for its poison is a new one, with all its retries.
     site.check_calls(lambda first: 1 + RETRIES + (first > 0))
-    assert site.bed.metric("router_mapping_records_committed_total") == RECORDS
+    until(lambda: site.bed.metric("router_mapping_records_committed_total") == RECORDS)
     print(f"{RECORDS} records, {len(POISON)} poison in {told} records of failure")
 
 

@@ -72,14 +72,18 @@ def router(tmp_path_factory):
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ})
-    deadline = time.monotonic() + PATIENCE_S
-    while not ready.exists():
-        assert process.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < deadline, (folder / "log").read_text()
-        time.sleep(0.05)
-    yield json.loads(ready.read_text())
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE_S) == 0, (folder / "log").read_text()
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not ready.exists():
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.05)
+        yield json.loads(ready.read_text())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0, (folder / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="module")

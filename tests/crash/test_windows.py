@@ -9,7 +9,7 @@ import pytest
 from tests.integration.bed import Bed, Ear, until
 from tests.integration.window_bed import closed, heard, running, wait_for_all
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(300)]
 
 KEYS = 6
 POINTS = ["after_invoke", "before_commit", "after_commit", "after_settle"]

@@ -118,7 +118,7 @@ def function(
     name: str = "Worker",
     code: str = "code",
     handler: str = "app.handler",
-    timeout: int = 5,
+    timeout: int = 30,
     *,
     is_sam: bool = False,
 ) -> str:
@@ -152,8 +152,8 @@ def ingress_pids(router: int) -> list[int]:
     """The router's ingress process, if it has one just now."""
     found = []
     for task in Path(f"/proc/{router}/task").glob("*/children"):
-        for pid in task.read_text().split():
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a thread or a child that has just ended
+            for pid in task.read_text().split():
                 if b"router.ingress.process" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(int(pid))
     return found
@@ -179,6 +179,7 @@ class Ear:
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True
+            request_queue_size = 128
             block_on_close = False
 
         self._server = Server(("127.0.0.1", 0), Handler)
@@ -256,6 +257,18 @@ def until(
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not happen within {wait_s} s")
         time.sleep(0.01)
+
+
+def holds(check: Callable[[], Any]) -> Any:
+    """Wait until a check's assertions hold: what is counted may be counted after it is seen."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
@@ -392,8 +405,9 @@ class Bed:
         return found
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
-        """The router's log."""
-        rows = [json.loads(line) for line in self.log.read_text().splitlines()]
+        """The router's log, as far as it is written to the end of a line."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        rows = [json.loads(line) for line in whole.splitlines()]
         return [row for row in rows if event in {None, row["event"]}]
 
     # Its user

@@ -289,7 +289,7 @@ def test_help_loads_next_to_nothing(words, may_load):
         "print('LOADED', *sorted(name for name in sys.modules if '.' not in name))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=20, check=True
+        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=WAIT_S, check=True
     )
     loaded = set(done.stdout.rpartition("LOADED ")[2].split())
     assert not (loaded & HEAVY) - may_load
@@ -299,7 +299,7 @@ def test_a_router_that_reads_no_kafka_and_no_aws_loads_no_client_of_theirs():
     """Its idle memory is a budget of the project."""
     probe = "import sys, router.app.router\nprint(*sorted(sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=20, check=True
+        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=WAIT_S, check=True
     )
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert not loaded & {"aiokafka", "aioboto3", "aiobotocore", "boto3", "botocore"}

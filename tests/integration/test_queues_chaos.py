@@ -13,7 +13,7 @@ IN_FLIGHT_MAX = 16 * 10
 """Slots of a router on a small machine, and messages of a batch."""
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_k2_d1_d5_d12_dying_at_every_point_loses_nothing_and_keeps_the_order(bed):
     side = Side(bed)
     queue = side.create("jobs.fifo", VisibilityTimeout=2)

@@ -16,7 +16,7 @@ from tests.integration.replies import REPLIES
 pytestmark = pytest.mark.xdist_group("queue-rules")
 
 REPORTS = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
-HIDDEN_S = 4
+HIDDEN_S = 5
 
 
 @pytest.fixture(scope="module", params=["embedded", "elasticmq"])
@@ -26,7 +26,7 @@ def side(request, tmp_path_factory):
     ear = Ear()
     bed = Bed(tmp_path_factory.mktemp("rules"), ear)
     gone = FUNCTION.format(name="Gone", code="code", handler="app.handler", timeout=2)
-    side = Side(bed, server, more=gone)
+    side = Side(bed, server, more=gone, timeout=HIDDEN_S)
     side.answers = {}
 
     def answer(facts):

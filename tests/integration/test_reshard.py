@@ -43,7 +43,7 @@ def has_moved(bed, traffic, count: int) -> None:
     assert traffic.accepted
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_d1_d5_shards_change_under_load_without_a_loss_a_repeat_or_a_swap(bed):
     bed.code()
     bed.write(text(4))
@@ -107,7 +107,7 @@ def test_describe_says_what_a_shard_waits_for(bed):
     )
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_d1_d5_killed_in_the_middle_of_two_changes(bed):
     """Every accepted record is handled, in its key's order; only what ran may run again."""
     bed.code()

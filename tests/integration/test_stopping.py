@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -22,7 +23,7 @@ from tests.integration.bed import (
 HOLD_S = 1.0
 
 
-def loaded(bed, timeout: int = 5, **environment: str):
+def loaded(bed, timeout: int = 60, **environment: str):
     bed.write(
         template(
             webhook(shards=2),
@@ -44,9 +45,10 @@ def test_s1_under_load_a_stop_finishes_what_runs_and_repeats_nothing(bed):
     loaded(bed)
     with bed.traffic(keys=6, pause_s=0.002) as traffic:
         until(lambda: len(bed.ear.handled()) > 100)
-        # From now on every batch is held, so that some surely run when the signal comes.
-        bed.ear.answer = lambda facts: time.sleep(0.05) or "ok"
-        time.sleep(0.3)
+        # From now on every batch is held, so that some surely run until all has been looked at.
+        is_held, is_seen = threading.Event(), threading.Event()
+        bed.ear.answer = lambda _facts: is_held.set() or (is_seen.wait(WAIT_S) and "ok")
+        assert is_held.wait(WAIT_S)
         family = bed.family()
         assert family
         bed.signal(signal.SIGTERM)
@@ -60,6 +62,7 @@ def test_s1_under_load_a_stop_finishes_what_runs_and_repeats_nothing(bed):
         refused = bed.post("late", 0)
         assert refused.status == 503
         assert int(refused.headers["retry-after"]) >= 1
+        is_seen.set()
         assert bed.wait() == 0
         traffic.is_over.set()
     assert_gone(family)

@@ -30,7 +30,7 @@ def test_a_running_mapping_is_recorded_and_replays(bed):
         until(lambda: len(bed.ear.handled()) > 20)
         found = bed.cli("trace", "--mapping", name, "--seconds", "2")
     assert found.returncode == 0, found.stderr
-    assert len(found.stdout.splitlines()) > 20
+    assert '"is":"Invoke"' in found.stdout
     for secret in ("/in", "arn:aws", SECRET, '"k1"', "partitionKey", "body"):
         assert secret not in found.stdout
 
@@ -52,7 +52,7 @@ def assert_replays(bed, found):
 @pytest.mark.parametrize("is_fifo", [False, True])
 def test_a_queues_mapping_is_recorded_and_replays(bed, is_fifo):
     fifo = {"FifoQueue": True, "ContentBasedDeduplication": True} if is_fifo else {}
-    bed.write(template(function(timeout=2), jobs(**fifo), reads(BatchSize=4)))
+    bed.write(template(function(timeout=20), jobs(**fifo), reads(BatchSize=4)))
     bed.code(SEEING)
     bed.ear.answer = lambda _facts: "{}"
     bed.start()
