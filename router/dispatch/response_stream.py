@@ -14,11 +14,12 @@ WAITING_BYTES_MAX: Final = MIB
 class ResponseStream:
     """A `Sink` one end of which can be read. Whoever reads no more closes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting_bytes_max: int = WAITING_BYTES_MAX) -> None:
         self.content_type = ""
         self.executed_version = "$LATEST"
         """Set by who looks the function up."""
         self.has_begun = False
+        self._waiting_bytes_max = waiting_bytes_max
         self._chunks: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._on_room: Callable[[], None] | None = None
@@ -41,7 +42,7 @@ class ResponseStream:
         self._chunks.append(chunk)
         self._waiting_bytes += len(chunk)
         self._changed.set()
-        return self._waiting_bytes < WAITING_BYTES_MAX
+        return self._waiting_bytes < self._waiting_bytes_max
 
     def end(self) -> None:
         """Nothing more comes: the invocation has ended."""
@@ -58,11 +59,12 @@ class ResponseStream:
         return self.has_begun
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The pieces, as they come."""
+        """The pieces, as they come; what waits together comes together."""
         while True:
             while self._chunks:
-                chunk = self._chunks.popleft()
-                self._waiting_bytes -= len(chunk)
+                chunk = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+                self._chunks.clear()
+                self._waiting_bytes = 0
                 self._make_room()
                 yield chunk
             if self._is_over:
@@ -78,5 +80,5 @@ class ResponseStream:
         self._make_room()
 
     def _make_room(self) -> None:
-        if self._on_room is not None and self._waiting_bytes < WAITING_BYTES_MAX // 2:
+        if self._on_room is not None and self._waiting_bytes < self._waiting_bytes_max // 2:
             self._on_room()

@@ -31,7 +31,8 @@ def preflight(call: UrlCall, cors: Cors) -> UrlAnswer | None:
 def shared(answer: UrlAnswer, cors: Cors, headers: Mapping[str, str]) -> UrlAnswer:
     """An answer with the headers for the page that asks. They win over the function's."""
     kept = [pair for pair in answer.headers if not pair[0].lower().startswith(_OURS)]
-    return UrlAnswer(0, answer.status, [*kept, *_for_page(headers, cors)], answer.body)
+    answer.headers = [*kept, *_for_page(headers, cors)]
+    return answer
 
 
 def _for_page(headers: Mapping[str, str], cors: Cors) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ import msgspec
 
 from router.config import IngressSettings
 from router.model.errors import RouterError
-from router.model.function_url import UrlAnswer, UrlCall
+from router.model.function_url import UrlAnswer, UrlCall, UrlPart, UrlTaken
 from router.model.limits import MIB
 from router.model.webhook import WebhookSpec
 from router.store.base import NewRecord
@@ -28,9 +28,9 @@ FRAME_BYTES_MAX: Final = 96 * MIB
 
 ERROR_CHARACTERS_MAX: Final = 1_000
 
-BEGIN, ROUTES, DRAIN, STOP, ASK, STORED, ANSWER = 1, 2, 3, 4, 5, 6, 7
+BEGIN, ROUTES, DRAIN, STOP, ASK, STORED, ANSWER, PART = 1, 2, 3, 4, 5, 6, 7, 8
 """Router → ingress process."""
-READY, HEARD, APPEND, COUNTS, CALL = 65, 66, 67, 68, 69
+READY, HEARD, APPEND, COUNTS, CALL, TAKEN = 65, 66, 67, 68, 69, 70
 """Ingress process → router."""
 
 
@@ -151,8 +151,10 @@ _KIND_OF: Final[dict[type, int]] = {
     Counts: COUNTS,
     UrlCall: CALL,
     UrlAnswer: ANSWER,
+    UrlPart: PART,
+    UrlTaken: TAKEN,
 }
-_HOT: Final = frozenset({APPEND, STORED, CALL, ANSWER})
+_HOT: Final = frozenset({APPEND, STORED, CALL, ANSWER, PART, TAKEN})
 """Kinds in MessagePack, which has no numbers as large as the hash ranges of a webhook's shards."""
 
 _DECODERS: Final[dict[int, Callable[[memoryview], Any]]] = {

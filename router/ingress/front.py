@@ -38,9 +38,9 @@ from router.ingress.http_server import ABORT_S
 from router.ingress.intake import Intake
 from router.ingress.sockets import listen
 from router.ingress.told import Told, look_up
-from router.ingress.url_calls import Answering, UrlDesk
+from router.ingress.url_desk import Answering, UrlDesk
 from router.model.errors import RouterError
-from router.model.function_url import UrlCall
+from router.model.function_url import UrlCall, UrlTaken
 from router.model.webhook import WebhookSpec
 from router.store.base import StreamStore
 from router.telemetry import metrics
@@ -285,6 +285,7 @@ class IngressProcess:
             raise
         finally:
             late.cancel()
+            self._desk.left(child.link)
             self._child = None
             self._is_up = False
             self._connections = 0
@@ -305,6 +306,8 @@ class IngressProcess:
                 self._intake.take(message, child.link.send)
             case UrlCall():
                 self._desk.take(message, child.link)
+            case UrlTaken():
+                self._desk.taken(message, child.link)
             case Counts():
                 self._on_counts(message)
             case Heard():

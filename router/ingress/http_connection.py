@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import structlog
 
 from router.ingress import http_values as values
+from router.ingress.http_outflow import Outflow
 from router.ingress.http_reader import BODY, HEAD, IDLE, RequestReader, Turn
-from router.ingress.http_values import Pending, Refusal, Request, Response, render
+from router.ingress.http_values import (
+    CHUNKED,
+    TO_THE_END,
+    Pending,
+    Refusal,
+    Request,
+    Response,
+    Streamed,
+    render,
+    render_open,
+)
 
 if TYPE_CHECKING:
     from router.ingress.http_server import HttpServer
@@ -37,11 +48,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._reader: RequestReader | None = None
         self._running: tuple[Turn, Pending] | None = None
-        """What is with the handler."""
+        """What is with the handler, until its answer is sent."""
+        self._outflow: Outflow | None = None
+        """The answer whose body is being sent while it is made."""
         self._tail = b""
         self._stage = 0
         self._is_read_paused = False
-        self._is_write_paused = False
+        self.is_write_paused = False
         self._is_answered = False
         """The last answer is written; what is left is to close."""
         self._is_closing = False
@@ -60,7 +73,7 @@ class Connection(asyncio.Protocol):
             and not reader.turns
             and not reader.is_over
             and self._running is None
-            and not self._is_write_paused
+            and not self.is_write_paused
             and not self._is_closing
         )
 
@@ -94,7 +107,7 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         if reader is None or reader.is_over:
             return
-        if self._running is not None or self._is_write_paused or self._tail:
+        if self._running is not None or self.is_write_paused or self._tail:
             self._keep(data)
             return
         self._read(data)
@@ -110,12 +123,16 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read its answers: no further request is begun."""
-        self._is_write_paused = True
+        self.is_write_paused = True
         self.deadline = self._server.now() + self._server.limits.body_s
 
     def resume_writing(self) -> None:
         """The client reads again."""
-        self._is_write_paused = False
+        self.is_write_paused = False
+        if self._outflow is not None:
+            self.deadline = self._server.now() + self._outflow.wait_s
+            self._outflow.go_on()
+            return
         self._wait_for_input()
         self.advance()
 
@@ -126,6 +143,9 @@ class Connection(asyncio.Protocol):
         self._drop_tail()
         if self._reader is not None:
             self._reader.close()
+        if self._outflow is not None:
+            self._outflow.leave()
+            self._outflow = self._running = None
         self._server.left(self)
 
     # Input.
@@ -160,7 +180,7 @@ class Connection(asyncio.Protocol):
     def advance(self) -> None:
         """Do what can be done now: answer, read what was kept, close, or wait."""
         reader = self._reader
-        while reader is not None and self._running is None and not self._is_write_paused:
+        while reader is not None and self._running is None and not self.is_write_paused:
             if self._transport is None or self._is_closing:
                 return
             if self._is_answered:
@@ -228,13 +248,15 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("request_failed")
             answer = self._failure(values.HANDLER_FAILED)
-        if not isinstance(answer, Response):
+        if isinstance(answer, Response):
+            self._running = None
+            self._finish(turn, answer, is_persistent=is_persistent)
+            self.advance()
+        elif isinstance(answer, Streamed):
+            self._stream(turn, answer, is_persistent=is_persistent)
+        else:
             self._running = turn, answer
             answer.future.add_done_callback(self._on_done)
-            return
-        self._running = None
-        self._finish(turn, answer, is_persistent=is_persistent)
-        self.advance()
 
     def _failure(self, refusal: Refusal) -> Response:
         self._server.refused(refusal.reason)
@@ -246,14 +268,53 @@ class Connection(asyncio.Protocol):
         if self._transport is None or reader is None:
             server.forget(self)
             return
-        is_last = reader.is_over and not reader.turns
-        if not is_persistent or server.is_stopping or is_last:
-            self._is_answered = True
-            line = CLOSE_LINE
-        else:
-            line = KEEP_ALIVE_LINE if turn.is_legacy else b""
+        line = self._last_line(reader, turn, is_persistent=is_persistent)
         self._write(response, line, has_body=turn.has_body)
         self._wait_for_input()
+
+    def _last_line(self, reader: RequestReader, turn: Turn, *, is_persistent: bool) -> bytes:
+        """The header that tells whether the connection goes on after this answer."""
+        is_last = reader.is_over and not reader.turns
+        if not is_persistent or self._server.is_stopping or is_last:
+            self._is_answered = True
+            return CLOSE_LINE
+        return KEEP_ALIVE_LINE if turn.is_legacy else b""
+
+    # An answer that is sent while it is made: the connection is busy with it until its end.
+
+    def _stream(self, turn: Turn, streamed: Streamed, *, is_persistent: bool) -> None:
+        server, reader, transport = self._server, self._reader, self._transport
+        server.memory.give(turn.cost_bytes)
+        if transport is None or reader is None or transport.is_closing():
+            self._running = None
+            streamed.source.leave()
+            if transport is None:
+                server.forget(self)
+            return
+        has_end = not turn.is_legacy or not turn.has_body
+        line = self._last_line(reader, turn, is_persistent=is_persistent and has_end)
+        line = server.date_line + line
+        if not turn.has_body:
+            self._running = None
+            streamed.source.leave()
+            framing = TO_THE_END if turn.is_legacy else CHUNKED
+            transport.write(render_open(streamed.head, line, framing))
+            self._wait_for_input()
+            self.advance()
+            return
+        self.deadline = server.now() + streamed.wait_s
+        self._outflow = Outflow(self, transport, streamed, is_legacy=turn.is_legacy)
+        self._outflow.begin(line)
+
+    def outflow_ended(self, *, is_broken: bool) -> None:
+        """See `http_outflow.Way`."""
+        self._running = self._outflow = None
+        if is_broken:
+            self._close(is_lingering=False)
+            return
+        self._is_answered |= self._server.is_stopping
+        self._wait_for_input()
+        self.advance()
 
     def _write(self, response: Response, line: bytes, *, has_body: bool) -> None:
         transport = self._transport
@@ -266,11 +327,13 @@ class Connection(asyncio.Protocol):
     def on_deadline(self) -> None:
         """The time for what this connection waits for is over."""
         transport, reader = self._transport, self._reader
-        if self._running is not None:
+        if self._outflow is not None and transport is not None:
+            transport.abort()
+        elif self._running is not None:
             self._running[1].future.cancel()
         elif transport is None:
             self._server.forget(self)
-        elif reader is None or self._is_closing or self._is_write_paused:
+        elif reader is None or self._is_closing or self.is_write_paused:
             transport.abort()
         elif reader.turns:
             return  # read just now; it is about to be begun

@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from router.model.limits import KIB, MIB
+from router.outcomes.http_reply import BODILESS
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -62,6 +63,39 @@ class BodyPolicy(msgspec.Struct, frozen=True):
     """What is said to a body that is larger, if not the usual."""
 
 
+class Outlet(Protocol):
+    """Where a body goes that is made while it is sent."""
+
+    def write(self, data: bytes) -> bool:
+        """Send a piece; whether there is room for more. When there is again, `go_on` is called."""
+
+    def end(self, *, is_broken: bool) -> None:
+        """Nothing more comes; broken: and something is missing, which the client is to see."""
+
+
+class BodySource(Protocol):
+    """Who makes a body while it is sent."""
+
+    def open(self, outlet: Outlet) -> None:
+        """The head is sent: pieces go here, now and from now on. Called once, unless `leave` is."""
+
+    def go_on(self) -> None:
+        """There is room again."""
+
+    def leave(self) -> None:
+        """Nobody takes any more of it."""
+
+
+class Streamed(msgspec.Struct, frozen=True):
+    """An answer of which the head is known, and the body comes while it is made."""
+
+    head: Response
+    """Its body is how the whole one begins."""
+    source: BodySource
+    wait_s: float
+    """How long the rest may take while the client reads."""
+
+
 class Pending(Protocol):
     """An answer to come. The future is cancelled when it takes too long."""
 
@@ -73,7 +107,7 @@ class Pending(Protocol):
     def future(self) -> asyncio.Future[Any]:
         """Done when there is an answer."""
 
-    def response(self) -> "Response | Pending":
+    def response(self) -> "Response | Streamed | Pending":
         """The answer, or what to wait for next; called once when the future is done.
 
         Raises what the future raises and this has no answer to, `CancelledError` among it.
@@ -141,6 +175,20 @@ def message_response(status: int, message: str, headers: Pairs = JSON_HEADERS) -
     return json_response(status, {"message": message}, headers)
 
 
+CHUNKED: Final = -1
+TO_THE_END: Final = -2
+"""Instead of a body's length: how a client knows where it ends."""
+
+
+def _framing(status: int, body_bytes: int) -> tuple[str, ...]:
+    """The header that says where the body ends."""
+    if status in BODILESS or body_bytes == TO_THE_END:
+        return ()
+    if body_bytes == CHUNKED:
+        return ("transfer-encoding: chunked",)
+    return (f"content-length: {body_bytes}",)
+
+
 def _head_lines(status: int, headers: Pairs, body_bytes: int) -> bytes:
     """Status line and headers. Raises `ValueError` for a header that would end its line."""
     try:
@@ -152,7 +200,7 @@ def _head_lines(status: int, headers: Pairs, body_bytes: int) -> bytes:
         if {"\r", "\n", "\0"} & {*name, *value}:
             raise ValueError("a response header holds a line break")
         lines.append(f"{name}: {value}")
-    return "\r\n".join([*lines, f"content-length: {body_bytes}", ""]).encode("latin-1")
+    return "\r\n".join([*lines, *_framing(status, body_bytes), ""]).encode("latin-1")
 
 
 _common_lines = lru_cache(maxsize=1024)(_head_lines)
@@ -164,6 +212,11 @@ def render(response: Response, trailer: bytes, *, has_body: bool) -> bytes:
     lines = _head_lines if response.is_own else _common_lines
     head = lines(response.status, response.headers, len(body))
     return b"".join((head, trailer, b"\r\n", body if has_body else b""))
+
+
+def render_open(response: Response, trailer: bytes, framing: int) -> bytes:
+    """The head of a response whose body follows. `framing` is `CHUNKED` or `TO_THE_END`."""
+    return b"".join((_head_lines(response.status, response.headers, framing), trailer, b"\r\n"))
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -46,6 +46,8 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._has_room = asyncio.Event()
         self._has_room.set()
+        self.has_ended = False
+        """Nothing sent arrives any more."""
 
     async def open(self, end: socket.socket) -> None:
         """Begin, over this end; it is the link's own from here on."""
@@ -107,6 +109,7 @@ class Link(asyncio.Protocol):
         """The other side is gone."""
         del exc
         self._transport = None
+        self.has_ended = True
         self._has_room.set()
         self._on_end()
 

@@ -37,7 +37,7 @@ from router.ingress.remote import RemoteStore
 from router.ingress.tally import Tally
 from router.ingress.url_calls import RemoteCaller
 from router.model.errors import ConfigError
-from router.model.function_url import UrlAnswer
+from router.model.function_url import UrlAnswer, UrlPart
 from router.model.webhook import WebhookSpec
 from router.telemetry import logs, memory
 from router.telemetry.loop_watch import LoopWatch
@@ -73,6 +73,8 @@ class Process:
                 self._store.stored(message)
             case UrlAnswer():
                 self._calls.answered(message)
+            case UrlPart():
+                self._calls.more(message)
             case Begin():
                 self._on_begin(message)
             case Routes():

@@ -1,46 +1,86 @@
 """The way of a request to a function's URL, from the listener to what answers it, and back.
 
-In one process a task; between two a frame there and one back, matched by number.
+A message there and one back, matched by number; between two processes each is a frame. A body that
+is made while it is sent comes in parts, as far as the client has read the ones before:
+
+    listener ═ UrlCall ═► router          listener ◄═ UrlAnswer, UrlPart … ═ router
+                                          listener ═ UrlTaken … ═► router
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
-
-import structlog
+from collections.abc import Callable
+from typing import Any, Final
 
 from router.ingress.frames import FrameError
-from router.model.function_url import UrlAnswer, UrlCall
-from router.model.limits import EVENT_BYTES_MAX, KIB
+from router.ingress.http_values import Outlet
+from router.ingress.url_desk import WINDOW_BYTES, Answering, UrlDesk
+from router.model.function_url import UrlAnswer, UrlCall, UrlPart, UrlTaken
 
-log = structlog.get_logger(__name__)
+TOLD_BYTES: Final = WINDOW_BYTES // 4
+"""What a client has read is told when it is this much, or when nothing more can come before."""
 
-SMALL_BYTES: Final = 64 * KIB
-"""A larger answer waits until the ingress process has read what was sent before: it is cut off
-when it leaves too much unread, and a few dozen of 6 MB at once would be that."""
-
-Answering = Callable[[UrlCall], Awaitable[UrlAnswer]]
+Answered = tuple[UrlAnswer, "Inflow | None"]
+"""An answer, and the rest of its body."""
 
 
-class LocalCaller:
-    """Where the listener is in the router: straight to it."""
+class Inflow:
+    """The rest of a body on its way to the client: a `BodySource` of the server."""
 
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self, number: int, send: Callable[[Any], None]) -> None:
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the last part is here, wanted or not."""
+        self._number = number
+        self._send = send
+        self._outlet: Outlet | None = None
+        self._early: list[UrlPart] = []
+        """What came before there was an outlet, no more than `WINDOW_BYTES`."""
+        self._untold_bytes = 0
+        self._is_left = False
 
-    def call(self, call: UrlCall) -> "asyncio.Future[UrlAnswer]":
-        """See `Caller.call`."""
-        future: asyncio.Future[UrlAnswer] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(self._run(call, future))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return future
+    def open(self, outlet: Outlet) -> None:
+        """See `BodySource.open`."""
+        self._outlet = outlet
+        early, self._early = self._early, []
+        for part in early:
+            self._pass_on(part, outlet)
 
-    async def _run(self, call: UrlCall, future: "asyncio.Future[UrlAnswer]") -> None:
-        answer = await _answer(self._answering, call)
-        if not future.done():
-            future.set_result(answer)
+    def go_on(self) -> None:
+        """See `BodySource.go_on`."""
+        self._tell()
+
+    def leave(self) -> None:
+        """See `BodySource.leave`."""
+        self._is_left = True
+        self._outlet = None
+        self._early.clear()
+        if not self.over.done():
+            self._send(UrlTaken(self._number, 0, is_gone=True))
+
+    def take(self, part: UrlPart) -> None:
+        """The next part."""
+        if part.is_last and not self.over.done():
+            self.over.set_result(None)
+        if self._is_left:
+            return
+        if self._outlet is None:
+            self._early.append(part)
+        else:
+            self._pass_on(part, self._outlet)
+
+    def _pass_on(self, part: UrlPart, outlet: Outlet) -> None:
+        has_room = outlet.write(part.body)
+        if part.is_last:
+            self._outlet = None
+            outlet.end(is_broken=part.is_broken)
+            return
+        self._untold_bytes += len(part.body)
+        if has_room and self._untold_bytes >= TOLD_BYTES:
+            self._tell()
+
+    def _tell(self) -> None:
+        size_bytes, self._untold_bytes = self._untold_bytes, 0
+        if size_bytes and not self.over.done():
+            self._send(UrlTaken(self._number, size_bytes))
 
 
 class RemoteCaller:
@@ -49,13 +89,14 @@ class RemoteCaller:
     def __init__(self, send: Callable[[Any], None]) -> None:
         self._send = send
         self._numbers = 0
-        self._open: dict[int, asyncio.Future[UrlAnswer]] = {}
+        self._open: dict[int, asyncio.Future[Answered]] = {}
+        self._inflows: dict[int, Inflow] = {}
 
-    def call(self, call: UrlCall) -> "asyncio.Future[UrlAnswer]":
+    def call(self, call: UrlCall) -> "asyncio.Future[Answered]":
         """See `Caller.call`."""
         self._numbers += 1
         call.number = self._numbers
-        future: asyncio.Future[UrlAnswer] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self._open[call.number] = future
         self._send(call)
         return future
@@ -65,50 +106,45 @@ class RemoteCaller:
         future = self._open.pop(answer.number, None)
         if future is None:
             raise FrameError(f"no such call: {answer.number}")
-        if not future.done():  # whoever waited may have given up
-            future.set_result(answer)
+        inflow = None
+        if answer.is_open:
+            inflow = self._inflows[answer.number] = Inflow(answer.number, self._send)
+        if not future.done():
+            future.set_result((answer, inflow))
+        elif inflow is not None:  # whoever waited has given up
+            inflow.leave()
+
+    def more(self, part: UrlPart) -> None:
+        """The next part of an answer. Raises `FrameError` for one of none that is open."""
+        inflow = self._inflows.get(part.number)
+        if inflow is None:
+            raise FrameError(f"no such answer: {part.number}")
+        if part.is_last:
+            del self._inflows[part.number]
+        inflow.take(part)
 
 
-class Way(Protocol):
-    """The link to an ingress process."""
+class LocalCaller(RemoteCaller):
+    """Where the listener is in the router: the same messages, handed over as they are."""
 
-    def send(self, message: Any) -> None:
-        """Send a message; nobody hears it any more once the link has ended."""
-
-    async def room(self) -> None:
-        """Wait until everything sent is read, or the link has ended."""
-
-
-class UrlDesk:
-    """In the router: takes calls of ingress processes and sends their answers back."""
+    has_ended = False
 
     def __init__(self, answering: Answering) -> None:
-        self._answering = answering
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._large = asyncio.Lock()
+        super().__init__(self._hand_over)
+        self._desk = UrlDesk(answering)
 
-    def take(self, call: UrlCall, way: Way) -> None:
-        """Answer a call, once. Raises `FrameError` for what no ingress process of ours sends."""
-        if len(call.body) > EVENT_BYTES_MAX:
-            raise FrameError(f"a request of {len(call.body)} bytes")
-        task = asyncio.create_task(self._run(call, way))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _hand_over(self, message: Any) -> None:
+        if isinstance(message, UrlCall):
+            self._desk.take(message, self)
+        else:
+            self._desk.taken(message, self)
 
-    async def _run(self, call: UrlCall, way: Way) -> None:
-        answer = await _answer(self._answering, call)
-        if len(answer.body) <= SMALL_BYTES:
-            way.send(answer)
-            return
-        async with self._large:
-            await way.room()
-            way.send(answer)
+    def send(self, message: Any) -> None:
+        """See `Way.send`."""
+        if isinstance(message, UrlAnswer):
+            self.answered(message)
+        else:
+            self.more(message)
 
-
-async def _answer(answering: Answering, call: UrlCall) -> UrlAnswer:
-    try:
-        return await answering(call)
-    except Exception:
-        log.exception("url_failed", url_id=call.url_id)
-        headers = [("content-type", "text/plain")]
-        return UrlAnswer(call.number, 502, headers, b"Internal Server Error")
+    async def room(self) -> None:
+        """See `Way.room`: there always is."""

@@ -7,7 +7,7 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -19,12 +19,14 @@ from router.auth import sigv4
 from router.auth.sigv4 import SignatureRefused
 from router.dispatch.response_stream import ResponseStream
 from router.ingress import cors
+from router.ingress.url_desk import Rest
+from router.ingress.url_stream import WAITING_BYTES_MAX, StreamedReply
 from router.model.errors import NotFound, NotInvoked
 from router.model.function import InvokeReply
 from router.model.function_url import FunctionUrl, UrlAnswer, UrlCall
-from router.model.limits import EVENT_BYTES_MAX, RESPONSE_BYTES_MAX
+from router.model.limits import EVENT_BYTES_MAX
 from router.model.version import LATEST
-from router.outcomes.http_reply import http_reply, streamed_reply
+from router.outcomes.http_reply import http_reply
 from router.sources.url_event import Signer, url_event
 from router.store.base import Change
 from router.store.catalog import Catalog, named, own_name
@@ -40,6 +42,9 @@ FORBIDDEN: Final = (
 RESPONSE_STREAM: Final = "RESPONSE_STREAM"
 
 _ANYBODY: Final = "any"
+
+Reply = tuple[UrlAnswer, StreamedReply | None]
+"""An answer, and the rest of one that is sent while it is made."""
 
 
 class UrlInvoker(Protocol):
@@ -84,45 +89,50 @@ class UrlService:
         self._secret_of = secret_of
         self._wall_ms = wall_ms
         self._urls: dict[str, FunctionUrl] = {}
+        self._running: set[asyncio.Task[InvokeReply]] = set()
+        """What streams; its caller may be gone."""
         self.port = 80
         """Where the ingress listener is."""
         self._index()
         catalog.listen(self._hear)
 
-    async def answer(self, call: UrlCall) -> UrlAnswer:
+    async def answer(self, call: UrlCall) -> tuple[UrlAnswer, Rest | None]:
         """The answer to a call. Raises nothing a function or a client can bring about."""
         began_s = time.perf_counter()
         url = self._urls.get(call.url_id)
         request_id, trace_id = str(uuid.uuid4()), _trace_id(call.headers, self._wall_ms())
         headers = [("x-amzn-requestid", request_id), ("x-amzn-trace-id", trace_id)]
+        rest = None
         if url is None:
             answer = _refused(403, "AccessDeniedException", None)
         else:
-            answer = await self._shared(url, call, request_id, trace_id)
-            name, status = url.function, f"{answer.status // 100}xx"
-            metrics.URL_REQUESTS.labels(name, status).inc()
-            metrics.URL_DURATION.labels(name).observe(time.perf_counter() - began_s)
+            answer, rest = await self._shared(url, call, request_id, trace_id)
+            if rest is None:
+                _count(url, answer.status, began_s)
+            else:
+                status = answer.status
+                rest.over = lambda is_whole: _count(url, status if is_whole else 502, began_s)
         answer.number = call.number
         answer.headers = [*answer.headers, *headers]
-        return answer
+        return answer, rest
 
     async def _shared(
         self, url: FunctionUrl, call: UrlCall, request_id: str, trace_id: str
-    ) -> UrlAnswer:
+    ) -> Reply:
         """The answer, with what web pages are told."""
         if url.cors is None:
             return await self._answer(url, call, request_id, trace_id)
         if (preflight := cors.preflight(call, url.cors)) is not None:
-            return preflight
-        answer = await self._answer(url, call, request_id, trace_id)
-        return cors.shared(answer, url.cors, call.headers)
+            return preflight, None
+        answer, rest = await self._answer(url, call, request_id, trace_id)
+        return cors.shared(answer, url.cors, call.headers), rest
 
     async def _answer(
         self, url: FunctionUrl, call: UrlCall, request_id: str, trace_id: str
-    ) -> UrlAnswer:
+    ) -> Reply:
         signer = self._signer(call) if url.is_signed else None
         if not self._has_function(url) or (url.is_signed and signer is None):
-            return _refused(403, "AccessDeniedException", FORBIDDEN)
+            return _refused(403, "AccessDeniedException", FORBIDDEN), None
         domain = call.headers.get("host", "").partition(":")[0]
         event = url_event(
             call,
@@ -138,32 +148,41 @@ class UrlService:
                 f"Request must be smaller than {EVENT_BYTES_MAX} bytes for the InvokeFunction "
                 "operation"
             )
-            return _refused(413, "RequestEntityTooLargeException", text)
+            return _refused(413, "RequestEntityTooLargeException", text), None
         try:
             return await self._run(url, event, request_id, trace_id)
         except NotFound:
-            return _refused(403, "AccessDeniedException", FORBIDDEN)
+            return _refused(403, "AccessDeniedException", FORBIDDEN), None
         except NotInvoked as error:
-            return _not_invoked(error, url)
+            return _not_invoked(error, url), None
 
-    async def _run(
-        self, url: FunctionUrl, event: bytes, request_id: str, trace_id: str
-    ) -> UrlAnswer:
+    async def _run(self, url: FunctionUrl, event: bytes, request_id: str, trace_id: str) -> Reply:
         """Invoke, and make an answer of the reply. Raises `NotInvoked`, `NotFound`."""
-        stream = ResponseStream() if url.invoke_mode == RESPONSE_STREAM else None
+        is_streamed = url.invoke_mode == RESPONSE_STREAM
+        stream = ResponseStream(WAITING_BYTES_MAX) if is_streamed else None
         qualifier = None if url.qualifier == LATEST else url.qualifier
         invoking = self._invoker.invoke(
             url.function, qualifier, event, request_id=request_id, trace_id=trace_id, stream=stream
         )
         if stream is None:
-            return _answered(await invoking)
-        body, reply = await _collected(stream, invoking)
-        if not stream.has_begun:
-            return _answered(reply)
-        response = None if body is None else streamed_reply(stream.content_type, body)
-        if reply.error_type is not None or response is None:
-            return _bad_gateway()
-        return UrlAnswer(0, response.status, [*response.headers], response.body)
+            return _answered(await invoking), None
+        running = asyncio.ensure_future(invoking)
+        self._running.add(running)
+        running.add_done_callback(lambda task: self._ended(task, stream))
+        if not await stream.begun():
+            return _answered(await running), None
+        streamed = StreamedReply(stream, running)
+        answer = await streamed.answer()
+        if answer is None:
+            return _bad_gateway(), None
+        return answer, streamed if answer.is_open else None
+
+    def _ended(self, task: "asyncio.Task[InvokeReply]", stream: ResponseStream) -> None:
+        """An invocation has ended, whether or not anybody still waits for it."""
+        self._running.discard(task)
+        stream.end()
+        if not task.cancelled():
+            task.exception()
 
     def _has_function(self, url: FunctionUrl) -> bool:
         """Whether the function and the alias are still there."""
@@ -207,19 +226,9 @@ class UrlService:
         self._urls = {url.id: url for url in self._catalog.function_urls.values()}
 
 
-async def _collected(
-    stream: ResponseStream, invoking: Awaitable[InvokeReply]
-) -> tuple[bytes | None, InvokeReply]:
-    """What was streamed, None for more than an answer may be, and how it ended."""
-    running = asyncio.ensure_future(invoking)
-    running.add_done_callback(lambda _: stream.end())
-    body = bytearray()
-    async for chunk in stream.chunks():
-        body += chunk
-        if len(body) > RESPONSE_BYTES_MAX:
-            stream.close()
-            return None, await running
-    return bytes(body), await running
+def _count(url: FunctionUrl, status: int, began_s: float) -> None:
+    metrics.URL_REQUESTS.labels(url.function, f"{status // 100}xx").inc()
+    metrics.URL_DURATION.labels(url.function).observe(time.perf_counter() - began_s)
 
 
 def _answered(reply: InvokeReply) -> UrlAnswer:

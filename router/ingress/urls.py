@@ -14,10 +14,12 @@ from router.ingress.http_values import (
     Refusal,
     Request,
     Response,
+    Streamed,
     json_response,
 )
 from router.ingress.refusals import DRAINING, OVERLOADED
-from router.model.function_url import HOST_MARK, ID_LENGTH, PATH_START, UrlAnswer, UrlCall
+from router.ingress.url_calls import Answered
+from router.model.function_url import HOST_MARK, ID_LENGTH, PATH_START, UrlCall
 from router.model.limits import EVENT_BYTES_MAX, TIMEOUT_S_MAX
 from router.telemetry import metrics
 
@@ -46,7 +48,7 @@ TOO_LARGE: Final = Refusal(
 class Caller(Protocol):
     """The way to what answers."""
 
-    def call(self, call: UrlCall) -> "asyncio.Future[UrlAnswer]":
+    def call(self, call: UrlCall) -> "asyncio.Future[Answered]":
         """Hand a request over. Who cancels the future waits no longer; the function runs on."""
 
 
@@ -94,7 +96,14 @@ class UrlIngress:
         future.add_done_callback(self._answered)
         return Asked(future)
 
-    def _answered(self, _future: "asyncio.Future[UrlAnswer]") -> None:
+    def _answered(self, future: "asyncio.Future[Answered]") -> None:
+        inflow = None if future.cancelled() else future.result()[1]
+        if inflow is None:
+            self._over(future)
+        else:
+            inflow.over.add_done_callback(self._over)
+
+    def _over(self, _future: "asyncio.Future[Any]") -> None:
         self._calls -= 1
 
 
@@ -104,13 +113,14 @@ class Asked:
     wait_s = ANSWER_S_MAX
     __slots__ = ("future",)
 
-    def __init__(self, future: "asyncio.Future[Any]") -> None:
+    def __init__(self, future: "asyncio.Future[Answered]") -> None:
         self.future = future
 
-    def response(self) -> Response:
+    def response(self) -> Response | Streamed:
         """The function's answer."""
-        answer: UrlAnswer = self.future.result()
-        return Response(answer.status, answer.body, tuple(answer.headers), is_own=True)
+        answer, inflow = self.future.result()
+        head = Response(answer.status, answer.body, tuple(answer.headers), is_own=True)
+        return head if inflow is None else Streamed(head, inflow, ANSWER_S_MAX)
 
 
 def is_url(head: Head) -> bool:

@@ -73,6 +73,26 @@ class UrlAnswer(msgspec.Struct, array_like=True):
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    is_open: bool = False
+    """The body goes on in parts, one of which is the last."""
+
+
+class UrlPart(msgspec.Struct, array_like=True):
+    """The next of the body of an answer that is open."""
+
+    number: int
+    body: bytes
+    is_last: bool = False
+    is_broken: bool = False
+    """The last one, and not because the body is complete."""
+
+
+class UrlTaken(msgspec.Struct, array_like=True):
+    """The client has read so many more bytes of the parts, or will never read any more."""
+
+    number: int
+    size_bytes: int
+    is_gone: bool = False
 
 
 def url_text(url_id: str, region: str, base: str, ingress: str) -> str:

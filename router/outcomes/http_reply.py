@@ -20,8 +20,12 @@ INTEGRATION: Final = "application/vnd.awslambda.http-integration-response"
 
 PRELUDE_END: Final = bytes(8)
 
-STATUS_MIN: Final = 100
+STATUS_MIN: Final = 200
+"""What is below it is no answer: the client would go on waiting for one."""
 STATUS_MAX: Final = 599
+
+BODILESS: Final = frozenset({204, 304})
+"""Statuses whose answers have no body: a client would take it for the next answer."""
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -65,23 +69,24 @@ def http_reply(payload: bytes) -> HttpReply | None:
     return HttpReply(200, (DEFAULT_TYPE,), body)
 
 
-def streamed_reply(content_type: str, body: bytes) -> HttpReply | None:
-    """The response that a streamed body stands for; None for one that stands for none: 502.
+def plain_head(content_type: str) -> HttpReply | None:
+    """The response of which only the body is streamed; None for one that cannot be sent: 502."""
+    return _response({"statusCode": 200, "headers": {DEFAULT_TYPE[0]: content_type or STREAM_TYPE}})
 
-    One of `INTEGRATION` begins with status, headers and cookies as JSON, then `PRELUDE_END`.
+
+def prelude_head(prelude: bytes) -> HttpReply | None:
+    """The response a streamed body of `INTEGRATION` begins with; None for none: 502.
+
+    `prelude` is what comes before `PRELUDE_END`: status, headers and cookies as JSON.
     """
-    if content_type != INTEGRATION:
-        return HttpReply(200, ((DEFAULT_TYPE[0], content_type or STREAM_TYPE),), body)
-    prelude, end, rest = body.partition(PRELUDE_END)
     try:
         value = orjson.loads(prelude)
     except orjson.JSONDecodeError:
         return None
-    if not end or not isinstance(value, dict):
+    if not isinstance(value, dict):
         return None
     head = {name: value.get(name) for name in ("headers", "cookies")}
-    response = _response({"statusCode": value.get("statusCode", 200), **head}, STREAM_TYPE)
-    return None if response is None else HttpReply(response.status, response.headers, rest)
+    return _response({"statusCode": value.get("statusCode", 200), **head}, STREAM_TYPE)
 
 
 def _response(value: dict[str, Any], content_type: str = DEFAULT_TYPE[1]) -> HttpReply | None:
@@ -97,7 +102,7 @@ def _response(value: dict[str, Any], content_type: str = DEFAULT_TYPE[1]) -> Htt
         headers += [("set-cookie", _on_the_wire(cookie)) for cookie in cookies]
     if not any(name == DEFAULT_TYPE[0] for name, _ in headers):
         headers.insert(0, (DEFAULT_TYPE[0], content_type))
-    return HttpReply(status, tuple(headers), body)
+    return HttpReply(status, tuple(headers), b"" if status in BODILESS else body)
 
 
 def _status(given: Any) -> int | None:

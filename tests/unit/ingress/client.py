@@ -32,8 +32,23 @@ class Client:
         head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
         line, *lines = head.decode().split("\r\n")[:-2]
         headers = dict(text.split(": ", 1) for text in lines)
-        size = int(headers.get("content-length", 0)) if has_body else 0
+        is_chunked = headers.get("transfer-encoding") == "chunked"
+        size = int(headers.get("content-length", 0)) if has_body and not is_chunked else 0
         return Reply(int(line.split()[1]), headers, await self.reader.readexactly(size))
+
+    async def chunk(self) -> bytes:
+        """The next of an answer in chunks; nothing after the last."""
+        line = await asyncio.wait_for(self.reader.readuntil(b"\r\n"), PATIENCE_S)
+        data = await asyncio.wait_for(self.reader.readexactly(int(line, 16) + 2), PATIENCE_S)
+        assert data.endswith(b"\r\n")
+        return data[:-2]
+
+    async def rest(self) -> bytes:
+        """All chunks to the last."""
+        chunks = []
+        while chunk := await self.chunk():
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     async def is_closed(self, wait_s: float = PATIENCE_S) -> bool:
         """Whether the server closes without saying another word."""
@@ -78,6 +93,6 @@ async def answered(handler, request):
     return answer
 
 
-async def no_function(call: UrlCall) -> UrlAnswer:
+async def no_function(call: UrlCall) -> tuple[UrlAnswer, None]:
     """Of a router without functions."""
-    return UrlAnswer(call.number, 403, [("content-type", "application/json")], b"{}")
+    return UrlAnswer(call.number, 403, [("content-type", "application/json")], b"{}"), None

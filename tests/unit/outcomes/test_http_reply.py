@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from router.outcomes.http_reply import http_reply
+from router.outcomes.http_reply import http_reply, plain_head, prelude_head
 
 JSON = ("content-type", "application/json")
 
@@ -62,6 +62,8 @@ def test_a_response_with_little_in_it():
         {"statusCode": None},
         {"statusCode": True},
         {"statusCode": 99},
+        {"statusCode": 101},
+        {"statusCode": 199},
         {"statusCode": 600},
         {"statusCode": 200.5},
         {"statusCode": 200, "headers": ["a"]},
@@ -83,6 +85,28 @@ def test_headers_of_the_server_are_not_the_functions():
         b' "Connection": "close", "x": "1"}}'
     )
     assert reply.headers == (JSON, ("x", "1"))
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_body_has_none_whatever_the_function_says(status):
+    payload = json.dumps({"statusCode": status, "body": "HTTP/1.1 200 OK\r\n\r\n"}).encode()
+    assert http_reply(payload).body == b""
+
+
+def test_the_head_of_a_streamed_answer():
+    assert plain_head("").headers == (("content-type", "application/octet-stream"),)
+    assert plain_head("text/html").headers == (("content-type", "text/html"),)
+    assert plain_head("text/html\0") is None
+    head = prelude_head(b'{"statusCode": 201, "cookies": ["a=1"], "headers": {"Age": 1}}')
+    assert head.status == 201
+    assert head.headers == (
+        ("content-type", "application/octet-stream"),
+        ("age", "1"),
+        ("set-cookie", "a=1"),
+    )
+    assert prelude_head(b"{}").status == 200
+    for wrong in (b"", b"[]", b'{"statusCode": 101}', b'{"headers": {"a": "\\n"}}'):
+        assert prelude_head(wrong) is None
 
 
 def test_what_is_no_json_is_the_body_as_it_is():
