@@ -1,7 +1,8 @@
 """What an environment and the processes it started use: memory, processes and threads.
 
-Read from `/proc`, from outside. Anonymous memory is what counts: address space would break
-threads, resident memory would count what all environments share (`reliability.md` 9).
+Read from `/proc`, from outside. Anonymous memory is what counts, and memory that processes share
+without a file: address space would break threads, resident memory would count what all
+environments share (`reliability.md` 9).
 """
 
 import contextlib
@@ -12,9 +13,9 @@ import msgspec
 
 from router.workers.isolation.plain import PROCESSES_MAX
 
-_ANONYMOUS = re.compile(rb"^RssAnon:\s+(\d+)", re.MULTILINE)
+_MEMORY = re.compile(rb"^Rss(?:Anon|Shmem):\s+(\d+)", re.MULTILINE)
 _THREADS = re.compile(rb"^Threads:\s+(\d+)", re.MULTILINE)
-_OWN_SHARE = re.compile(rb"^Pss_Anon:\s+(\d+)", re.MULTILINE)
+_OWN_SHARE = re.compile(rb"^Pss_(?:Anon|Shmem):\s+(\d+)", re.MULTILINE)
 
 
 _READ_BYTES = 16 * 1024
@@ -33,7 +34,7 @@ _NAMES_MAX = 20_000
 class Usage(msgspec.Struct, frozen=True):
     """One environment at one moment."""
 
-    anonymous_kb: int
+    memory_kb: int
     """KiB. Processes that forked share pages: counted once, if the kernel says, when it matters."""
     tasks: int
     """Processes and threads; looking ends above `PROCESSES_MAX`."""
@@ -47,7 +48,7 @@ def usage_of(pid: int, memory_kb_max: int) -> Usage:
     """
     tree: list[int] = []
     waiting = [pid]
-    anonymous_kb = tasks = 0
+    memory_kb = tasks = 0
     while waiting and tasks <= PROCESSES_MAX:
         one = waiting.pop()
         try:
@@ -57,14 +58,14 @@ def usage_of(pid: int, memory_kb_max: int) -> Usage:
         threads = _number(_THREADS, status)
         tree.append(one)
         tasks += threads
-        anonymous_kb += _number(_ANONYMOUS, status)
+        memory_kb += _sum(_MEMORY, status)
         waiting += _children(one, threads)
-    if anonymous_kb > memory_kb_max and len(tree) > 1:
+    if memory_kb > memory_kb_max and len(tree) > 1:
         shares = [_own_share_kb(one) for one in tree]
         known = [share for share in shares if share is not None]
         if len(known) == len(shares):
-            anonymous_kb = sum(known)
-    return Usage(anonymous_kb, tasks)
+            memory_kb = sum(known)
+    return Usage(memory_kb, tasks)
 
 
 def is_folder_over(path: str, bytes_max: int) -> bool:
@@ -106,6 +107,10 @@ def _read(path: str) -> bytes:
         os.close(fd)
 
 
+def _sum(pattern: re.Pattern[bytes], text: bytes) -> int:
+    return sum(map(int, pattern.findall(text)))
+
+
 def _number(pattern: re.Pattern[bytes], text: bytes) -> int:
     found = pattern.search(text)
     return int(found[1]) if found else 0
@@ -123,11 +128,11 @@ def _children(pid: int, threads: int) -> list[int]:
 
 
 def _own_share_kb(pid: int) -> int | None:
-    """Anonymous KiB with shared pages divided among those who share; None when not told."""
+    """KiB with shared pages divided among those who share; None when not told."""
     try:
         text = _read(f"/proc/{pid}/smaps_rollup")
     except (FileNotFoundError, ProcessLookupError):
         return 0
     except OSError:
         return None
-    return int(found[1]) if (found := _OWN_SHARE.search(text)) else None
+    return _sum(_OWN_SHARE, text) if _OWN_SHARE.search(text) else None

@@ -67,8 +67,8 @@ def _overs(folders: list[tuple[str, int]]) -> list[bool]:
 
 
 def _judge(env: Environment, memory_mb: int, usage: Usage) -> None:
-    env.memory_kb_max = max(env.memory_kb_max, usage.anonymous_kb)
-    if usage.anonymous_kb > memory_mb * 1024:
+    env.memory_kb_max = max(env.memory_kb_max, usage.memory_kb)
+    if usage.memory_kb > memory_mb * 1024:
         env.is_out_of_memory = True
         env.kill()
     elif usage.tasks > PROCESSES_MAX:

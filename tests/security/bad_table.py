@@ -1,19 +1,23 @@
-"""Runs every bad function through a real pool at one rung and prints the outcomes as JSON.
+"""Runs every bad function through real pools at one rung and prints the outcomes as JSON.
 
-    python -m tests.security.bad_table RUNG USER VIEW        (as `tests.security.table`)
+    python -m tests.security.bad_table RUNG USER VIEW SIZE [CASE ...]
+        RUNG, USER, VIEW: as `tests.security.table`; SIZE: `all`, or `few`: of what speaks the
+        Runtime API only what a rung may change
 
-After each, a good function must answer, and nothing of the bad one may be left.
+One function of each way at a time. After each, a good one must answer, and nothing of the bad one
+may be left.
 """
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
+import uuid
 from pathlib import Path
 
 import msgspec
@@ -21,30 +25,25 @@ import msgspec
 from router.model.errors import ConfigError, NotInvoked
 from router.model.function import FunctionVersion, InvokeRequest
 from router.workers import runtime_folder
-from router.workers.isolation.plan import IsolationSettings, Planner, probe
+from router.workers.isolation.plan import Facts, IsolationSettings, Planner, probe
 from router.workers.launcher import Launcher, own_interpreter
 from router.workers.logs import LogWriter
 from router.workers.pool import Pool, PoolSettings
 from tests.patience import PATIENCE_S
 from tests.security.table import become
-from tests.unit.workers.bad_functions import PRELUDE, TABLE, WORSE
+from tests.security.ways import (
+    AMPLE_MS,
+    CASES,
+    FEW,
+    SAME_WITHOUT_VIEW,
+    Case,
+    Way,
+    find,
+    open_folder,
+)
+from tests.steps import StepMeter
 
-BODIES = {name.replace("_", " "): (body, (error,)) for name, (body, error, _) in TABLE.items()}
-BODIES |= WORSE
-QUICK_MS = 800
-"""For what is meant to run out, or is stopped by whatever comes first."""
-
-LONG_MS = 8_000
-AMPLE_MS = 60_000
-LONG = {"100 MB of output", "2 GiB of memory", "2 GiB in a child", "/tmp until full"} | {
-    "/tmp with very many files",
-    "one large file",
-    "too many threads",
-}
 EPHEMERAL_MB = 32
-SAME_WITHOUT_VIEW = {name for name in WORSE if "/tmp" not in name and "file" not in name}
-"""What takes seconds and is stopped by what has nothing to do with the files a function sees."""
-
 
 BYSTANDER = """
 import select, sys, time
@@ -99,33 +98,29 @@ class LoopWatch:
             self.stall_s = max(self.stall_s, time.perf_counter() - began - 0.005)
 
 
-def function(base: Path, name: str, number: int) -> FunctionVersion:
-    body = BODIES[name][0] if name else "pass"
+def function(base: Path, way: Way, case: Case, number: int) -> FunctionVersion:
     code = base / f"code{number}"
     code.mkdir(mode=0o755)
-    (code / "app.py").write_text(PRELUDE + f"    {body}\n")
+    (code / way.file).write_text(case.source)
     return FunctionVersion(
         name=f"f{number}",
         arn=f"arn:aws:lambda:us-east-1:000000000000:function:f{number}",
-        runtime=f"python3.{sys.version_info.minor}",
-        handler="app.handler",
+        runtime=way.runtime,
+        handler=way.handler,
         code_path=str(code),
         code_hash=str(number),
-        timeout_ms=patience_ms(name),
+        timeout_ms=case.timeout_ms,
         ephemeral_mb=EPHEMERAL_MB,
     )
-
-
-def patience_ms(name: str) -> int:
-    if "Sandbox.Timedout" in BODIES[name][1]:
-        return LONG_MS if name in LONG else QUICK_MS
-    return AMPLE_MS
 
 
 async def invoke(pool: Pool, version: FunctionVersion, event: str):
     payload = json.dumps(event).encode()
     request = InvokeRequest(
-        function=version, invoked_arn=version.arn, request_id="bad", payload=payload
+        function=version,
+        invoked_arn=version.arn,
+        request_id=str(uuid.uuid4()),
+        payload=payload,
     )
     return await pool.invoke(request)
 
@@ -155,13 +150,8 @@ def session_of(pid: int) -> int:
     return 0
 
 
-async def one(
-    pool: Pool, base: Path, name: str, number: int, bystander: Bystander
-) -> dict[str, object]:
-    version = function(base, name, number)
-    watch = LoopWatch()
-    bystander.worst_s()
-    task = asyncio.create_task(watch.run())
+async def one(pool: Pool, version: FunctionVersion) -> dict[str, object]:
+    """The bad event, then good ones until one is answered; the function is gone afterwards."""
     try:
         reply = await invoke(pool, version, "bad")
         error_type, log = reply.error_type, reply.log_tail.decode(errors="replace")
@@ -176,71 +166,153 @@ async def one(
             break
         except NotInvoked:
             await asyncio.sleep(0.02)
-    whole_s = time.monotonic() - began
-    bystander_s = await asyncio.to_thread(bystander.worst_s)
-    task.cancel()
     pool.retire(version.name)
-    deadline = time.monotonic() + PATIENCE_S
-    zygotes = {zygote.pid for zygote in pool._launcher._zygotes.values()}
-    while left := [
-        pid
-        for pid in descendants(os.getpid())
-        if pid != bystander.pid and session_of(pid) not in zygotes  # a zygote and its spare
-    ]:
-        if time.monotonic() > deadline:
-            break
-        await asyncio.sleep(0.05)
     return {
         "error_type": error_type,
         "text": text,
         "is_whole": good is not None and good.payload == b'"fine"',
-        "whole_s": round(whole_s, 2),
-        "stall_s": round(watch.stall_s, 3),
-        "bystander_s": round(bystander_s, 3),
-        "left": len(left),
+        "whole_s": round(time.monotonic() - began, 2),
         "ended": next((line for line in log.splitlines() if line.startswith("[router]")), ""),
     }
 
 
-async def run_all(base: Path, settings: IsolationSettings, names: list[str]) -> dict[str, object]:
-    facts = await asyncio.to_thread(probe, own_interpreter(), settings)
-    logs = LogWriter(base / "data")
+class Bed:
+    """A pool for each way, and what is measured while one function of each does its worst."""
+
+    def __init__(self, base: Path, pools: dict[str, Pool], meter: StepMeter) -> None:
+        self._base = base
+        self._pools = pools
+        self._meter = meter
+        self._bystander = Bystander()
+        self._numbers = itertools.count()
+
+    async def together(
+        self, cases: list[tuple[str, Way, str]]
+    ) -> list[tuple[str, str, dict[str, object]]]:
+        """Way, case, outcome: one case of each way at the same time."""
+        versions = [
+            function(self._base, way, way.cases[case], next(self._numbers))
+            for _, way, case in cases
+        ]
+        watch = LoopWatch()
+        self._bystander.worst_s()
+        await asyncio.sleep(0)  # what got all this ready is no step of the pool
+        self._meter.take()
+        task = asyncio.create_task(watch.run())
+        outcomes = await asyncio.gather(
+            *(
+                one(self._pools[name], version)
+                for (name, _, _), version in zip(cases, versions, strict=True)
+            )
+        )
+        step_ms, step = self._meter.take()
+        measured = {
+            "stall_s": round(watch.stall_s, 3),
+            "bystander_s": round(await asyncio.to_thread(self._bystander.worst_s), 3),
+            "step_ms": round(step_ms, 1),
+            "step": step,
+        }
+        task.cancel()
+        measured["left"] = await self._left()
+        return [
+            (name, case, outcome | measured)
+            for (name, _, case), outcome in zip(cases, outcomes, strict=True)
+        ]
+
+    async def _left(self) -> int:
+        """Processes that did not go."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            zygotes = {
+                zygote.pid
+                for pool in self._pools.values()
+                for zygote in pool._launcher._zygotes.values()
+            }
+            left = [
+                pid
+                for pid in descendants(os.getpid())
+                # a zygote and its spare
+                if pid != self._bystander.pid and session_of(pid) not in zygotes
+            ]
+            if not left or time.monotonic() > deadline:
+                return len(left)
+            await asyncio.sleep(0.05)
+
+    def close(self) -> None:
+        self._bystander.close()
+
+
+def pool_of(base: Path, way: Way, facts: Facts, settings: IsolationSettings) -> Pool:
+    data = base / "data"
+    data.mkdir()
+    logs = LogWriter(data)
     launcher = Launcher(
-        str(base / "data"),
+        str(data),
         logs,
-        planner=Planner(facts, settings, own_interpreter(), [str(base / "data/store")]),
+        planner=Planner(facts, settings, own_interpreter(), [str(data / "store")]),
         resolve_environment=lambda version: version.environment,
         extra_environment=lambda _version: {},
         runtime=runtime_folder.NONE,
+        hosting=way.hosting,
     )
-    pool = Pool(launcher, logs, PoolSettings())
-    await pool.start()
-    bystander = Bystander()
-    try:
-        outcomes = {
-            name: await one(pool, base, name, number, bystander)
-            for number, name in enumerate(names)
-        }
-    finally:
-        await pool.close(0)
-        bystander.close()
+    return Pool(launcher, logs, PoolSettings())
+
+
+async def run_all(
+    base: Path, settings: IsolationSettings, ways: dict[str, Way], names: dict[str, list[str]]
+) -> dict[str, object]:
+    facts = await asyncio.to_thread(probe, own_interpreter(), settings)
+    for way in ways:
+        (base / way).mkdir(mode=0o755)
+    pools = {name: pool_of(base / name, way, facts, settings) for name, way in ways.items()}
+    with StepMeter() as meter:
+        bed = Bed(base, pools, meter)
+        outcomes: dict[str, dict[str, object]] = {name: {} for name in ways}
+        try:
+            for pool in pools.values():
+                await pool.start()
+            for cases in itertools.zip_longest(*names.values()):
+                pairs = zip(ways, cases, strict=True)
+                wanted = [(way, ways[way], case) for way, case in pairs if case is not None]
+                for way, case, outcome in await bed.together(wanted):
+                    outcomes[way][case] = outcome
+        finally:
+            for pool in pools.values():
+                await pool.close(0)
+            bed.close()
     return {"mechanisms": facts.mechanisms, "outcomes": outcomes}
+
+
+def names_of(ways: dict[str, Way], *, view: bool, few: bool) -> dict[str, list[str]]:
+    """Each second way the other way round: what is hard on the machine does not come together."""
+    found = {}
+    for turn, (name, way) in enumerate(ways.items()):
+        cases = [case for case in way.cases if view or case not in SAME_WITHOUT_VIEW]
+        if few and name in FEW:
+            cases = [case for case in cases if case in FEW[name]]
+        found[name] = cases[::-1] if turn % 2 else cases
+    return found
 
 
 def main() -> None:
     rung, uid, view = (int(word) for word in sys.argv[1:4])
-    names = sys.argv[4:] or [name for name in BODIES if view or name not in SAME_WITHOUT_VIEW]
-    if uid:
-        become(uid)
-    base = Path(tempfile.mkdtemp(prefix="router-bad-"))
-    base.chmod(0o755)
+    folder = open_folder()
+    base = None
     try:
+        ways = find(tuple(CASES), folder)
+        names = names_of(ways, view=bool(view), few=sys.argv[4] == "few")
+        if chosen := sys.argv[5:]:
+            names = {way: [case for case in chosen if case in ways[way].cases] for way in ways}
+        if uid:
+            become(uid)
+        base = open_folder()
         settings = IsolationSettings(rung=rung, mounts=bool(view))
-        result = asyncio.run(run_all(base, settings, names))
+        result = asyncio.run(run_all(base, settings, ways, names))
     except ConfigError as error:
         result = {"refused": str(error)}
     finally:
-        shutil.rmtree(base, ignore_errors=True)
+        for path in filter(None, (base, folder)):
+            shutil.rmtree(path, ignore_errors=True)
     print(json.dumps(result))
 
 

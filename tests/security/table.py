@@ -16,6 +16,7 @@ import socket
 import stat
 import sys
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from router.auth.peer import FunctionPeers
@@ -23,34 +24,49 @@ from router.model.errors import ConfigError
 from router.model.function import FunctionVersion, InvokeRequest
 from router.workers import runtime_folder
 from router.workers.isolation import libc, mounts, plain
-from router.workers.isolation.plan import IsolationSettings, Planner, probe
+from router.workers.isolation.plan import Facts, IsolationSettings, Planner, probe
 from router.workers.launcher import Launcher, own_interpreter
 from router.workers.logs import LogWriter
 from router.workers.pool import Pool, PoolSettings
 from tests.security.functions.attacker import ATTACKS
+from tests.security.ways import Way, find, open_folder
 
 FUNCTIONS = Path(__file__).with_name("functions")
-DESCRIPTORS_EXPECTED = 1  # the frame socket
-SEGMENT_KEY = 0x0EE7 << 16
+DESCRIPTORS_EXPECTED = {"fast": 1, "client": 3}
+"""The frame socket; the connection to the Runtime API and the pair that client wakes itself by."""
+SEGMENT_KEY, LEFT_KEY = 0x0EE7 << 16, 0x0EE8 << 16
 MALLOC = {"victim": {"MALLOC_ARENA_MAX": "2"}}
 
 
 class RecordingPlanner(Planner):
     """Remembers which `/tmp` each function was given, as an attacker who guesses well."""
 
+    @property
+    def facts(self) -> Facts:
+        return self._facts
+
     def environment(self, function, **where):
         self.tmp_of = {**getattr(self, "tmp_of", {}), function.name: where["tmp"]}
         return super().environment(function, **where)
 
 
+WAYS = ("fast", "client")
+"""Ways to run Python: of one and the same attacker."""
+
+LEFT = "leave System V shared memory behind"
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+ONLY = {"speak at another's Runtime API": "client"}
+"""Attacks that only one of them has."""
+
+
 class Stage:
     """The files and listeners of the router under attack."""
 
-    def __init__(self, base: Path, planner: RecordingPlanner, peers: FunctionPeers) -> None:
+    def __init__(self, base: Path, peers: FunctionPeers) -> None:
         self.base = base
-        self.planner = planner
         self._peers = peers
-        self.targets = {"router": os.getpid(), "descriptors_expected": DESCRIPTORS_EXPECTED}
+        self.targets = {"router": os.getpid()}
 
     def furnish(self) -> None:
         for name in ("data", "secrets", "open"):
@@ -69,6 +85,7 @@ class Stage:
             shutil.copy(FUNCTIONS / f"{name}.py", folder)
         self.targets["victim_code"] = str(self.base / "code/victim/victim.py")
         self.targets["segment"] = SEGMENT_KEY | os.getpid() & 0xFFFF
+        self.targets["left_segment"] = LEFT_KEY | os.getpid() & 0xFFFF
 
     async def listen(self, stack: contextlib.AsyncExitStack) -> None:
         api = await asyncio.start_server(self._greet, "127.0.0.1", 0)
@@ -96,10 +113,15 @@ class Stage:
 
 @contextlib.contextmanager
 def shared_memory(key):
-    libc = ctypes.CDLL(None, use_errno=True)
-    segment = libc.shmget(key, 64, 0o1600)
+    LIBC.shmget(key, 64, 0o1600)
     yield
-    libc.shmctl(segment, 0, None)
+    take_away(key)
+
+
+def take_away(key: int) -> bool:
+    """Whether there was such a segment, which there is no more."""
+    segment = LIBC.shmget(key, 0, 0)
+    return segment >= 0 and LIBC.shmctl(segment, 0, None) == 0
 
 
 def function(base: Path, name: str) -> FunctionVersion:
@@ -116,42 +138,69 @@ def function(base: Path, name: str) -> FunctionVersion:
     )
 
 
-async def attack_all(base: Path, settings: IsolationSettings) -> dict[str, object]:
+async def attack_all(
+    base: Path, settings: IsolationSettings, ways: dict[str, Way]
+) -> dict[str, object]:
     facts = await asyncio.to_thread(probe, own_interpreter(), settings)
     hidden = [str(base / "data"), str(base / "secrets")]
-    planner = RecordingPlanner(facts, settings, own_interpreter(), hidden)
     has_users = "uid" in facts.mechanisms
-    stage = Stage(base, planner, FunctionPeers(facts.uid_first, facts.uid_count * has_users))
-    stage.furnish()
-    logs = LogWriter(base / "data")
+    peers = FunctionPeers(facts.uid_first, facts.uid_count * has_users)
+    outcomes = {}
+    async with contextlib.AsyncExitStack() as stack:
+        stage = Stage(base, peers)
+        stage.furnish()
+        stack.enter_context(shared_memory(stage.targets["segment"]))
+        await stage.listen(stack)
+        for name, way in ways.items():
+            planner = RecordingPlanner(facts, settings, own_interpreter(), hidden)
+            async with running(base / "data" / name, planner, way) as pool:
+                outcomes[name] = await attack(pool, stage, planner, name)
+            is_left = take_away(stage.targets["left_segment"])
+            outcomes[name][LEFT] |= {"done": is_left}
+    return {"facts": facts.text, "mechanisms": facts.mechanisms, "outcomes": outcomes}
+
+
+@contextlib.asynccontextmanager
+async def running(data: Path, planner: Planner, way: Way) -> AsyncIterator[Pool]:
+    data.mkdir(mode=0o755)
+    logs = LogWriter(data)
     launcher = Launcher(
-        str(base / "data"),
+        str(data),
         logs,
         planner=planner,
         resolve_environment=lambda function: function.environment,
         extra_environment=lambda _function: {},
         runtime=runtime_folder.NONE,
+        hosting=way.hosting,
     )
     pool = Pool(launcher, logs, PoolSettings())
-    outcomes = {}
-    async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(shared_memory(stage.targets["segment"]))
-        await stage.listen(stack)
-        await pool.start()
-        stack.push_async_callback(pool.close, 1.0)
-        reply = await invoke(pool, function(base, "victim"), {})
-        targets = stage.targets | {
-            "victim": reply["pid"],
-            "victim_tmp": planner.tmp_of["victim"] + "/events.json",
-            "victim_tmp_inside": reply["tmp"],
-            "own_code": "/var/task"
-            if "mounts" in facts.mechanisms
-            else str(base / "code" / "attacker"),
-        }
-        for name in ATTACKS:
-            event = targets | {"attack": name}
-            outcomes[name] = await invoke(pool, function(base, "attacker"), event)
-    return {"facts": facts.text, "mechanisms": facts.mechanisms, "outcomes": outcomes}
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.close(1.0)
+
+
+async def attack(
+    pool: Pool, stage: Stage, planner: RecordingPlanner, way: str
+) -> dict[str, object]:
+    """Every attack of one way, on a victim that is run the same way."""
+    victim = await invoke(pool, function(stage.base, "victim"), {})
+    has_view = "mounts" in planner.facts.mechanisms
+    own_code = "/var/task" if has_view else str(stage.base / "code" / "attacker")
+    targets = stage.targets | {
+        "victim": victim["pid"],
+        "victim_api": victim["api"],
+        "victim_tmp": planner.tmp_of["victim"] + "/events.json",
+        "victim_tmp_inside": victim["tmp"],
+        "own_code": own_code,
+        "descriptors_expected": DESCRIPTORS_EXPECTED[way],
+    }
+    return {
+        name: await invoke(pool, function(stage.base, "attacker"), targets | {"attack": name})
+        for name in ATTACKS
+        if ONLY.get(name, way) == way
+    }
 
 
 async def invoke(pool: Pool, version: FunctionVersion, event: dict) -> dict:
@@ -185,16 +234,19 @@ def become(uid: int) -> None:
 
 def main() -> None:
     rung, uid, view = (int(word) for word in sys.argv[1:])
-    if uid:
-        become(uid)
-    settings = IsolationSettings(rung=rung, mounts=bool(view))
-    base = Path(tempfile.mkdtemp(prefix="router-attack-"))
+    folder, base = open_folder(), None
     try:
-        result = asyncio.run(attack_all(base, settings))
+        ways = find(WAYS, folder)
+        if uid:
+            become(uid)
+        settings = IsolationSettings(rung=rung, mounts=bool(view))
+        base = Path(tempfile.mkdtemp(prefix="router-attack-"))
+        result = asyncio.run(attack_all(base, settings, ways))
     except ConfigError as error:
         result = {"refused": str(error)}
     finally:
-        shutil.rmtree(base, ignore_errors=True)
+        for path in filter(None, (base, folder)):
+            shutil.rmtree(path, ignore_errors=True)
     print(json.dumps(result))
 
 

@@ -5,6 +5,7 @@ view. The table rung × attack × outcome is printed (`pytest -s`).
 """
 
 import functools
+import itertools
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from router.workers.isolation.plan import IsolationSettings, probe
 from router.workers.launcher import own_interpreter
 from tests.security.functions.attacker import ATTACKS
+from tests.security.table import WAYS
 
 NOBODY = 65_534
 IS_ROOT = os.getuid() == 0
@@ -28,14 +30,16 @@ SETTINGS = [
 
 PROMISED_RUNG = {
     "find inherited descriptors": 0,
+    "speak at another's Runtime API": 0,
     "hold a capability": 1,
     "call the api listener": 3,
     "choose the router's cores": 3,
-    "use System V shared memory": 3,
 }
 """Every other attack: rung 2."""
 
 NEEDS = {
+    "use System V shared memory": "ipc",
+    "leave System V shared memory behind": "ipc",
     "see another's command line": "proc",
     "call a socket in the file system": "mounts",
 }
@@ -43,6 +47,7 @@ NEEDS = {
 
 REFUSED_BY_NATURE = {
     "find inherited descriptors": "the zygote is an exec of its own with nothing open",
+    "speak at another's Runtime API": "the listener looks who connects, whatever the rung",
 }
 UNPRIVILEGED = {
     "hold a capability": "such a user has none",
@@ -71,7 +76,12 @@ def test_attacks_are_refused_from_their_promised_rung_on(rung, user, view):
         assert facts.rung < rung or user != os.getuid(), result["refused"]
         return
     wrong = []
-    for name, outcome in result["outcomes"].items():
+    every = [
+        (name, outcome)
+        for outcomes in result["outcomes"].values()
+        for name, outcome in outcomes.items()
+    ]
+    for name, outcome in every:
         needed = NEEDS.get(name)
         is_promised = rung >= PROMISED_RUNG.get(name, 2) and (
             needed is None or needed in result["mechanisms"]
@@ -102,16 +112,16 @@ def test_table_opens_nothing_on_the_way_up(capsys):
     heads = [f"{rung}{'' if view else ' no view'}" for rung, _, view in SETTINGS]
     lines.append(" " * 36 + "  ".join(f"{head:9}" for head in heads))
     opened = []
-    for name in ATTACKS:
+    for way, name in itertools.product(WAYS, ATTACKS):
         cells = []
         for result in results:
-            outcome = result.get("outcomes", {}).get(name)
+            outcome = result.get("outcomes", {}).get(way, {}).get(name)
             cells.append("–" if outcome is None else "OPEN" if outcome["done"] else "refused")
-        lines.append(f"{name:36}" + "  ".join(f"{cell:9}" for cell in cells))
+        lines.append(f"{way:7}{name:36}" + "  ".join(f"{cell:9}" for cell in cells))
         for user in USERS:
             way_up = [cells[at] for at, (_, who, _) in enumerate(SETTINGS) if who == user]
             if "refused" in way_up and "OPEN" in way_up[way_up.index("refused") :]:
-                opened.append((name, user, way_up))
+                opened.append((way, name, user, way_up))
     with capsys.disabled():
         print("\n" + "\n".join(lines))
     assert not opened

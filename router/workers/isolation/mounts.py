@@ -7,6 +7,9 @@ process. Root does it directly; other users by way of a user namespace where the
 `/proc` is a mount of its own that shows only processes the reader may trace: with Landlock that is
 the function's own. In a user namespace the kernel allows only the host's `/proc` as it is; names
 and command lines of other processes can be read there, their variables and memory cannot.
+
+With it goes a namespace for System V memory, semaphores and messages: no other function finds
+them, and the kernel frees them with the last process of the environment.
 """
 
 import os
@@ -16,7 +19,7 @@ from typing import Any
 
 from . import files, libc
 
-_CLONE_NEWNS, _CLONE_NEWUSER = 0x0002_0000, 0x1000_0000
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWIPC = 0x0002_0000, 0x1000_0000, 0x0800_0000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REC, _MS_PRIVATE, _MS_SLAVE = 1 << 14, 1 << 18, 1 << 19
 _MNT_DETACH = 2
@@ -97,7 +100,8 @@ class View:
 
     def enter(self, plan: dict[str, Any]) -> None:
         """In a child: add what `plan` names and move in; the working directory becomes `/`."""
-        libc.unshare(_CLONE_NEWNS)
+        has_own_memory = "ipc" in plan["mechanisms"]
+        libc.unshare(_CLONE_NEWNS | _CLONE_NEWIPC * has_own_memory)
         binds = [(_hold(source), source, target) for source, target in plan["binds"]]
         writable = [(_hold(source), target) for source, target in plan["writable"]]
         tmp = _hold(plan["tmp"])

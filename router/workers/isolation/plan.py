@@ -33,6 +33,7 @@ RUNG_OF_MECHANISM = {
     "landlock": 2,
     "mounts": 2,
     "proc": 2,
+    "ipc": 2,
     "uid": 3,
 }
 """The lowest rung that uses each mechanism."""
@@ -184,6 +185,7 @@ def describe(facts: Facts) -> str:
         "functions can read each other's files and the router's": not has & {"landlock", "mounts"},
         "functions can signal each other and the router": not (is_scoped or "uid" in has),
         "functions see each other's process names": "proc" not in has,
+        "System V memory of a function outlives it": "ipc" not in has,
         "memory and processes are limited by watching, not by the kernel": "cgroup" not in has,
         "the api listener cannot tell functions from operators": "uid" not in has,
     }

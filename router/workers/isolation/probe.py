@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 _PACKAGE = "_router_isolation"
-_ORDER = ("plain", "seccomp", "landlock", "mounts", "proc", "uid", "cgroup")
+_ORDER = ("plain", "seccomp", "landlock", "mounts", "proc", "ipc", "uid", "cgroup")
 _ANSWER_BYTES_MAX = 4096
 _WORKED = "worked"
 _GROUP_MEMORY_BYTES = 256 * 1024 * 1024
@@ -32,6 +32,7 @@ _NEEDS = {
     "uid": " (needs CAP_SETUID, CAP_SETGID and CAP_CHOWN)",
     "mounts": " (needs CAP_SYS_ADMIN or user namespaces, and Linux 5.12)",
     "proc": " (needs CAP_SYS_ADMIN outside of a user namespace, and Linux 5.8)",
+    "ipc": " (needs CONFIG_IPC_NS)",
     "landlock": " (needs Linux 5.13 with landlock in lsm=)",
     "seccomp": " (needs CONFIG_SECCOMP_FILTER)",
 }
@@ -48,6 +49,7 @@ class _Probe:
         self._scratch = scratch
         self._options = options
         self._joins: list[str] = []
+        self._ipc = os.stat("/proc/self/ns/ipc").st_ino
         self.mechanisms: list[str] = []
         self.missing: dict[str, str] = {}
         self.user_namespace = False
@@ -79,7 +81,7 @@ class _Probe:
             if not self._options["mounts"]:
                 return "switched off by a setting"
             return self._first_of((False, True), self._use_user_namespace, mechanism)
-        if mechanism == "proc" and "mounts" not in self.mechanisms:
+        if mechanism in ("proc", "ipc") and "mounts" not in self.mechanisms:
             return "comes with a private file view only"
         if mechanism == "uid":
             ranges = [(first, count) for first, count in self._options["uids"]]
@@ -189,6 +191,9 @@ class _Probe:
             _refused("reading a file not listed", lambda: os.close(os.open(secret, os.O_RDONLY)))
         elif mechanism == "proc":
             _refused("seeing another process", lambda: os.stat(f"/proc/{os.getppid()}"))
+        elif mechanism == "ipc":
+            if os.stat("/proc/self/ns/ipc").st_ino == self._ipc:
+                raise OSError("still shares System V memory with the host")
         elif mechanism == "cgroup":
             with open("/proc/self/cgroup") as file:
                 if self._cgroup.BASE_PREFIX + "probe" not in file.read():

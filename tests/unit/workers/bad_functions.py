@@ -96,6 +96,12 @@ TABLE = {
     ),
 }
 
+ON_FRAMES = {
+    *("garbage_frame", "huge_frame", "half_a_frame", "two_answers", "closes_its_socket"),
+    "closes_everything",
+}
+"""What is done to the socket that only the fast path has."""
+
 STOPPED_OR_LATE = (EXIT, "Sandbox.Timedout")
 
 BOMB = """os.nice(19)
@@ -130,6 +136,13 @@ WORSE = {
     "2 GiB of memory": ("x = bytearray(b'x') * (2 << 30)", ("Runtime.OutOfMemory",)),
     "2 GiB in a child": (
         "if os.fork() == 0: x = bytearray(b'x') * (2 << 30)\n    time.sleep(45)",
+        ("Runtime.OutOfMemory",),
+    ),
+    "2 GiB of memory it could share": (
+        (
+            "import mmap\n    m = mmap.mmap(-1, 2 << 30)\n"
+            "    for _ in range(128): m.write(b'x' * (16 << 20))\n    time.sleep(45)"
+        ),
         ("Runtime.OutOfMemory",),
     ),
     "/tmp until full": (

@@ -4,9 +4,7 @@ Whatever a handler can see and whatever its caller gets must be the same. Where 
 fast path is wrong: the other one is AWS's code.
 """
 
-import importlib.metadata
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +14,9 @@ import pytest
 
 from router.model.function import FunctionVersion, InvokeReply
 from tests.patience import PATIENCE_S
+from tests.unit.workers.aws_client import put_client
 
 from .conftest import Bed
-
-CLIENT = ("awslambdaric", "simplejson", "snapshot-restore-py")
 
 WARNING = re.compile(r"\[WARNING\]\t<time>\t\tLAMBDA_WARNING: .*\n\n")
 REPEATED = re.compile(r"repeated \d+ more")
@@ -35,13 +32,7 @@ FRAME_LINE = re.compile(r'(File "<frozen [\w.]+>"), line \d+')
 
 def give_client(function: FunctionVersion) -> FunctionVersion:
     """The function with AWS's client in its folder, as a function that brings its own."""
-    for name in CLIENT:
-        for file in importlib.metadata.distribution(name).files or ():
-            if ".." not in file.parts and "__pycache__" not in file.parts:
-                place = Path(function.code_path) / file
-                place.parent.mkdir(parents=True, exist_ok=True)
-                if not place.exists():
-                    os.link(Path(str(file.locate())), place)
+    put_client(Path(function.code_path))
     return function
 
 

@@ -42,9 +42,35 @@ def test_all_processes_and_threads_below_are_counted(parent):
 
 
 def test_pages_that_forks_share_count_once_when_it_matters(parent):
-    cheap = usage_of(parent.pid, 1 << 30).anonymous_kb
+    cheap = usage_of(parent.pid, 1 << 30).memory_kb
     assert cheap > 4 * 40 * 1024, "each of four processes has all 40 MiB"
-    assert 40 * 1024 < usage_of(parent.pid, 1024).anonymous_kb < 80 * 1024
+    assert 40 * 1024 < usage_of(parent.pid, 1024).memory_kb < 80 * 1024
+
+
+SHARED = """
+import mmap, os, time
+data = mmap.mmap(-1, 40 << 20)
+data.write(b"x" * (40 << 20))
+for _ in range(3):
+    if os.fork() == 0:
+        sum(data[at] for at in range(0, 40 << 20, 4096))
+        os.write(1, b"ready\\n")
+        time.sleep(60)
+time.sleep(60)
+"""
+
+
+def test_memory_shared_without_a_file_counts_and_once():
+    with subprocess.Popen(
+        [sys.executable, "-c", SHARED], stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            for _ in range(3):
+                assert process.stdout.readline() == b"ready\n"
+            assert usage_of(process.pid, 1 << 30).memory_kb > 4 * 40 * 1024
+            assert 40 * 1024 < usage_of(process.pid, 1024).memory_kb < 80 * 1024
+        finally:
+            os.killpg(process.pid, 9)
 
 
 def test_a_process_that_is_gone_uses_nothing(parent):
