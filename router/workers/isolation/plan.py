@@ -86,6 +86,8 @@ class Facts(msgspec.Struct, frozen=True):
     interpreter: str
     """The interpreter behind the one probed: what environments are to be started with."""
     prefixes: tuple[str, ...]
+    is_seen: bool = True
+    """The router can look at the descriptors of environments: at who calls a Runtime API."""
     text: str = ""
     """The lines of `router doctor`."""
 
@@ -188,6 +190,8 @@ def describe(facts: Facts) -> str:
         "System V memory of a function outlives it": "ipc" not in has,
         "memory and processes are limited by watching, not by the kernel": "cgroup" not in has,
         "the api listener cannot tell functions from operators": "uid" not in has,
+        "a Runtime API tells functions apart, but not two environments of one function "
+        "(needs CAP_SYS_PTRACE)": not facts.is_seen,
     }
     lines += [f"  {gap}" for gap, is_open in gaps.items() if is_open]
     return "\n".join(lines)

@@ -67,12 +67,52 @@ class _Probe:
         return {
             "mechanisms": self.mechanisms,
             "missing": self.missing,
+            "is_seen": self._is_seen(),
             "landlock_abi": _load("landlock").abi(),
             "user_namespace": self.user_namespace,
             "uid_first": self.uids[0],
             "uid_count": self.uids[1],
             "interpreter": self.interpreter,
             "prefixes": self.prefixes,
+        }
+
+    def _is_seen(self) -> bool:
+        """Whether the router can look at an environment's descriptors, as its Runtime API does."""
+        ready, tell = os.pipe()
+        wait, go = os.pipe()
+
+        def as_environment(_: int) -> str:
+            mechanisms = [name for name in self.mechanisms if name != "cgroup"]
+            self._ladder.enter(self._plan(mechanisms), keep_fds=(0, 1, 2, tell, wait))
+            os.write(tell, str(os.getpid()).encode())
+            os.read(wait, 1)
+            return ""
+
+        zygote = os.fork()
+        if zygote == 0:
+            os.close(go)
+            with contextlib.suppress(Exception):
+                self._ladder.prepare(self._host(self.mechanisms))
+                _in_child(as_environment)
+            os._exit(0)
+        os.close(tell)
+        pid = os.read(ready, 20).decode()
+        try:
+            return bool(pid) and bool(os.readlink(f"/proc/{pid}/fd/{wait}"))
+        except OSError:
+            return False
+        finally:
+            for fd in (ready, wait, go):
+                os.close(fd)
+            os.waitpid(zygote, 0)
+
+    def _host(self, mechanisms: list[str]) -> dict[str, Any]:
+        """What a zygote prepares."""
+        return {
+            "prefixes": self.prefixes,
+            "mounts": "mounts" in mechanisms,
+            "user_namespace": self.user_namespace,
+            "private_proc": "proc" in mechanisms,
         }
 
     def _try(self, mechanism: str) -> str | None:
@@ -138,15 +178,9 @@ class _Probe:
     def _attempt(self, mechanism: str) -> str | None:
         """Be zygote and environment, in two forks; None when all went well."""
         mechanisms = [*self.mechanisms, mechanism]
-        host = {
-            "prefixes": self.prefixes,
-            "mounts": "mounts" in mechanisms,
-            "user_namespace": self.user_namespace,
-            "private_proc": "proc" in mechanisms,
-        }
 
         def as_zygote() -> str:
-            self._ladder.prepare(host)
+            self._ladder.prepare(self._host(mechanisms))
             return _in_child(lambda answer_fd: self._as_environment(mechanisms, answer_fd))
 
         text = _in_child(lambda _: as_zygote())

@@ -195,6 +195,22 @@ def test_groups_that_are_off_are_not_claimed():
     assert "limited by watching, not by the kernel" in facts.text
 
 
+def test_a_router_that_cannot_look_at_its_functions_says_so(tmp_path):
+    python = own_interpreter()
+    without_ptrace = tmp_path / "python"
+    without_ptrace.write_text(
+        f"#!{python} -IS\nimport ctypes, os, sys\n"
+        "ctypes.CDLL(None).prctl(24, 19, 0, 0, 0)\n"  # PR_CAPBSET_DROP, CAP_SYS_PTRACE
+        f"os.execv({python!r}, [{python!r}, *sys.argv[1:]])\n"
+    )
+    without_ptrace.chmod(0o755)
+    assert "CAP_SYS_PTRACE" not in planning.probe(python, DEFAULTS).text
+    facts = planning.probe(str(without_ptrace), DEFAULTS)
+    is_blind = "uid" in facts.mechanisms  # functions of the router's own user are seen all the same
+    assert facts.is_seen != is_blind
+    assert ("needs CAP_SYS_PTRACE" in facts.text) == is_blind
+
+
 def test_a_probe_leaves_groups_alone_that_are_off():
     facts = planning.probe(own_interpreter(), DEFAULTS)
     assert "cgroup" not in facts.mechanisms
