@@ -8,6 +8,8 @@ CLIENTS := .venv-clients
 CLIENTS_STAMP := $(CLIENTS)/.stamp
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.stamp
+LAMBDA_PEERS := .venv-peers-lambda
+LAMBDA_PEERS_STAMP := $(LAMBDA_PEERS)/.stamp
 # Hundreds of routers are started by the tests: each would compile all of it again.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
@@ -23,7 +25,7 @@ demo-kafka: venv ## orders from a real Kafka broker and a FIFO queue, and what b
 check: venv ## format, lint, types, architecture, unit tests, a short simulation; a minute or so
 	@$(BIN)/python .ci/stages.py check
 
-test: venv clients peers servers ## every test
+test: venv clients $(PEERS_STAMP) servers ## every test
 	@$(BIN)/python .ci/stages.py test
 
 demo-polyglot: venv ## one template, functions in five languages and a shell script; builds what the tools here can build. ONLY=node,go picks, KEEP=1 leaves it running
@@ -69,7 +71,7 @@ servers-long: venv clients servers ## the tests of faults in their long form: 30
 
 venv: $(STAMP) ## .venv with everything pinned; instant when nothing changed
 clients: $(CLIENTS_STAMP) ## .venv-clients with the current boto3 and AWS CLI, as outside programs
-peers: $(PEERS_STAMP) ## .venv-peers with the other consumers of Kafka that benches run beside us
+peers: $(PEERS_STAMP) $(LAMBDA_PEERS_STAMP) ## what benches run beside us: other consumers of Kafka in .venv-peers, others that invoke Lambda functions in .venv-peers-lambda (a minute or two)
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv, or set PYTHON=/path/to/python3"; exit 1; }
@@ -95,15 +97,27 @@ $(PEERS_STAMP): requirements/peers.lock | python
 	@$(PEERS)/bin/pip $(PIP) --require-hashes -r requirements/peers.lock
 	@touch $@
 
+$(LAMBDA_PEERS_STAMP): requirements/lambda-peers.lock requirements/emulator.lock tests/bench/lambda_peers/package-lock.json | python
+	@echo "setting up $(LAMBDA_PEERS) (once)"
+	@test -x $(LAMBDA_PEERS)/bin/python || $(PYTHON) -m venv $(LAMBDA_PEERS)
+	@$(LAMBDA_PEERS)/bin/pip $(PIP) --require-hashes -r requirements/lambda-peers.lock
+	@$(LAMBDA_PEERS)/bin/pip $(PIP) --require-hashes --no-deps -r requirements/emulator.lock
+	@mkdir -p $(LAMBDA_PEERS)/node && cp tests/bench/lambda_peers/package*.json $(LAMBDA_PEERS)/node
+	@if command -v npm >/dev/null; then npm ci --prefix $(LAMBDA_PEERS)/node --ignore-scripts --no-audit --no-fund --silent; \
+	else echo "npm is missing: the benches will do without serverless-offline"; fi
+	@touch $@
+
 lock: venv ## pin every package again, with hashes and without a registry's address
 	@command -v uv >/dev/null || { echo "uv is needed for this one: pip install uv"; exit 1; }
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.lock
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/run.lock
 	uv pip compile requirements/clients.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/clients.lock
 	uv pip compile requirements/peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/peers.lock
+	uv pip compile requirements/lambda-peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/lambda-peers.lock
+	uv pip compile requirements/emulator.in --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/emulator.lock
 
 changelog: venv ## what the next release's changelog will say
 	@$(BIN)/towncrier build --draft --version next
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(PEERS) .servers .router build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(PEERS) $(LAMBDA_PEERS) .servers .router build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

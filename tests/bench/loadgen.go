@@ -1,8 +1,9 @@
-// Posts signed webhooks over keep-alive connections, one in flight on each.
+// Posts signed webhooks over keep-alive connections, one in flight on each; or one request, from a
+// file, again and again for some seconds.
 //
 // Every request is built and signed before the clock starts, so that the generator takes as
-// little as possible of the machine it shares with what it drives. Each has its own delivery id
-// and a partition key drawn from -keys names. Prints one JSON line.
+// little as possible of the machine it shares with what it drives. Each webhook has its own delivery
+// id and a partition key drawn from -keys names. Prints one JSON line.
 package main
 
 import (
@@ -30,6 +31,8 @@ type settings struct {
 	address, path, secret, tag string
 	requests, connections      int
 	keys, bytes, paths         int
+	request                    string
+	seconds                    float64
 }
 
 type report struct {
@@ -69,7 +72,7 @@ func build(s settings, number int) []byte {
 	))
 }
 
-// Status of the next answer; its body is read over.
+// Status of the next answer, or what a function's own error is called; its body is read over.
 func answer(reader *bufio.Reader) (string, error) {
 	line, err := reader.ReadSlice('\n')
 	if err != nil {
@@ -78,7 +81,7 @@ func answer(reader *bufio.Reader) (string, error) {
 	if len(line) < 12 {
 		return "", fmt.Errorf("not an answer: %q", line)
 	}
-	status, length := string(line[9:12]), 0
+	status, length := string(line[9:12]), -1
 	for {
 		line, err = reader.ReadSlice('\n')
 		if err != nil {
@@ -93,7 +96,12 @@ func answer(reader *bufio.Reader) (string, error) {
 			if err != nil {
 				return "", err
 			}
+		} else if bytes.EqualFold(name, []byte("x-amz-function-error")) {
+			status = "function error"
 		}
+	}
+	if length < 0 {
+		return "", fmt.Errorf("an answer without a length")
 	}
 	_, err = reader.Discard(length)
 	return status, err
@@ -105,17 +113,40 @@ type outcome struct {
 	err      error
 }
 
+// The next request; nil when there are no more. For use by all connections.
+type source func() []byte
+
+func each(requests [][]byte) source {
+	var next atomic.Int64
+	return func() []byte {
+		if number := int(next.Add(1)) - 1; number < len(requests) {
+			return requests[number]
+		}
+		return nil
+	}
+}
+
+func again(request []byte, seconds float64) source {
+	until := time.Now().Add(time.Duration(seconds * float64(time.Second)))
+	return func() []byte {
+		if time.Now().After(until) {
+			return nil
+		}
+		return request
+	}
+}
+
 // Takes one request after the other until none is left.
-func post(connection net.Conn, requests [][]byte, next *atomic.Int64) outcome {
+func post(connection net.Conn, next source) outcome {
 	found := outcome{statuses: map[string]int{}}
 	reader := bufio.NewReaderSize(connection, 4096)
 	for {
-		number := int(next.Add(1)) - 1
-		if number >= len(requests) {
+		request := next()
+		if request == nil {
 			return found
 		}
 		began := time.Now()
-		if _, found.err = connection.Write(requests[number]); found.err != nil {
+		if _, found.err = connection.Write(request); found.err != nil {
 			return found
 		}
 		status, err := answer(reader)
@@ -129,9 +160,20 @@ func post(connection net.Conn, requests [][]byte, next *atomic.Int64) outcome {
 }
 
 func run(s settings) (report, error) {
-	requests := make([][]byte, s.requests)
-	for number := range requests {
-		requests[number] = build(s, number)
+	var requests [][]byte
+	var request []byte
+	wanted := "202"
+	if s.request != "" {
+		var err error
+		if request, err = os.ReadFile(s.request); err != nil {
+			return report{}, err
+		}
+		wanted = "200"
+	} else {
+		requests = make([][]byte, s.requests)
+		for number := range requests {
+			requests[number] = build(s, number)
+		}
 	}
 	connections := make([]net.Conn, s.connections)
 	for index := range connections {
@@ -142,16 +184,19 @@ func run(s settings) (report, error) {
 		defer connection.Close()
 		connections[index] = connection
 	}
-	var next atomic.Int64
 	var group sync.WaitGroup
 	outcomes := make([]outcome, s.connections)
 	cpu := cpuSeconds()
-	result := report{Sent: s.requests, Other: map[string]int{}, StartedNs: time.Now().UnixNano()}
+	result := report{Other: map[string]int{}, StartedNs: time.Now().UnixNano()}
+	next := each(requests)
+	if request != nil {
+		next = again(request, s.seconds)
+	}
 	for index := range connections {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			outcomes[index] = post(connections[index], requests, &next)
+			outcomes[index] = post(connections[index], next)
 		}()
 	}
 	group.Wait()
@@ -164,7 +209,8 @@ func run(s settings) (report, error) {
 		}
 		waits = append(waits, found.waits...)
 		for status, count := range found.statuses {
-			if status == "202" {
+			result.Sent += count
+			if status == wanted {
 				result.Accepted += count
 			} else {
 				result.Other[status] += count
@@ -199,6 +245,8 @@ func main() {
 	flag.IntVar(&s.keys, "keys", 200, "partition keys")
 	flag.IntVar(&s.bytes, "bytes", 1000, "body size")
 	flag.IntVar(&s.paths, "paths", 0, "post to path-0, path-1 … in turn; 0: to path alone")
+	flag.StringVar(&s.request, "request", "", "file of one request to send, instead of webhooks")
+	flag.Float64Var(&s.seconds, "seconds", 1, "how long it is sent again and again")
 	flag.Parse()
 	result, err := run(s)
 	if err != nil {

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as bench
+from tests.bench.lambda_peers.contenders import NODE_MODULES, PYTHON
 from tests.bench.pipeline import bed
 from tests.bench.sources.bed import PEERS
 from tests.servers.base import unavailable
@@ -20,7 +21,16 @@ pytestmark = pytest.mark.timeout(400)
 ROOT = Path(__file__).parents[2]
 GROWTH = {name for name in bench.MODULES if name.startswith("GROW-")}
 ON_SERVERS = {"G8", "G9", "G10", "PEER", "IDLE", "SLEEPER"}
-NEEDS_GENERATOR = {"G0", "G14", "G15"} | GROWTH
+BESIDE_PEERS = {"INVOKE", "COLD"}
+CONTENDERS = {
+    "INVOKE_16_ministack": "ministack",
+    "INVOKE_16_printing": "ministack",
+    "COLD": "emulator",
+    "COLD_ministack": "ministack",
+}
+BESIDE = {"INVOKE", "INVOKE_16", "INVOKE_64", "INVOKE_64_memory", *CONTENDERS}
+ELSEWHERE = GROWTH | ON_SERVERS | BESIDE_PEERS
+NEEDS_GENERATOR = {"G0", "G11", "G14", "G15"} | GROWTH
 HAS_GO = bed.find_go() is not None
 
 
@@ -36,11 +46,11 @@ def quick(goals, **environment):
 
 @pytest.fixture(scope="module")
 def results():
-    return quick(sorted(set(bench.MODULES) - GROWTH - ON_SERVERS))
+    return quick(sorted(set(bench.MODULES) - ELSEWHERE))
 
 
 def test_every_goal_has_a_result_beside_its_baseline(results):
-    assert {name.partition("_")[0] for name in results} == set(bench.MODULES) - GROWTH - ON_SERVERS
+    assert {name.partition("_")[0] for name in results} == set(bench.MODULES) - ELSEWHERE
     for name, one in results.items():
         if name in NEEDS_GENERATOR and not HAS_GO:
             assert "Go" in one["error"]
@@ -84,6 +94,24 @@ def test_benches_on_real_servers_count_every_record_on_each_side(goals, shown, k
     assert set(found) == shown
     for one in found.values():
         check_shape(one)
+
+
+def test_contenders_are_invoked_side_by_side_or_said_to_be_missing():
+    """`Dishonest` would have failed who answers anything else. The others are no part of the
+    ordinary set-up."""
+    found = quick(["INVOKE", "COLD"])
+    if not HAS_GO:
+        assert all("Go" in one["error"] for one in found.values())
+        return
+    assert set(found) == BESIDE
+    is_here = {"ministack": PYTHON.exists(), "emulator": PYTHON.exists()}
+    is_here["serverless-offline"] = (NODE_MODULES / "serverless-offline").exists()
+    for name, one in found.items():
+        if is_here[CONTENDERS.get(name, "serverless-offline")] or name == "INVOKE_64_memory":
+            check_shape(one)
+            assert one["ratio"] > 0
+        else:
+            assert "make peers" in one["error"]
 
 
 @pytest.mark.parametrize("name", sorted(GROWTH))
