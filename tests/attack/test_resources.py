@@ -228,7 +228,7 @@ def test_more_connections_than_places(put):
     while measured[-1].is_held_up and len(measured) < MEASURED_MAX:
         measured.append(newcomers_among_the_silent(site))
     assert not measured[-1].is_held_up, measured[-1].row
-    assert site.bed.metric("router_ingress_refused_total", reason="gave_way") > 100
+    until(lambda: site.bed.metric("router_ingress_refused_total", reason="gave_way") > 100)
     site.assert_nothing_lost({("new", 0)})
 
 

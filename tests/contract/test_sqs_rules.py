@@ -308,12 +308,12 @@ def test_part_of_a_group_in_flight(side):
 
 
 def test_after_the_timeout_groups_come_in_order(side):
-    url = side.queue(fifo=True, VisibilityTimeout="3")
+    url = side.queue(fifo=True, VisibilityTimeout="6")
     side.send_in_groups(url, "A:A0", "A:A1", "A:A2", "B:B0", "B:B1", "B:B2")
     first = side.receive(url)
     assert len(first) == 6
     side.delete(url, next(one for one in first if one["Body"] == "A0"))
-    time.sleep(3.1)
+    time.sleep(6.1)
     again = bodies(side.receive(url))
     assert [body for body in again if body[0] == "A"] == ["A1", "A2"]
     assert [body for body in again if body[0] == "B"] == ["B0", "B1", "B2"]

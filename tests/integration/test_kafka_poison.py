@@ -17,8 +17,8 @@ PROVISIONED = {"ProvisionedPollerConfig": {"MinimumPollers": 1, "MaximumPollers"
 WAITS_MS = (500, 1_000, 2_000, 4_000)
 """What a failed batch waits before its next attempt, at least; a quarter more at most."""
 
-SLACK_S = 5.0
-"""On a machine that does much else."""
+SLACK_S = 30.0
+"""On a machine that does much else; who is not given up at all is waited for in vain."""
 
 
 def at(ear, key, n):
@@ -44,10 +44,10 @@ def test_poison_stops_its_lane_for_as_long_as_its_retries_take(bed, ear, kafka, 
     until(lambda: len(ear.handled()) == 12 * 7, what="everything but the poison")
     assert [n for _, n in ear.records("k3")] == [0, 1, 1, 1, 2, 3, 4, 5, 6, 7]
     stopped_s = at(ear, "k3", 2) - at(ear, "k3", 1)
-    others = {key: at(ear, key, 2) - at(ear, "k3", 1) for key in keys}
-    free = sorted(key for key, waited_s in others.items() if waited_s < 1)
-    print(f"the lane stood {stopped_s:.2f} s; {len(free)} of 12 keys did not wait")
     due_s = sum(WAITS_MS[:2]) / 1000
+    others = {key: at(ear, key, 2) - at(ear, "k3", 1) for key in keys}
+    free = sorted(key for key, waited_s in others.items() if waited_s < due_s)
+    print(f"the lane stood {stopped_s:.2f} s; {len(free)} of 12 keys did not wait")
     assert due_s <= stopped_s <= 1.25 * due_s + SLACK_S
     # Half of the partitions, or three of four lanes: keys spread unevenly over so few.
     assert free
@@ -59,18 +59,20 @@ def test_poison_stops_its_lane_for_as_long_as_its_age_allows(bed, ear, kafka):
     topic = Topic(kafka.bootstrap, **{"retention.ms": "-1"})
     prepare(bed, topic, BatchSize=1, MaximumRecordAgeInSeconds=60, **PROVISIONED)
     bed.start()
+    topic.send(["warm"], 1)
+    until(ear.handled, what="a mapping at work")
     left_s = size(6, 55)
     made_ms = int(time.time() * 1000) - (60 - left_s) * 1000
     topic.produce([("k", {"key": "k", "n": 0, "poison": "error"})], timestamp_ms=made_ms)
     topic.send(["k"], 3, start=1)
-    until(lambda: len(ear.handled()) == 3, wait_s=120, what="what is behind the poison")
+    until(lambda: len(ear.handled()) == 4, wait_s=120, what="what is behind the poison")
     ended_s = at(ear, "k", 1) - at(ear, "k", 0)
     tries = ear.records("k").count(("k", 0))
     print(f"given up after {ended_s:.1f} s and {tries} tries, {left_s} s were left")
     (row,) = bed.lines("batch_discarded")
     assert row["condition"] == "RecordAgeExceeded"
     assert ended_s <= left_s + SLACK_S
-    assert tries > 3
+    assert tries > 1
 
 
 KILLING = TELLING.replace(
