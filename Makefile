@@ -22,7 +22,7 @@ demo: venv ## run the main job and show what happened; KEEP=1 leaves it running,
 demo-kafka: venv ## orders from a real Kafka broker and a FIFO queue, and what became of them; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle; needs Java and Maven
 	@$(BIN)/python -m examples.orders.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos)
 
-check: venv ## format, lint, types, architecture, unit tests, a short simulation; a minute or so
+check: venv ## format, lint, types, architecture, quick unit tests, a short simulation; a minute
 	@$(BIN)/python .ci/stages.py check
 
 test: venv clients $(PEERS_STAMP) servers ## every test

@@ -1,8 +1,9 @@
 """Runs the project's checks in stages and prints how long each took.
 
-    python .ci/stages.py check     format, lint, types, architecture, unit, short simulation
-    python .ci/stages.py test      all of it but the short simulation, then real routers, crashes,
-                                   longer simulations, attacks, fuzzing, demos
+    python .ci/stages.py check     format, lint, types, architecture, the quick unit tests, a short
+                                   simulation
+    python .ci/stages.py test      every unit test, longer simulations, real routers, crashes,
+                                   attacks, fuzzing, demos, benches' smoke
 
 Some stages run side by side. Ends with status 1 when a stage failed; the others still
 run, so that one run tells all.
@@ -65,7 +66,8 @@ UNIT = Stage(
     [*PYTEST, *processes(3), "tests/tidy", "tests/unit", "tests/fuzz", "tests/model",
      "tests/simulation/test_traces.py"],
 )  # fmt: skip
-CHECK = [[FORMAT, LINT, TYPES, SIMULATION], [UNIT]]
+QUICK = Stage("unit, less the slow", [*UNIT.command, "-m", "not slow"])
+CHECK = [[FORMAT, LINT, TYPES, SIMULATION], [QUICK]]
 """Lanes that run side by side."""
 
 FIRST = [[FORMAT, LINT, TYPES], [UNIT]]

@@ -30,6 +30,8 @@ from tests.unit.ingress.test_webhooks import (
     spec,
 )
 
+pytestmark = pytest.mark.slow
+
 LOCKS = ("plain", "landlock", "seccomp")
 SENDERS = 8
 

@@ -29,6 +29,8 @@ from router.store.catalog import Catalog, own_name, put
 from router.store.sqlite.store import SqliteStore
 from tests.unit.ingress.client import connect
 
+pytestmark = pytest.mark.slow
+
 PLAIN, SIGNED, PAGES, GONE, STREAMS = ("a" * 32, "b" * 32, "c" * 32, "d" * 32, "e" * 32)
 CORS = Cors(
     origins=("https://*.example.com",), methods=("GET", "POST"), headers=("x-a",),

@@ -21,6 +21,8 @@ from tests.patience import until
 from .bad_functions import EXIT, KILLED, PRELUDE, TABLE
 from .conftest import Bed
 
+pytestmark = pytest.mark.slow
+
 BUSY_S = 0.7
 """The promise is 50 ms (`make bench ONLY=G15`), in a process that has a core."""
 

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 GOOD = "def handler(event, context):\n    return event\n"
 
 INIT_TABLE = {

@@ -18,6 +18,8 @@ from tests.unit.workers.aws_client import put_client
 
 from .conftest import Bed
 
+pytestmark = pytest.mark.slow
+
 WARNING = re.compile(r"\[WARNING\]\t<time>\t\tLAMBDA_WARNING: .*\n\n")
 REPEATED = re.compile(r"repeated \d+ more")
 FOLDER = re.compile(r"/\S*/code/[0-9a-f]{32}")

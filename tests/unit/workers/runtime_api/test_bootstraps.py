@@ -13,6 +13,8 @@ from router.workers.launcher import own_interpreter
 from tests.patience import PATIENCE_S, until
 from tests.unit.workers.conftest import Bed
 
+pytestmark = pytest.mark.slow
+
 SHELL = r"""#!/bin/bash
 set -u
 api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"

@@ -12,6 +12,8 @@ from tests.patience import PATIENCE_S
 from tests.unit.workers.conftest import Bed
 from tests.unit.workers.runtime_api.test_bootstraps import program
 
+pytestmark = pytest.mark.slow
+
 STREAMING = """
 def stream(id, pieces, trailers=(), mode="streaming", kind="application/octet-stream"):
     host, port = API.split(":")

@@ -16,7 +16,7 @@ from tests.servers.base import REQUIRED
 from tests.unit.workers.conftest import Bed
 
 NODE = shutil.which("node")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 CASES = """
