@@ -135,7 +135,7 @@ class ColdStart:
         kind, header, payload = frame
         facts = invocation.facts_in(header)
         env.is_retired = kind not in {wire.INIT_FAILED, wire.EXEC_FAILED}
-        env.kill()
+        env.end()
         await env.gone()
         if kind == wire.START_FAILED:
             raise StartFailed(str(facts.get("text", "")))

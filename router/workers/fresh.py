@@ -1,6 +1,7 @@
 """An environment in an interpreter of its own, for functions whose variables are read at exec.
 
 Run by the zygote's child after it has locked itself in: `python -s -S fresh.py FRAMES_FD START_FD`.
+Without frames (-1) it speaks the Runtime API.
 Standard library only.
 """
 
@@ -21,7 +22,8 @@ def main() -> None:
     frames_fd, start_fd = int(sys.argv[1]), int(sys.argv[2])
     with os.fdopen(start_fd, "rb") as file:
         start = json.load(file)
-    os.set_inheritable(frames_fd, False)
+    if frames_fd >= 0:
+        os.set_inheritable(frames_fd, False)
     if WRAPPER in os.environ:  # it may have set more than the router did
         start["environment"] = dict(os.environ)
     package = types.ModuleType("_router_workers")
@@ -33,7 +35,10 @@ def main() -> None:
     try:
         bootstrap.prepare()
         bootstrap.enter(start)
-        bootstrap.run(start, frames_fd)
+        if frames_fd >= 0:
+            bootstrap.run(start, frames_fd)
+        else:
+            importlib.import_module("_router_workers.api_client").run(start)
     except BaseException as caught:  # noqa: BLE001
         error = caught
     finally:

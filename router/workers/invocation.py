@@ -67,6 +67,9 @@ def ended(env: Environment, request_id: str, timeout_ms: int) -> tuple[str, byte
     status = env.status if env.status is not None else 0
     if env.is_out_of_memory:
         return payloads.OUT_OF_MEMORY, payloads.exited(request_id, status, payloads.OUT_OF_MEMORY)
+    if env.failure is not None:
+        error_type, text = env.failure
+        return error_type, payloads.failed(request_id, error_type, text)
     return payloads.EXITED, payloads.exited(request_id, status)
 
 

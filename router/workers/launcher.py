@@ -19,11 +19,15 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from router.model.arn import parse_arn
 from router.model.errors import RouterError
 from router.model.function import FunctionVersion
 from router.model.hosting import BARE, Hosting
 from router.model.runtimes import Family, family_of
 from router.workers import environment, wire
+from router.workers.extensions import found, states
+from router.workers.extensions.calls import Facts
+from router.workers.extensions.environment import ExtendedEnvironment
 from router.workers.invocation import facts_of
 from router.workers.isolation.groups import Groups
 from router.workers.isolation.plain import PROCESSES_MAX
@@ -35,7 +39,7 @@ from router.workers.process import Environment
 from router.workers.runtime_api.environment import RuntimeEnvironment
 from router.workers.runtime_api.program import Program
 from router.workers.runtime_api.server import address_of, listen
-from router.workers.runtime_folder import RuntimeFolder
+from router.workers.runtime_folder import RuntimeFolder, speaks_api
 from router.workers.runtimes.choose import Runtimes, wrapper_of
 from router.workers.zygote_client import (
     FOLDER,
@@ -49,8 +53,6 @@ log = structlog.get_logger()
 
 REMEMBERED_MAX = 10_000
 """Code hashes for which it is remembered which zygote suits them."""
-
-NOT_STARTED = "[router] what is in /opt/extensions is not started: extensions are not supported yet"
 
 Variables = Callable[[FunctionVersion], Mapping[str, str]]
 """Variables of a function: its own with secrets resolved, or credentials and endpoints."""
@@ -99,6 +101,7 @@ class Launcher:
         self._lock = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
         self._suits: dict[tuple[str, str, str], bool] = {}
+        self._speakers: dict[tuple[str, str, str], bool] = {}
         self._warned: set[str] = set()
 
     async def start(self) -> None:
@@ -139,6 +142,8 @@ class Launcher:
         user, extra = self._variables(function)
         interpreter = self._interpreter(function.runtime)
         program = await self._program(function, user, interpreter)
+        extensions = _extensions_of(function)
+        is_api = program is None and (bool(extensions) or await self._speaks_api(function))
         fresh = program is None and environment.needs_fresh_exec(function, user)
         preloads = program is None and not fresh and await self._preloads(function)
         if program is not None:
@@ -149,7 +154,7 @@ class Launcher:
         group = uuid.uuid4().hex if self._groups is not None else ""
         listener: socket.socket | None = None
         try:
-            listener = None if program is None else listen()
+            listener = listen() if program is not None or is_api else None
             plan = self._planner.environment(
                 function,
                 task=function.code_path,
@@ -178,29 +183,26 @@ class Launcher:
                 "environment": variables,
                 "paths": paths,
                 "runtime_host": self._runtime.path,
+                "is_api": is_api,
             },
             "plan": plan,
             "fresh": fresh,
             "wrapper": wrapper_of(user) if fresh else [],
             "commands": [] if program is None else program.commands_in(paths),
+            "extensions": _launched(extensions, paths, variables),
         }
         output = Output(stream, self._logs, function.logs)
         output.begin(first_line)
-        layers = function.layers_path
-        if layers and os.path.isdir(f"{layers}/extensions"):  # noqa: PTH112, ASYNC240  # one stat
-            output.write((NOT_STARTED,))
-        env = (
-            Environment(zygote, output, tmp_path=tmp, group=group, on_end=on_end)
-            if listener is None
-            else RuntimeEnvironment(
-                zygote,
-                output,
-                listener=listener,
-                uid=plan["uid"],
-                tmp_path=tmp,
-                group=group,
-                on_end=on_end,
-            )
+        env = self._made(
+            function,
+            zygote,
+            output,
+            listener,
+            extensions,
+            uid=plan["uid"],
+            tmp_path=tmp,
+            group=group,
+            on_end=on_end,
         )
         on_made(env)
         try:
@@ -208,6 +210,43 @@ class Launcher:
         except (ZygoteDied, SpawnRefused) as error:
             raise StartFailed(str(error)) from error
         return env, frame
+
+    def _made(
+        self,
+        function: FunctionVersion,
+        zygote: Zygote,
+        output: Output,
+        listener: socket.socket | None,
+        extensions: tuple[str, ...],
+        *,
+        uid: int | None,
+        tmp_path: str,
+        group: str,
+        on_end: Callable[[Environment], None],
+    ) -> Environment:
+        """The environment of the kind this function needs; no process yet."""
+        if listener is None:
+            return Environment(zygote, output, tmp_path=tmp_path, group=group, on_end=on_end)
+        named: dict[str, Any] = {
+            "listener": listener,
+            "uid": uid,
+            "facts": _facts_for_extensions(function),
+            "tmp_path": tmp_path,
+            "group": group,
+            "on_end": on_end,
+        }
+        if not extensions:
+            return RuntimeEnvironment(zygote, output, **named)
+        # Levels are the function's: what its extensions write is always shown.
+        beside = Output(output.stream, self._logs)
+        return ExtendedEnvironment(
+            zygote,
+            output,
+            function=function,
+            extensions=extensions,
+            extension_output=beside,
+            **named,
+        )
 
     def describe(self, function: FunctionVersion, tmp: str) -> tuple[str, dict[str, Any]]:
         """Interpreter and start message of a process outside, which sees folders where they are.
@@ -227,6 +266,7 @@ class Launcher:
             "environment": environment.build(function, user, extra, paths, stream),
             "paths": paths,
             "runtime_host": self._runtime.path,
+            "is_api": False,
         }
         return self._interpreter(function.runtime), start
 
@@ -306,6 +346,17 @@ class Launcher:
             )
         return self._suits[key]
 
+    async def _speaks_api(self, function: FunctionVersion) -> bool:
+        """Whether its Python may register an extension within itself, so needs a listener."""
+        key = (function.code_path, function.code_hash, function.layers_path)
+        if key not in self._speakers:
+            while len(self._speakers) >= REMEMBERED_MAX:
+                del self._speakers[next(iter(self._speakers))]
+            self._speakers[key] = await asyncio.to_thread(
+                speaks_api, function.code_path, function.layers_path
+            )
+        return self._speakers[key]
+
     def _variables(self, function: FunctionVersion) -> tuple[dict[str, str], Mapping[str, str]]:
         """The function's own with secrets resolved, and credentials. Raises `StartFailed`."""
         try:
@@ -347,6 +398,33 @@ class Launcher:
 def own_interpreter() -> str:
     """The interpreter that runs the router, outside any virtual environment."""
     return os.path.realpath(sys.executable)
+
+
+def _extensions_of(function: FunctionVersion) -> tuple[str, ...]:
+    """Raises `StartFailed`."""
+    try:
+        return found.names(function.layers_path)
+    except RouterError as error:
+        raise StartFailed(str(error)) from error
+
+
+def _launched(
+    names: tuple[str, ...], paths: Mapping[str, str], variables: dict[str, str]
+) -> dict[str, Any]:
+    """What the supervisor is to launch; nothing without extensions."""
+    if not names:
+        return {}
+    return {
+        "paths": [
+            f"{paths['opt']}/{found.FOLDER}/{name}" for name in names[: states.EXTENSIONS_MAX]
+        ],
+        "environment": found.environment(variables),
+    }
+
+
+def _facts_for_extensions(function: FunctionVersion) -> Facts:
+    account_id = parse_arn(function.arn).account
+    return Facts(function.name, function.version, function.handler, account_id)
 
 
 def _ports_of(extra: Mapping[str, str]) -> list[int]:

@@ -35,7 +35,7 @@ class Output:
     """The output pipe of one environment."""
 
     def __init__(self, stream: LogStream, writer: LogWriter, settings: LogSettings = TEXT) -> None:
-        self._stream = stream
+        self.stream = stream
         self._writer = writer
         self._is_json = settings.is_json
         self._threshold = Threshold.of(settings)
@@ -98,7 +98,7 @@ class Output:
             now_ms = time.time_ns() // 1_000_000
             lines = [start, *((now_ms, text) for text in texts)]
             text = "\n".join([start[1], *texts]) + "\n"
-            self._writer.append(self._stream, lines, len(text))
+            self._writer.append(self.stream, lines, len(text))
             return text.encode()[-LOG_TAIL_BYTES:]
         if not self._tail:  # every line is hidden by a level
             return b""
@@ -199,4 +199,4 @@ class Output:
         self._tail_bytes += size
         while self._tail_bytes - len(tail[0]) - 1 >= LOG_TAIL_BYTES:
             self._tail_bytes -= len(tail.popleft()) + 1
-        self._writer.append(self._stream, lines, size, at_once=at_once)
+        self._writer.append(self.stream, lines, size, at_once=at_once)

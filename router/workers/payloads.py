@@ -54,6 +54,11 @@ def not_executable(request_id: str, text: str) -> bytes:
     return _document(INVALID_ENTRYPOINT, f"RequestId: {request_id} Error: {text}")
 
 
+def failed(request_id: str, error_type: str, text: str) -> bytes:
+    """Something beside the handler failed, such as an extension."""
+    return _document(error_type, f"RequestId: {request_id} Error: {text}")
+
+
 def exit_text(status: int) -> str:
     """How a wait status reads."""
     if os.WIFSIGNALED(status):

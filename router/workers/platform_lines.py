@@ -9,7 +9,7 @@ import math
 import platform
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -18,6 +18,7 @@ from router.model.function import ON_DEMAND, FunctionVersion, InvokeRequest
 from router.model.limits import MIB
 from router.model.runtimes import Family, family_of, version_of
 from router.workers import payloads
+from router.workers.extensions.states import Extension
 
 NAMED_ERROR: Final = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 """Error types that logs show as they are (`functions-and-invocation.md` 6.3)."""
@@ -58,6 +59,30 @@ def init_report(
         _record(function, level, "initRuntimeDone", common),
         _record(function, level, "initReport", report),
     )
+
+
+def extensions(function: FunctionVersion, found: Iterable[Extension]) -> tuple[str, ...]:
+    """What became of each extension in the initialisation."""
+    if function.logs.is_json:
+        return _shown(*(_extension_record(function, one) for one in found))
+    return tuple(
+        f"EXTENSION\tName: {_one_line(one.name)}\tState: {one.state}\t"
+        f"Events: [{', '.join(one.events)}]"
+        + (f"\tError Type: {_one_line(one.error_type)}" if one.error_type else "")
+        for one in found
+    )
+
+
+def _extension_record(function: FunctionVersion, one: Extension) -> str:
+    record: dict[str, Any] = {"name": one.name, "state": one.state, "events": list(one.events)}
+    if one.error_type:
+        record["errorType"] = one.error_type
+    return _record(function, INFO, "extension", record)
+
+
+def _one_line(text: str) -> str:
+    """A name that an extension has chosen, in a line of the platform's."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def start(request: InvokeRequest) -> str:

@@ -120,7 +120,7 @@ class Pool:
         for key in [key for key in self._idle if key[0] == function_name and key not in kept]:
             for env in self._idle.pop(key):
                 self._meters_of(function_name).idle -= 1
-                env.kill()
+                env.end()
 
     async def close(self, drain_s: float) -> None:
         """Let running invocations finish for `drain_s` seconds, then end everything."""
@@ -136,7 +136,7 @@ class Pool:
         await self._watch.stop()
         for env in list(self._living):
             env.is_retired = True
-            env.kill()
+            env.end()
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
         while (self._living or self._busy) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -181,7 +181,7 @@ class Pool:
             idle.append(env)
             meters.idle += 1
         else:
-            env.kill()
+            env.end()
 
     async def _invoke_cold(self, request: InvokeRequest, key: Key, meters: Meters) -> InvokeReply:
         function = request.function
@@ -288,7 +288,7 @@ class Pool:
     def _end_idle(self, env: Environment, key: Key) -> None:
         self._meters_of(key[0]).idle -= 1
         env.is_retired = True
-        env.kill()
+        env.end()
 
     async def _keep_house(self) -> None:
         while True:

@@ -74,6 +74,8 @@ class Environment(asyncio.Protocol):
         self.status: int | None = None
         """Wait status once the process is gone."""
         self.has_timed_out = False
+        self.failure: tuple[str, str] | None = None
+        """Error type and text where its own end would not say what has failed in it."""
         self._zygote = zygote
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -114,7 +116,7 @@ class Environment(asyncio.Protocol):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         ours.setblocking(False)
         self._socket = ours
-        fds = (theirs.detach(), self.output.write_fd)
+        fds = (theirs.detach(), self.output.write_fd, *self._further_fds())
         answer = self._expect(timeout_ms)
         forking: asyncio.Future[int] | None = None
         try:
@@ -188,10 +190,18 @@ class Environment(asyncio.Protocol):
         if self._stuck_timer is None:
             self._stuck_timer = self._loop.call_later(KILL_TIMEOUT_S, self._zygote.give_up)
 
+    def end(self) -> None:
+        """Have it end: at once, unless there is something in it that is to hear of it before."""
+        self.kill()
+
     async def gone(self) -> None:
         """Wait until the process is gone and its output is read."""
         if not self._is_ended:
             await self._gone.wait()
+
+    def _further_fds(self) -> tuple[int, ...]:
+        """Descriptors its process gets besides frames and output."""
+        return ()
 
     def _on_forked(self) -> None:
         """The process is known."""
@@ -259,7 +269,7 @@ class Environment(asyncio.Protocol):
             self._timer = self._loop.call_later(LATE_S, self._on_timer)
             return
         self.has_timed_out = True
-        self.kill()
+        self.end()
 
     def _distrust(self) -> None:
         if self._transport is not None:

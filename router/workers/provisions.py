@@ -123,7 +123,7 @@ class Provisions:
         if provision is None:
             return False
         if not env.is_alive or env.is_retired or self._is_closing:
-            env.kill()
+            env.end()
         elif len(provision.ready) > provision.wanted:
             self._end(provision, env)
         else:
@@ -158,7 +158,7 @@ class Provisions:
     def _end(self, provision: Provision, env: Environment) -> None:
         provision.ready.discard(env)
         env.is_retired = True
-        env.kill()
+        env.end()
         self.on_change(provision.function, len(provision.ready))
 
     def _fill(self) -> None:

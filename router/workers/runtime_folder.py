@@ -23,6 +23,9 @@ ROOT = "boto3"
 MENTION = b"boto"
 """What a source file that uses it contains."""
 
+API_MENTION = b"AWS_LAMBDA_RUNTIME_API"
+"""What one contains that speaks to the Runtime API: it may be an extension within the function."""
+
 SCANNED_FILES_MAX = 500
 SCANNED_BYTES_MAX = 256 * 1024
 """How much of a function is read to find that out."""
@@ -102,6 +105,14 @@ def build(data_dir: str | Path) -> RuntimeFolder:
         if not item.name.endswith(".dist-info") and item.name != "__pycache__"
     }
     return RuntimeFolder(str(target), frozenset(packages))
+
+
+def speaks_api(code_path: str, layers_path: str = "") -> bool:
+    """Whether Python of a function or its layers speaks to the Runtime API. Blocks for some ms."""
+    folders = [code_path]
+    if layers_path:
+        folders += [f"{layers_path}/{below}" for below in python_folders(sys.version_info[:2])]
+    return any(_mentions(Path(folder), API_MENTION) for folder in folders)
 
 
 def _mentions(code: Path, word: bytes) -> bool:

@@ -35,8 +35,16 @@ ERROR = 6
 """Environment → router: payload: the error document, header `{"type", "rss_kb"}`."""
 EXEC_FAILED = 7
 """Environment → router: there is no such program, or it cannot be run; header `{"text"}`."""
+PROCESS = 8
+"""Supervisor → router: header `{"name", "pid"}` of what it has launched, `{"name", "text",
+"errno"}` of what it could not, `{"name", "status"}` of what has ended. The runtime has no name."""
+ORDER = 9
+"""Router → supervisor: header `{"do": "runtime"}`, to launch it, or `{"do": "signal", "name",
+"signal"}`."""
 
-KINDS = frozenset({INVOKE, READY, INIT_FAILED, START_FAILED, RESULT, ERROR, EXEC_FAILED})
+KINDS = frozenset(
+    {INVOKE, READY, INIT_FAILED, START_FAILED, RESULT, ERROR, EXEC_FAILED, PROCESS, ORDER}
+)
 
 Frame = tuple[int, bytes, bytes]
 """Kind, header, payload."""

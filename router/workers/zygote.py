@@ -4,9 +4,9 @@ Started by exec with an empty environment (`python -I -S zygote.py FD`), so it n
 Single-threaded, standard library only. Messages are JSON, one per packet of the control socket:
 
     router → zygote   prepare {isolation, folder, runtime, preload}
-                      spawn {id, start, plan, fresh, wrapper, commands}
-                            with two descriptors: frames, output
-                      kill {pid}
+                      spawn {id, start, plan, fresh, wrapper, commands, extensions}
+                            with descriptors: frames, output, output of extensions if there are any
+                      kill {pid, signal}
     zygote → router   ready {preloaded}, spawned {id, pid}, refused {id, text}, exited {pid, status}
 
 It ends, with everything it forked, when the router closes the socket or dies.
@@ -73,6 +73,8 @@ class Zygote:
         self._ladder: Any = None
         self._bootstrap: Any = None
         self._spare: Any = None
+        self._api_client: Any = None
+        self._supervisor: Any = None
         self._runtime = ""
 
     def run(self) -> None:
@@ -114,7 +116,11 @@ class Zygote:
         if message["op"] == "spawn":
             self._spawn(message, data, fds)
         elif message["op"] == "kill" and message["pid"] in self._environments:
-            self._kill(message["pid"])
+            if message["signal"] == signal.SIGKILL:
+                self._kill(message["pid"])
+            else:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(message["pid"], message["signal"])
         elif message["op"] == "prepare":
             self._prepare(message)
         return True
@@ -129,6 +135,8 @@ class Zygote:
         load_package("_router_workers", folder)
         load_package("_router_isolation", os.path.join(folder, "isolation"))  # noqa: PTH118
         self._bootstrap = importlib.import_module("_router_workers.bootstrap")
+        self._api_client = importlib.import_module("_router_workers.api_client")
+        self._supervisor = importlib.import_module("_router_workers.supervisor")
         self._ladder = importlib.import_module("_router_isolation.ladder")
         self._ladder.prepare(message["isolation"])
         for name in PRELOADED:
@@ -182,25 +190,56 @@ class Zygote:
     def _become_environment(self, message: Message, fds: list[int]) -> NoReturn:
         error: BaseException | None = None
         try:
-            start = message["start"]
-            frames_fd = self._place_descriptors(*fds)
-            start_fd = _keep_for_exec(start, frames_fd) if message["fresh"] else -1
-            kept = [0, 1, 2, frames_fd, *([start_fd] if start_fd >= 0 else [])]
+            frames_fd, *others = self._place_descriptors(*fds)
+            start_fd = _keep_for_exec(message["start"]) if message["fresh"] else -1
+            kept = [0, 1, 2, frames_fd, *others, *([start_fd] if start_fd >= 0 else [])]
             try:
                 self._ladder.enter(message["plan"], keep_fds=kept)
             except Exception as failure:  # noqa: BLE001
                 self._refuse(frames_fd, f"isolation: {failure}")
-            if message["fresh"]:
-                _exec_fresh(start, frames_fd, start_fd, message["wrapper"])
-            if message["commands"]:
-                self._exec_first(message["commands"], start, frames_fd)
-            self._bootstrap.enter(start)
-            self._bootstrap.run(start, frames_fd)
+            if others:
+                self._supervise(message, frames_fd, start_fd, others[0])
+            self._become_runtime(message, frames_fd, start_fd)
         except BaseException as caught:  # noqa: BLE001
             error = caught
         finally:
             self._bootstrap.leave(error)
         os._exit(1)
+
+    def _supervise(self, message: Message, frames_fd: int, start_fd: int, output_fd: int) -> None:
+        """Launch extensions, and the runtime in a process of its own when the router says so."""
+        extensions = message["extensions"]
+
+        def become_runtime() -> None:
+            error: BaseException | None = None
+            try:
+                os.close(output_fd)
+                self._become_runtime(message, frames_fd, start_fd)
+            except BaseException as caught:  # noqa: BLE001
+                error = caught
+            finally:
+                self._bootstrap.leave(error)
+
+        die_with = sys.modules["_router_isolation.plain"].die_with
+        supervisor = self._supervisor.Supervisor(frames_fd, output_fd, become_runtime, die_with)
+        os.chdir(message["start"]["paths"]["task"])
+        supervisor.run(extensions["paths"], extensions["environment"])
+
+    def _become_runtime(self, message: Message, frames_fd: int, start_fd: int) -> None:
+        """Run the function's program, or its Python in this process; returns at its end."""
+        start = message["start"]
+        if message["fresh"]:
+            os.set_inheritable(frames_fd, not start["is_api"])
+            _exec_fresh(start, -1 if start["is_api"] else frames_fd, start_fd, message["wrapper"])
+        if message["commands"]:
+            self._exec_first(message["commands"], start, frames_fd)
+        if start["is_api"]:
+            os.close(frames_fd)
+        self._bootstrap.enter(start)
+        if start["is_api"]:
+            self._api_client.run(start)
+        else:
+            self._bootstrap.run(start, frames_fd)
 
     def _exec_first(self, commands: list[list[str]], start: Message, frames_fd: int) -> NoReturn:
         """Become the first program that is there. The frame socket closes with that."""
@@ -230,14 +269,11 @@ class Zygote:
         os.write(frames_fd, sys.modules["_router_workers.wire"].encode(kind, header))
         os._exit(1)
 
-    def _place_descriptors(self, frames_fd: int, output_fd: int) -> int:
+    def _place_descriptors(self, frames_fd: int, output_fd: int, *others: int) -> list[int]:
         null_fd = os.open(os.devnull, os.O_RDWR)
         for target, source in ((0, null_fd), (1, output_fd), (2, output_fd)):
             os.dup2(source, target)
-        try:
-            return fcntl.fcntl(frames_fd, fcntl.F_DUPFD_CLOEXEC, FRAMES_FD_MIN)
-        except OSError:  # a host with a very low limit of open files
-            return frames_fd
+        return [_moved_up(fd) for fd in (frames_fd, *others)]
 
     def _become_subreaper(self) -> None:
         # Orphans of a handler stay below its environment; when that ends they come to the zygote.
@@ -338,18 +374,25 @@ def _children_of_all() -> dict[int, list[int]]:
     return found
 
 
-def _keep_for_exec(start: Message, frames_fd: int) -> int:
+def _moved_up(fd: int) -> int:
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FRAMES_FD_MIN)
+    except OSError:  # a host with a very low limit of open files
+        return fd
+
+
+def _keep_for_exec(start: Message) -> int:
     """Put the start message where it survives exec; argv and environment would show it."""
-    start_fd = os.memfd_create("start", 0)
+    start_fd = os.memfd_create("start")
     os.write(start_fd, json.dumps(start).encode())
     os.lseek(start_fd, 0, os.SEEK_SET)
-    os.set_inheritable(frames_fd, True)
     return start_fd
 
 
 def _exec_fresh(start: Message, frames_fd: int, start_fd: int, wrapper: list[str]) -> NoReturn:
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fresh.py")  # noqa: PTH100, PTH118, PTH120
     os.chdir(start["paths"]["task"])
+    os.set_inheritable(start_fd, True)
     command = [*wrapper, sys.executable, "-s", "-S", script, str(frames_fd), str(start_fd)]
     os.execve(command[0], command, start["environment"])  # noqa: S606  # a list, no shell
 

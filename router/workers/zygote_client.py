@@ -8,6 +8,7 @@ import asyncio
 import collections
 import itertools
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Callable
@@ -110,13 +111,13 @@ class Zygote:
     def fork(
         self,
         message: dict[str, Any],
-        fds: tuple[int, int],
+        fds: tuple[int, ...],
         on_exit: Callable[[int], None],
     ) -> "asyncio.Future[int]":
         """Ask for an environment at once; wait for it with `forked`, or say it is `unwanted`.
 
-        `fds` (frames, output) belong to this call: they are closed here once sent. `on_exit` is
-        called once with the wait status. Raises `ZygoteDied`.
+        `fds` (frames, output, that of extensions) belong to this call: they are closed here once
+        sent. `on_exit` is called once with the wait status. Raises `ZygoteDied`.
         """
         if not self.is_alive:
             _close_all(fds)
@@ -143,10 +144,13 @@ class Zygote:
         """End what was asked for, as soon as it is there."""
         forking.add_done_callback(self._kill_unwanted)
 
-    def kill(self, pid: int) -> None:
-        """SIGKILL an environment and its group; nothing happens if it is gone already."""
+    def kill(self, pid: int, number: int = signal.SIGKILL) -> None:
+        """SIGKILL an environment and its group, or send its process another signal.
+
+        Nothing happens if it is gone already.
+        """
         if self.is_alive and pid in self._on_exit_of:
-            self._send({"op": "kill", "pid": pid})
+            self._send({"op": "kill", "pid": pid, "signal": number})
 
     async def stop(self) -> None:
         """End the zygote and all it forked."""

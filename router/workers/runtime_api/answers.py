@@ -18,11 +18,16 @@ STREAM_BYTES_MAX: Final = 200 * MIB
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def answer(status: int, body: bytes, content_type: str = "application/json") -> bytes:
-    """A whole answer. The content type is exactly this: a charset makes clients see bytes."""
+def answer(
+    status: int, body: bytes, content_type: str = "application/json", headers: str = ""
+) -> bytes:
+    """A whole answer. The content type is exactly this: a charset makes clients see bytes.
+
+    `headers` are further lines, each with its end.
+    """
     return (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"{headers}Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 
@@ -86,6 +91,12 @@ def event(
             lines.append(f"{name}: {_one_line(header[member])}")
     lines.append(f"Content-Length: {len(payload)}\r\n\r\n")
     return Event(request_id, "\r\n".join(lines).encode(), payload, sink)
+
+
+def extension_event(payload: bytes, identifier: str) -> Event:
+    """An event as the answer to an extension's `next`."""
+    line = f"Lambda-Extension-Event-Identifier: {identifier}\r\n"
+    return Event(identifier, answer(200, payload, headers=line), b"")
 
 
 def _one_line(value: object) -> str:

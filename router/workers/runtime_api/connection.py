@@ -56,6 +56,8 @@ class Connection(asyncio.Protocol):
         """A `next` of this connection has no answer yet."""
         self.is_cut = False
         """It ended in the middle of an answer, and says nothing more."""
+        self.is_of_extension = False
+        """What it said last was an extension's."""
         self._is_last = False
         """The client wants no more after what is being answered."""
         self._is_answering = False
@@ -161,6 +163,7 @@ class Connection(asyncio.Protocol):
         """It is gone."""
         self._transport = None
         self._session.forget(self)
+        self._server.extensions.forget(self)
         self._waiting.clear()
         self._set_timer(None)
         self._server.left(self, is_cut=self._is_answering)
@@ -189,7 +192,7 @@ class Connection(asyncio.Protocol):
         self._refusal = None
         found = ANSWER.fullmatch(head.path) if head.method == "POST" else None
         if found is None:
-            return Wish.KEEP
+            return Wish.KEEP if head.path.startswith(RUNTIME) else Wish.KEEP_SMALL
         if self._is_asking or self._waiting:
             raise Malformed  # a client that answers has had the event it asked for
         is_error = found[2] == "error"
@@ -244,6 +247,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, request: Request) -> bytes | None:
         """Everything but answers to invocations; None when the answer comes later."""
+        self.is_of_extension = False
         match request.head.method, request.head.path.removeprefix(RUNTIME):
             case "GET", "invocation/next":
                 self._is_asking = True
@@ -257,7 +261,14 @@ class Connection(asyncio.Protocol):
                 return answers.PONG
             case _, "invocation/next" | "init/error" | "/2018-06-01/ping":
                 return answers.NOT_ALLOWED
-        return answers.NOT_FOUND
+        return self._answer_extension(request)
+
+    def _answer_extension(self, request: Request) -> bytes | None:
+        self.is_of_extension = self._is_asking = True
+        answer = self._server.extensions.call(request, self)
+        if answer is not None:
+            self._is_asking = False
+        return answer
 
     def _go_on(self) -> None:
         while self._waiting and not self._is_asking:

@@ -7,6 +7,7 @@ session says what frames say elsewhere: ready, initialisation failed, result, er
 import asyncio
 import contextlib
 import re
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import orjson
 
 from router.model.sink import Sink
 from router.workers import wire
+from router.workers.extensions.calls import Extensions, Facts
 from router.workers.output import Output
 from router.workers.process import Answer, Environment
 from router.workers.runtime_api import answers
@@ -31,6 +33,9 @@ LAST_WORDS_S = 1.0
 
 EXIT_POLL_S = 0.01
 """How often it is looked whether the last connections of an ended process are read."""
+
+RUNTIME_TERM_S = 0.5
+"""After SIGTERM, which a runtime gets when it has extensions within it (Lambda)."""
 
 MEMORY_READ_S = 0.1
 """The memory of a process is read this often at most."""
@@ -48,32 +53,36 @@ class RuntimeEnvironment(Environment):
         *,
         listener: socket.socket,
         uid: int | None,
+        facts: Facts,
         tmp_path: str,
         group: str = "",
         on_end: Callable[[Environment], None],
     ) -> None:
         """`uid`: the user it will run as, if that is its function's own."""
         super().__init__(zygote, output, tmp_path=tmp_path, group=group, on_end=on_end)
-        self._server = RuntimeServer(self, listener)
+        self.extensions = Extensions(self, facts, self._external_names())
+        self._server = RuntimeServer(self, listener, self.extensions)
         self._uid = uid
         self._settling: set[asyncio.Future[None]] = set()
         self._memory_kb = 0
         self._memory_read_at = 0.0
         self._next_timer: asyncio.TimerHandle | None = None
+        self._is_ending = False
 
     @property
     def is_alive(self) -> bool:
         """Whether it can take another invocation."""
-        return self.status is None and not self.has_timed_out and not self._is_ended
+        is_over = self._is_ended or self._is_ending or self.has_timed_out
+        return self.status is None and not is_over
 
     @property
     def is_ready(self) -> bool:
-        """Whether its runtime has asked for an event."""
-        return self._server.session.is_ready and self.is_alive
+        """Whether its runtime and all extensions have asked for an event."""
+        return self._server.session.is_ready and self.extensions.are_ready and self.is_alive
 
     async def settle(self, wait_s: float | None) -> bool:
         """Wait until the runtime asks for an event (True), the process is gone, or for so long."""
-        if self.is_ready or self._is_ended:
+        if self.is_ready or not self.is_alive:
             return self.is_ready
         # Not `asyncio.timeout`: nearly every call in a row waits here for a moment.
         settled = self._loop.create_future()
@@ -97,17 +106,41 @@ class RuntimeEnvironment(Environment):
         answer = self._expect(timeout_ms)
         if not answer.done():
             deadline_ms = time.time_ns() // 1_000_000 + timeout_ms
-            event = answers.event(orjson.loads(header), payload, deadline_ms, sink)
-            self._server.session.offer(event)
+            facts = orjson.loads(header)
+            if self.extensions.has_any:
+                self.extensions.invoke(facts, deadline_ms)
+            self._server.session.offer(answers.event(facts, payload, deadline_ms, sink))
         return answer
+
+    def end(self) -> None:
+        """Have it end; a runtime with extensions within it gets a moment to do so by itself."""
+        if not self.extensions.has_any:
+            self.kill()
+        elif self.status is None and not self._is_ending:
+            self._begin_end()
+
+    def _begin_end(self) -> None:
+        self._is_ending = True
+        self._wake()
+        self._zygote.kill(self.pid, signal.SIGTERM)
+        self._loop.call_later(RUNTIME_TERM_S, self.kill)
 
     # What the session tells.
 
     def on_ready(self) -> None:
         """The runtime asks for an event and has none: the first time it has started."""
-        self._stop_next_timer()
-        self._wake()
-        self._hear(wire.READY, {}, b"")
+        self.extensions.registry.close()
+        self.on_settled()
+
+    def on_registered(self) -> None:
+        """Every external extension has registered; there are none here."""
+
+    def on_settled(self) -> None:
+        """The runtime or an extension waits for an event: perhaps all of them do now."""
+        if self.is_ready:
+            self._stop_next_timer()
+            self._wake()
+            self._hear(wire.READY, {}, b"")
 
     def on_init_error(self, error_type: str, document: bytes) -> None:
         """The runtime could not start."""
@@ -118,11 +151,21 @@ class RuntimeEnvironment(Environment):
         facts: dict[str, Any] = {"rss_kb": self._memory_peak_kb()}
         wait_s = max(self._deadline - time.monotonic(), NEXT_S_MIN)
         self._stop_next_timer()
-        self._next_timer = self._loop.call_later(wait_s, self.kill)
+        self._next_timer = self._loop.call_later(wait_s, self._on_overdue)
         if error_type is None:
             self._hear(wire.RESULT, facts, payload)
         else:
             self._hear(wire.ERROR, {"type": error_type, **facts}, payload)
+
+    def _on_overdue(self) -> None:
+        """The time of its invocation is over, and somebody in it is still busy with that."""
+        self._next_timer = None
+        self.has_timed_out = True
+        self.end()
+
+    def _external_names(self) -> tuple[str, ...]:
+        """The extensions to be launched."""
+        return ()
 
     def _hear(self, kind: int, facts: dict[str, Any], payload: bytes) -> None:
         answer = self._answer
@@ -133,15 +176,17 @@ class RuntimeEnvironment(Environment):
         for settled in self._settling:
             _finish(settled)
 
+    def _processes(self) -> list[int]:
+        """Those whose memory is the function's."""
+        return [self.pid]
+
     def _memory_peak_kb(self) -> int:
-        """What the process has held at most. Asking the kernel costs as much as all the rest."""
+        """What its processes have held at most. Asking the kernel costs as much as all the rest."""
         now = time.monotonic()
         if now - self._memory_read_at > MEMORY_READ_S:
             self._memory_read_at = now
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{self.pid}/status").read_text("ascii", "replace")
-                if found := _MEMORY_PEAK.search(status):
-                    self._memory_kb = int(found[1])
+            peaks = [_memory_peak_kb(pid) for pid in self._processes()]
+            self._memory_kb = max(self._memory_kb, sum(peaks))
         return max(self._memory_kb, self.memory_kb_max)
 
     # What differs from the other kind.
@@ -176,6 +221,14 @@ class RuntimeEnvironment(Environment):
         if self._next_timer is not None:
             self._next_timer.cancel()
             self._next_timer = None
+
+
+def _memory_peak_kb(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
+        if found := _MEMORY_PEAK.search(status):
+            return int(found[1])
+    return 0
 
 
 def _finish(future: "asyncio.Future[None]") -> None:

@@ -24,6 +24,9 @@ HEAD_BYTES_MAX: Final = 1 * MIB + 64 * KIB
 FIELDS_MAX: Final = 100
 """Headers and trailers of one request."""
 
+SMALL_BYTES_MAX: Final = 64 * KIB
+"""A body that is no answer to an invocation and no error."""
+
 THROWN_BYTES_MAX: Final = 256 * MIB
 """Of a body that is not wanted; beyond it the connection is closed."""
 
@@ -38,6 +41,8 @@ KEPT: Final = {
         *("content-length", "transfer-encoding", "expect", "content-type"),
         *("lambda-runtime-function-error-type", "lambda-runtime-function-error-body"),
         "lambda-runtime-function-response-mode",
+        *("lambda-extension-name", "lambda-extension-identifier"),
+        *("lambda-extension-accept-feature", "lambda-extension-function-error-type"),
     )
 }
 """Headers and trailers that mean something here; others are counted and passed over."""
@@ -56,6 +61,8 @@ class Wish(Enum):
 
     THROW = 0
     """Read over."""
+    KEEP_SMALL = SMALL_BYTES_MAX
+    """Kept too, of calls that have little to say."""
     KEEP = RESPONSE_BYTES_MAX
     """Kept for the complete request."""
     PASS_ON = STREAM_BYTES_MAX

@@ -11,6 +11,7 @@ import time
 from typing import Final
 
 from router.telemetry import metrics
+from router.workers.extensions.calls import Extensions
 from router.workers.runtime_api import peers
 from router.workers.runtime_api.connection import CUT_GRACE_S, Connection
 from router.workers.runtime_api.session import Owner, Session
@@ -54,8 +55,9 @@ def address_of(listener: socket.socket) -> str:
 class RuntimeServer:
     """`begin` once the process is known, `close` at its end. The socket is its own from here on."""
 
-    def __init__(self, owner: Owner, listener: socket.socket) -> None:
+    def __init__(self, owner: Owner, listener: socket.socket, extensions: Extensions) -> None:
         self.session = Session(owner)
+        self.extensions = extensions
         self._loop = asyncio.get_running_loop()
         self._socket = listener
         self._pid = 0
@@ -71,8 +73,9 @@ class RuntimeServer:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nobody who may still say something is connected or about to be."""
-        return all(it.is_cut for it in self._connections) and not self._letting_in
+        """Whether no runtime that may still say something is connected or about to be."""
+        is_heard = all(it.is_cut or it.is_of_extension for it in self._connections)
+        return is_heard and not self._letting_in
 
     def begin(self, pid: int, uid: int | None) -> None:
         """Let in process `pid` and those below it; they run as `uid`, if that tells them apart."""

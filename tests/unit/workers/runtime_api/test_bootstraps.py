@@ -324,13 +324,4 @@ except OSError as error:
     listener.close()
 
 
-async def test_extensions_are_not_passed_over_in_silence(bed: Bed):
-    layers = bed.data / "layers"
-    (layers / "extensions").mkdir(parents=True)
-    reply = await bed.invoke(program(bed, CALM, layers_path=str(layers)))
-    assert reply.payload == b"1"
-    path = bed.data / "logs" / "f.log"
-    assert "what is in /opt/extensions is not started" in path.read_text()
-
-
 CALM = "while True: give(take()[0], 1)\n"

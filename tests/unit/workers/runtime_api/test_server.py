@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from router.workers.extensions.calls import Extensions, Facts
 from router.workers.runtime_api import answers
 from router.workers.runtime_api.server import CONNECTIONS_MAX, RuntimeServer, listen
 
@@ -24,6 +25,12 @@ class Owner:
 
     def on_ready(self) -> None:
         self.heard.append(("ready",))
+
+    def on_registered(self) -> None:
+        self.heard.append(("registered",))
+
+    def on_settled(self) -> None:
+        self.heard.append(("settled",))
 
     def on_init_error(self, error_type: str, document: bytes) -> None:
         self.heard.append(("init_error", error_type, document))
@@ -69,7 +76,8 @@ class Bed:
         self.owner = Owner()
         listener = listen()
         self.port = listener.getsockname()[1]
-        self.server = RuntimeServer(self.owner, listener)
+        self.extensions = Extensions(self.owner, Facts("f", "7", "app.handler", "000000000000"))
+        self.server = RuntimeServer(self.owner, listener, self.extensions)
         self.server.begin(os.getpid(), None)
         self._clients: list[Client] = []
 

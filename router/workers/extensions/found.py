@@ -1,0 +1,53 @@
+"""What lies in `/opt/extensions`: the files to be launched, as Lambda lists them."""
+
+import os
+from typing import Final
+
+from router.model.errors import RouterError
+
+FOLDER: Final = "extensions"
+"""Below a function's layers."""
+
+NAMES_MAX: Final = 100
+"""Files looked at; from the eleventh on it is an error of the function anyway."""
+
+
+class UnusableName(RouterError):
+    """A file there has a name that no header can carry."""
+
+    code = "unusable_extension"
+
+
+def names(layers_path: str) -> tuple[str, ...]:
+    """The files there, sorted; folders among them are passed over, as on Lambda.
+
+    A file that cannot be run is among them: it is an error to have one. Raises `UnusableName`.
+    """
+    if not layers_path:
+        return ()
+    found = []
+    try:
+        with os.scandir(f"{layers_path}/{FOLDER}") as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    found.append(entry.name)
+                if len(found) >= NAMES_MAX:
+                    break
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    for name in found:
+        if not (name.isascii() and name.isprintable()):
+            raise UnusableName(
+                f"the layers hold /opt/extensions/{name!r}: the name of an extension has to be "
+                "printable ASCII, since it is sent as a header"
+            )
+    return tuple(sorted(found))
+
+
+def environment(variables: dict[str, str]) -> dict[str, str]:
+    """The variables of an extension, from those of the runtime (8.4)."""
+    return {
+        name: text
+        for name, text in variables.items()
+        if not name.startswith("_") and name != "AWS_XRAY_CONTEXT_MISSING"
+    }
