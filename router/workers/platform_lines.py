@@ -23,6 +23,9 @@ from router.workers.extensions.states import Extension
 NAMED_ERROR: Final = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 """Error types that logs show as they are (`functions-and-invocation.md` 6.3)."""
 
+SHOWN_ERRORS: Final = ("Runtime.", "Function.", "Sandbox.", "Extension.")
+"""How types begin that a text REPORT shows; others are the handler's own."""
+
 DEBUG, INFO, WARN = range(3)
 SYSTEM_LEVELS: Final = {"DEBUG": DEBUG, "INFO": INFO, "WARN": WARN}
 
@@ -180,7 +183,7 @@ def _status(error_type: str | None) -> dict[str, str]:
         return {"status": "timeout"}
     if error_type.startswith("Sandbox."):
         return {"status": "failure", "errorType": error_type}
-    if NAMED_ERROR.search(error_type):
+    if NAMED_ERROR.search(error_type) or error_type.startswith("Extension."):
         return {"status": "error", "errorType": error_type}
     is_own = error_type.startswith("Function.")
     return {"status": "error", "errorType": "Function.Unknown" if is_own else "Runtime.Unknown"}
@@ -189,7 +192,7 @@ def _status(error_type: str | None) -> dict[str, str]:
 def _status_text(error_type: str | None) -> str:
     if error_type == payloads.TIMED_OUT:
         return "Status: timeout"
-    if error_type is not None and error_type.startswith(("Runtime.", "Function.", "Sandbox.")):
+    if error_type is not None and error_type.startswith(SHOWN_ERRORS):
         return f"Status: error\tError Type: {error_type}"
     return ""
 

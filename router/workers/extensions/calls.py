@@ -18,6 +18,9 @@ from router.workers.runtime_api.reader import Request
 
 API: Final = "/2020-01-01/extension/"
 
+TELEMETRY: Final = "/2022-07-01/telemetry"
+LOGS: Final = "/2020-08-15/logs"
+
 NAME_HEADER: Final = "lambda-extension-name"
 IDENTIFIER_HEADER: Final = "lambda-extension-identifier"
 FEATURES_HEADER: Final = "lambda-extension-accept-feature"
@@ -81,6 +84,8 @@ class Extensions:
             ("GET", f"{API}event/next"): self._next,
             ("POST", f"{API}init/error"): self._init_error,
             ("POST", f"{API}exit/error"): self._exit_error,
+            ("PUT", TELEMETRY): self._no_telemetry,
+            ("PUT", LOGS): self._no_logs,
         }
 
     @property
@@ -199,6 +204,12 @@ class Extensions:
         extension.fail_exit(error_type)
         self._error_type = self._error_type or "Extension.ExitError"
         return answers.ACCEPTED
+
+    def _no_telemetry(self, _request: Request, _asker: Asker) -> bytes:
+        return answers.refusal(202, "Telemetry.NotSupported", "Telemetry API is not supported")
+
+    def _no_logs(self, _request: Request, _asker: Asker) -> bytes:
+        return answers.refusal(202, "Logs.NotSupported", "Logs API is not supported")
 
     def _reporting(self, request: Request) -> tuple[Extension, str]:
         identifier = _identifier(request)

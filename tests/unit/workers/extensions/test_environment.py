@@ -146,3 +146,232 @@ async def test_a_python_function_with_an_extension_from_its_layer(bed: Bed):
     }
     assert last["shutdownReason"] == "spindown"
     assert "watcher left in ms" in lines
+
+
+@pytest.mark.parametrize(
+    ("source", "error_type", "text"),
+    [
+        ("sys.exit(0)", "Extension.Crash", "exit code 0"),
+        ("register()\nsys.exit(3)", "Extension.Crash", "exit status 3"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "Extension.Crash", "signal: killed"),
+        (
+            "me, *_ = register()\nassert fail(me, 'init') == 202\nsys.exit(1)",
+            *("Extension.InitError", "exit status 1"),
+        ),
+        (
+            "me, *_ = register('INVOKE')\nask(me)\nassert fail(me, 'exit') == 202\nsys.exit(0)",
+            *("Extension.ExitError", "exit code 0"),
+        ),
+        (
+            "#!/nowhere/python\n",
+            *("Extension.LaunchError", "fork/exec {}: no such file or directory"),
+        ),
+    ],
+)
+async def test_an_extension_that_ends_or_cannot_start_fails_the_invocation(
+    bed: Bed, source: str, error_type: str, text: str
+):
+    layers = layer(bed, broken=source)
+    slow = bed.function(HANDLER, layers_path=layers)
+    reply = await bed.invoke(slow, b'{"sleep":2}')
+    document = json.loads(reply.payload)
+    assert document["errorType"] == reply.error_type == error_type
+    request_id, _, shown = document["errorMessage"].partition(" Error: ")
+    assert request_id.startswith("RequestId: ")
+    # `/opt` is where the function sees it; without a private view, where it is.
+    seen = {text.format(f"{folder}/extensions/broken") for folder in ("/opt", layers)}
+    assert shown in seen
+    assert f"Status: error\tError Type: {error_type}" in reply.log_tail.decode()
+
+
+async def test_a_file_without_the_right_to_be_run(bed: Bed):
+    layers = layer(bed, broken="")
+    (Path(layers) / "extensions" / "broken").chmod(0o644)
+    reply = await bed.invoke(bed.function(HANDLER, layers_path=layers))
+    assert reply.error_type == "Extension.LaunchError"
+    assert reply.payload.endswith(b'/extensions/broken: permission denied"}')
+    shown = "EXTENSION\tName: broken\tState: LaunchError\tEvents: []\tError Type: PermissionDenied"
+    assert shown in log_of(bed)
+
+
+async def test_eleven_are_too_many(bed: Bed):
+    layers = layer(bed, **{f"e{number}": "register()\ntime.sleep(60)" for number in range(11)})
+    reply = await bed.invoke(bed.function(HANDLER, layers_path=layers))
+    assert reply.error_type == "Extension.LaunchError"
+    assert json.loads(reply.payload)["errorMessage"].endswith(" Error: ErrTooManyExtensions")
+
+
+async def test_the_runtime_that_ends_takes_all_along(bed: Bed):
+    """A crash is told as without extensions; they hear `failure`, and a new one is made."""
+    function = bed.function(HANDLER, layers_path=layer(bed, watcher=DUTIFUL))
+    reply = await bed.invoke(function, b'{"exit":7}')
+    assert reply.error_type == "Runtime.ExitError"
+    assert json.loads(reply.payload)["errorMessage"].endswith("exited with error: exit status 7")
+    assert '"shutdownReason": "failure"' in log_of(bed)
+    assert (await bed.invoke(function)).error_type is None
+    reply = await bed.invoke(function, b'{"raise":1}')
+    assert reply.error_type == "ValueError"
+    await free(bed)
+    assert (await bed.invoke(function)).error_type is None
+    assert log_of(bed).count("watcher registered") == 2
+
+
+async def test_a_failed_initialisation_is_told_as_without_extensions(bed: Bed):
+    reply = await bed.run("raise ValueError('no')", layers_path=layer(bed, watcher=DUTIFUL))
+    document = json.loads(reply.payload)
+    assert (reply.error_type, document["errorType"]) == ("Runtime.Unknown", "ValueError")
+    assert document["stackTrace"][-1].endswith(
+        "app.py\", line 1, in <module>\n    raise ValueError('no')\n"
+    )
+    assert '"shutdownReason": "failure"' in log_of(bed)
+
+
+async def test_a_timeout_resets_all_and_keeps_tmp(bed: Bed):
+    source = HANDLER.replace('print("loaded")', 'open("/tmp/made", "a").write("x")')
+    source = source.replace("return {", 'return {"made": os.path.getsize("/tmp/made"), ')
+    function = bed.function(source, layers_path=layer(bed, watcher=DUTIFUL), timeout_ms=3_000)
+    reply = await bed.invoke(function, b'{"sleep":60}')
+    assert reply.error_type == "Sandbox.Timedout"
+    assert b"Task timed out after 3.00 seconds" in reply.payload
+    assert '"shutdownReason": "timeout"' in log_of(bed)
+    assert json.loads((await bed.invoke(function)).payload)["made"] == 2
+
+
+async def test_an_extension_at_work_after_the_answer_holds_the_next_event_only(bed: Bed):
+    """8.5: the answer goes out at once; nothing is given before everybody has asked."""
+    slow = DUTIFUL.replace('if event["eventType"]', 'time.sleep(1.5)\n    if event["eventType"]')
+    function = bed.function(HANDLER, layers_path=layer(bed, slow=slow))
+    for _ in range(2):
+        reply = await bed.invoke(function)
+        assert reply.error_type is None
+        (env,) = bed.pool._living
+        assert not env.is_ready
+        await free(bed)
+    assert len(bed.pids) == 1
+
+
+async def test_an_extension_that_never_asks_again_ends_with_the_timeout(bed: Bed):
+    stuck = "me, *_ = register('INVOKE', 'SHUTDOWN')\nask(me)\ntime.sleep(60)"
+    function = bed.function(HANDLER, layers_path=layer(bed, stuck=stuck), timeout_ms=2_000)
+    assert (await bed.invoke(function)).error_type is None
+    await until(lambda: not bed.pids)
+    assert (await bed.invoke(function)).error_type is None
+
+
+async def test_an_extension_that_never_registers_holds_up_the_start(bed: Bed, monkeypatch):
+    monkeypatch.setattr("router.workers.cold_start.INIT_TIMEOUT_MS", 1_000)
+    function = bed.function(
+        HANDLER, layers_path=layer(bed, idle="time.sleep(60)"), timeout_ms=1_000
+    )
+    reply = await bed.invoke(function)
+    assert reply.error_type == "Sandbox.Timedout"
+    assert "loaded" not in log_of(bed)
+
+
+TERMINATED = """
+def heard(*_):
+    print("runtime heard SIGTERM", flush=True)
+    os._exit(0)
+signal.signal(signal.SIGTERM, heard)
+while True:
+    id, event = take()
+    give(id, event)
+"""
+
+
+async def test_the_runtime_ends_before_the_extensions_and_who_does_not_listen_is_killed(bed: Bed):
+    deaf = "me, *_ = register()\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nask(me)"
+    layers = layer(bed, watcher=DUTIFUL, deaf=deaf)
+    function = program(bed, TERMINATED, layers_path=layers)
+    assert (await bed.invoke(function, b"5")).payload == b"5"
+    await free(bed)
+    await end(bed)
+    lines = log_of(bed)
+    assert lines.index("runtime heard SIGTERM") < lines.index('"eventType": "SHUTDOWN"')
+
+
+async def test_a_runtime_and_extensions_that_will_not_end_are_killed(bed: Bed):
+    stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    layers = layer(
+        bed, stubborn=f"{stubborn}me, *_ = register('SHUTDOWN')\nask(me)\ntime.sleep(60)"
+    )
+    function = program(
+        bed,
+        f"{stubborn}while True:\n    id, event = take()\n    give(id, event)",
+        layers_path=layers,
+    )
+    assert (await bed.invoke(function, b"5")).payload == b"5"
+    await free(bed)
+    await end(bed)
+
+
+async def test_a_runtime_without_extensions_is_killed_at_once(bed: Bed):
+    function = program(bed, TERMINATED)
+    assert (await bed.invoke(function, b"5")).payload == b"5"
+    await end(bed)
+    assert "SIGTERM" not in log_of(bed)
+
+
+INTERNAL = """
+import http.client, json, os, signal, threading
+API = os.environ["AWS_LAMBDA_RUNTIME_API"]
+SEEN = []
+
+def call(method, path, body, headers):
+    connection = http.client.HTTPConnection(API)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    return answer.headers, json.loads(answer.read())
+
+def run(identifier):
+    while True:
+        me = {"Lambda-Extension-Identifier": identifier}
+        _, event = call("GET", "/2020-01-01/extension/event/next", None, me)
+        SEEN.append(event["requestId"])
+
+headers, _ = call(
+    "POST", "/2020-01-01/extension/register", '{"events": ["INVOKE"]}',
+    {"Lambda-Extension-Name": "inside"},
+)
+threading.Thread(
+    target=run, args=(headers["Lambda-Extension-Identifier"],), daemon=True
+).start()
+
+def heard(*_):
+    print("heard SIGTERM", flush=True)
+    os._exit(0)
+signal.signal(signal.SIGTERM, heard)
+
+def handler(event, context):
+    while not SEEN or SEEN[-1] != context.aws_request_id: pass
+    return len(SEEN)
+"""
+
+
+async def test_an_extension_within_a_python_function(bed: Bed):
+    """It is told of invocations; its process gets SIGTERM before it is killed."""
+    function = bed.function(INTERNAL)
+    for number in (1, 2):
+        reply = await bed.invoke(function)
+        assert reply.payload == b"%d" % number, reply
+        await free(bed)
+    await end(bed)
+    assert "heard SIGTERM" in log_of(bed)
+
+
+async def test_what_extensions_see_of_the_variables(bed: Bed):
+    """8.4: the user's and the platform's, nothing that begins with `_`."""
+    source = "tell(json.dumps(dict(os.environ)), os.getcwd())\nsys.exit(0)"
+    function = bed.function(
+        HANDLER,
+        layers_path=layer(bed, looker=source),
+        environment={"MINE": "1", "_OTHER": "2"},
+        timeout_ms=1_000,
+    )
+    await bed.invoke(function)
+    line = next(line for line in log_of(bed).splitlines() if "looker {" in line)
+    seen = json.loads(line[line.index("{") : line.rindex("}") + 1])
+    assert seen["MINE"] == "1"
+    assert seen["AWS_LAMBDA_FUNCTION_NAME"] == "f"
+    assert seen["AWS_LAMBDA_RUNTIME_API"]
+    assert not [name for name in seen if name.startswith("_") or name == "AWS_XRAY_CONTEXT_MISSING"]
