@@ -189,7 +189,7 @@ class EmbeddedQueues(QueueRegistry):
                 left_s = max(0.0, until_s - now_s())
                 if pause_s is not None:
                     left_s = min(pause_s, left_s)
-                await self._wait(queue, [arrived, *stops], left_s)
+                await self._wait(queue, [arrived, *stops], left_s, now_ms)
                 queue = self.get(name)
         finally:
             unsubscribe()
@@ -221,13 +221,22 @@ class EmbeddedQueues(QueueRegistry):
             )
         return await self._store.receive(queue.name, now_ms, messages_max, visibility_ms, redrive)
 
-    async def _wait(self, queue: Queue, events: Sequence[asyncio.Event], wait_s_max: float) -> None:
-        """Until a message comes, may be handed out, or the time or all of it is over."""
-        now_ms = self._wall_ms()
+    async def _wait(
+        self,
+        queue: Queue,
+        events: Sequence[asyncio.Event],
+        wait_s_max: float,
+        looked_ms: int,
+    ) -> None:
+        """Until a message comes, may be handed out, or the time or all of it is over.
+
+        `looked_ms` is the time of the look that found none: one that comes back between that look
+        and this wait ends it at once.
+        """
         look = self._store.fifo.next_ready_ms if rules.is_fifo(queue) else (
             self._store.next_visible_ms
         )  # fmt: skip
-        visible_ms = await look(queue.name, now_ms)
+        visible_ms = await look(queue.name, looked_ms)
         timeout_s = wait_s_max
         if visible_ms is not None:
             timeout_s = min(wait_s_max, max(0, visible_ms - self._wall_ms()) / 1000)

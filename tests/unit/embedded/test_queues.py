@@ -123,6 +123,30 @@ async def test_a_wait_ends_when_a_hidden_message_comes_back(store):
     assert time.monotonic() - began < PATIENCE_S
 
 
+@pytest.mark.parametrize("name", ["q", "q.fifo"])
+async def test_a_message_that_comes_back_between_a_look_and_the_wait_is_not_waited_past(
+    queues, clock, monkeypatch, name
+):
+    """On a busy machine some time passes between the two."""
+    one = draft("m")
+    if name == "q.fifo":
+        order = messages.Order(is_content_deduplicated=True)
+        one = messages.draft({"MessageBody": "m", "MessageGroupId": "g"}, order)
+    await queues.create(name, {"FifoQueue": "true"} if "fifo" in name else {}, {})
+    await queues.send(name, [one], "me")
+    assert await receive(queues, name, visibility_s=5)
+    take, leaps_ms = queues._take, iter([5_000])
+
+    async def take_and_leap(*words):
+        found = await take(*words)
+        clock.now_ms += next(leaps_ms, 0)
+        return found
+
+    monkeypatch.setattr(queues, "_take", take_and_leap)
+    async with asyncio.timeout(PATIENCE_S):
+        assert [got.body for got in await receive(queues, name, wait_s=600)] == ["m"]
+
+
 async def test_t1_a_long_poll_ends_in_time_when_the_clock_is_set_back(queues, clock):
     await queues.create("q", {}, {})
     waiting = asyncio.create_task(queues.receive("q", messages_max=1, wait_s=1, visibility_s=None))
