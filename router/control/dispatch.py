@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import orjson
 import structlog
+from prometheus_client import Counter
 
 from router.auth.sigv4 import Claim
 from router.control.auth import Authenticator, authorize
@@ -57,8 +58,12 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def action(self) -> str:
         """`service:Operation`."""
-        name = self.service.name if self.service is not None else "unknown"
-        return f"{name}:{self.operation}"
+        return f"{self.service_name}:{self.operation}"
+
+    @property
+    def service_name(self) -> str:
+        """What clients sign with; `unknown` of none."""
+        return self.service.name if self.service is not None else "unknown"
 
 
 class Dispatcher:
@@ -71,6 +76,7 @@ class Dispatcher:
         self._services: dict[str, Service] = {}
         self._targets: dict[str, Service] = {}
         self._logged: set[tuple[str, str, str]] = set()
+        self._answered: dict[tuple[str, str, int], Counter] = {}
 
     def add(self, service: Service) -> None:
         """Serve a service."""
@@ -101,7 +107,7 @@ class Dispatcher:
         has_dialect = isinstance(scoped, ModelledService) and scoped.dialect is not None
         is_queue = QUEUE_PATH.fullmatch(head.path) is not None
         is_form = head.headers.get("Content-Type", "").startswith(FORM)
-        has_action = any(key == "Action" for key, _value in head.query)
+        has_action = bool(head.query) and any(key == "Action" for key, _value in head.query)
         if has_dialect or is_queue or (head.path == "/" and (is_form or has_action)):
             return Call(scoped if has_dialect else None, "", claim=claim, is_form=True)
         return self._by_path(head, claim)
@@ -182,9 +188,9 @@ class Dispatcher:
             principal = self._principal(call, request, raw_query)
             call = self.complete(call, request)
             _must_be_sound(call)
-            authorize(principal, *call.action.split(":", 1))
+            authorize(principal, call.service_name, call.operation)
             context = Context(
-                call.action.split(":", 1)[0],
+                call.service_name,
                 call.operation,
                 request_id,
                 self._region,
@@ -203,10 +209,17 @@ class Dispatcher:
         except Exception:
             log.exception("api_call_failed", action=call.action, request_id=request_id)
             reply = failure(call, _internal(), request_id)
-        service, operation = call.action.split(":", 1)
-        metrics.API_REQUESTS.labels(service, operation or "unknown", str(reply.status)).inc()
+        self._count(call, reply.status)
         reply.headers["x-amzn-RequestId"] = request_id
         return reply
+
+    def _count(self, call: Call, status: int) -> None:
+        key = (call.service_name, call.operation, status)
+        counter = self._answered.get(key)
+        if counter is None:
+            labels = (key[0], key[1] or "unknown", str(status))
+            counter = self._answered[key] = metrics.API_REQUESTS.labels(*labels)
+        counter.inc()
 
     def _principal(self, call: Call, request: Request, raw_query: str) -> Principal | None:
         if call.refusal is not None:
@@ -242,10 +255,9 @@ class Dispatcher:
 
     def _note_unknown(self, call: Call, parsed: Parsed) -> None:
         """Members the model does not know are accepted, as AWS does: said once and counted."""
-        service, operation = call.action.split(":", 1)
         for member in parsed.unknown:
-            metrics.UNKNOWN_MEMBERS.labels(service, operation).inc()
-            key = (service, operation, member[:100])
+            metrics.UNKNOWN_MEMBERS.labels(call.service_name, call.operation).inc()
+            key = (call.service_name, call.operation, member[:100])
             if key not in self._logged and len(self._logged) < UNKNOWN_MEMBERS_LOGGED_MAX:
                 self._logged.add(key)
                 log.warning("unknown_member_ignored", action=call.action, member=key[2])

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
@@ -20,6 +19,7 @@ from router.control.errors import ApiError, TooLarge, denied
 from router.control.model import ServiceModel
 from router.control.protocol.wire import Reply, Request
 from router.control.service import ModelledService, PlainHandler, PlainService
+from router.dispatch.request_ids import RequestIds
 from router.model.limits import EVENT_BYTES_MAX, INVOKE_ASYNC_BYTES_MAX, MIB
 from router.telemetry import metrics
 
@@ -109,6 +109,7 @@ class ControlServer:
         self._refused: WeakKeyDictionary[asyncio.BaseTransport, bool] = WeakKeyDictionary()
         self._dispatcher = Dispatcher(Authenticator(holder, token=token), region, account)
         self._pages: dict[str, Page] = {}
+        self._ids = RequestIds()
         self._uploads = asyncio.Semaphore(UPLOADS_MAX)
         self._running: set[asyncio.Task[Reply]] = set()
         self._runner: web.ServerRunner | None = None
@@ -167,14 +168,15 @@ class ControlServer:
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         path, _, raw_query = http.raw_path.partition("?")
-        pairs = parse_qsl(raw_query, keep_blank_values=True)
+        pairs = parse_qsl(raw_query, keep_blank_values=True) if raw_query else []
         head = Request(http.method, path or "/", pairs, http.headers, b"")
         if self._must_refuse(http):
-            return _refuse_peer(self._dispatcher.locate(head, raw_query))
-        for prefix, page in self._pages.items():
-            if http.method == "GET" and path.startswith(prefix):
-                return _response(await page(head))
-        request_id = str(uuid.uuid4())
+            return _refuse_peer(self._dispatcher.locate(head, raw_query), self._ids.next())
+        if http.method == "GET":
+            for prefix, page in self._pages.items():
+                if path.startswith(prefix):
+                    return _response(await page(head))
+        request_id = self._ids.next()
         call = self._dispatcher.locate(head, raw_query)
         if LIMITS.get(call.action) == UPLOAD_BYTES_MAX:
             async with self._uploads:
@@ -210,10 +212,11 @@ class ControlServer:
         transport = http.transport
         if self._peers is None or transport is None:
             return False
-        if transport not in self._refused:
+        is_refused = self._refused.get(transport)
+        if is_refused is None:
             connection = transport.get_extra_info("socket")
-            self._refused[transport] = self._peers.must_refuse(connection)
-        return self._refused[transport]
+            is_refused = self._refused[transport] = self._peers.must_refuse(connection)
+        return is_refused
 
     def _base_url(self, http: web.BaseRequest) -> str:
         host = http.headers.get("Host", "")
@@ -252,6 +255,11 @@ async def _read_body(http: web.BaseRequest, call: Call) -> bytes:
     if http.headers.get("Expect", "").lower() == "100-continue":
         await http.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         http.writer.output_size = 0
+    if http.content.is_eof():  # it came with its head: nothing to wait for
+        body = http.content.read_nowait()
+        if len(body) > limit:
+            raise TooLarge(limit, name)
+        return body
     chunks, size_bytes = [], 0
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
@@ -269,10 +277,10 @@ async def _read_body(http: web.BaseRequest, call: Call) -> bytes:
     return b"".join(chunks)
 
 
-def _refuse_peer(call: Call) -> web.Response:
+def _refuse_peer(call: Call, request_id: str) -> web.Response:
     """403 before a byte of the body is read."""
     problem = denied("Functions may not call this listener: theirs is in AWS_ENDPOINT_URL.")
-    reply = failure(call, problem, str(uuid.uuid4()))
+    reply = failure(call, problem, request_id)
     reply.headers["Connection"] = "close"
     return _response(reply)
 

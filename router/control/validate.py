@@ -27,11 +27,10 @@ def _structure(
     model: ServiceModel, shape: Shape, value: dict[str, Any], path: str, problems: list[str]
 ) -> None:
     for name, member in shape.members.items():
-        where = f"{path}.{_lower(name)}" if path else _lower(name)
         if name in value:
-            _value(model, model.shapes[member.shape], value[name], where, problems)
+            _value(model, model.shapes[member.shape], value[name], _below(path, name), problems)
         elif name in shape.required:
-            problems.append(_problem("null", where, NULL, is_null=True))
+            problems.append(_problem("null", _below(path, name), NULL, is_null=True))
 
 
 def _value(model: ServiceModel, shape: Shape, value: Any, path: str, problems: list[str]) -> None:
@@ -41,7 +40,8 @@ def _value(model: ServiceModel, shape: Shape, value: Any, path: str, problems: l
     if shape.type == "structure":
         _structure(model, shape, value, path, problems)
         return
-    problems.extend(_problem(show(value), path, phrase) for phrase in broken(shape, value))
+    if phrases := broken(shape, value):
+        problems.extend(_problem(show(value), path, phrase) for phrase in phrases)
     if shape.type == "list" and shape.member is not None:
         element = model.shapes[shape.member.shape]
         if element.type in {"structure", "list", "map"}:
@@ -134,6 +134,7 @@ def show(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _lower(name: str) -> str:
+def _below(path: str, name: str) -> str:
     """`UUID` stays readable as `uUID` in AWS's texts: only the first letter is lowered."""
-    return name[:1].lower() + name[1:]
+    lowered = name[:1].lower() + name[1:]
+    return f"{path}.{lowered}" if path else lowered

@@ -5,13 +5,13 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from router.dispatch.request_ids import RequestIds
 from router.mapping import queue_events as q
 from router.mapping.budget import COPIES, Aside, Budget
 from router.mapping.driver import Clock, Driver
 from router.mapping.engine import SettingsChanged
 from router.mapping.queue_engine import QueueEngine
 from router.mapping.queue_journal import QueueJournal
-from router.mapping.shell import RequestIds
 from router.mapping.view import problem_of
 from router.mapping.visibility import hidden_until_ms, receive_visibility_s
 from router.model.errors import NotInvoked, RouterError

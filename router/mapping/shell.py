@@ -4,13 +4,13 @@ It decides nothing: `driver.py` has the loop, here is what the commands mean for
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
 import structlog
 
+from router.dispatch.request_ids import RequestIds
 from router.mapping import engine as e
 from router.mapping import shares
 from router.mapping.budget import Aside, Budget
@@ -32,34 +32,6 @@ from router.telemetry.chaos import chaos_point
 from router.telemetry.mapping_metrics import MappingMetrics
 
 log = structlog.get_logger()
-
-
-class RequestIds:
-    """Random UUIDs (version 4), the entropy for `KEPT` of them asked for at a time.
-
-    Asking the system lets go of the interpreter's lock; under load winning it back from the
-    storage thread costs more than a batch's other bookkeeping together.
-    """
-
-    KEPT = 64
-    BYTES = 16
-
-    def __init__(self) -> None:
-        self._entropy = b""
-        self._used = 0
-
-    def next(self) -> str:
-        """An id nobody has seen before."""
-        start, end = self._used, self._used + self.BYTES
-        if end > len(self._entropy):
-            self._entropy = os.urandom(self.KEPT * self.BYTES)
-            start, end = 0, self.BYTES
-        self._used = end
-        digits = self._entropy[start:end].hex()
-        variant = "89ab"[self._entropy[start + 8] & 3]
-        return (
-            f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
-        )
 
 
 class Source(Protocol):

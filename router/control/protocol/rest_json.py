@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from router.control.errors import ApiError
-from router.control.model import Operation, ServiceModel, Shape
+from router.control.model import Member, Operation, ServiceModel, Shape
 from router.control.protocol import wire
 from router.control.protocol.wire import Parsed, Reply, Request
 
@@ -28,9 +28,10 @@ def parse(
         document = wire.parse_json(request.body)
         parsed.params = wire.from_json(model, body, document, "", parsed.unknown)
     for name, member in shape.members.items():
-        value = _located(model, model.shapes[member.shape], member, name, request, labels)
-        if value is not None:
-            parsed.params[name] = value
+        if member.location is not None:
+            value = _located(model, member, name, request, labels)
+            if value is not None:
+                parsed.params[name] = value
     return parsed
 
 
@@ -47,20 +48,18 @@ def _parse_payload(model: ServiceModel, shape: Shape, request: Request, parsed: 
 
 
 def _located(
-    model: ServiceModel,
-    shape: Shape,
-    member: Any,
-    name: str,
-    request: Request,
-    labels: dict[str, str],
+    model: ServiceModel, member: Member, name: str, request: Request, labels: dict[str, str]
 ) -> Any:
     key = member.wire or name
     match member.location:
-        case "uri":
-            text = labels.get(key)
         case "header":
             text = request.headers.get(key)
+        case "uri":
+            text = labels.get(key)
+        case "querystring" if not request.query:
+            return None
         case "querystring":
+            shape = model.shapes[member.shape]
             texts = [value for given, value in request.query if given == key]
             if shape.type == "list" and texts and shape.member is not None:
                 element = model.shapes[shape.member.shape]
@@ -68,7 +67,7 @@ def _located(
             text = texts[0] if texts else None
         case _:
             return None
-    return None if text is None else wire.scalar_from_text(shape, text, name)
+    return None if text is None else wire.scalar_from_text(model.shapes[member.shape], text, name)
 
 
 def serialize(model: ServiceModel, operation: Operation, result: dict[str, Any]) -> Reply:

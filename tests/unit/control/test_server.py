@@ -79,6 +79,16 @@ async def test_a_body_without_a_length_is_counted_while_it_comes(make, monkeypat
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.mark.parametrize(("size", "status"), [(100, b"200"), (101, b"413")])
+async def test_a_body_that_came_with_its_head_is_counted_too(make, monkeypatch, size, status):
+    monkeypatch.setattr(server, "BODY_BYTES_MAX", 100)
+    control = await make(Echo=echo)
+    body = b"{}" + b" " * (size - 2)
+    more = ("Transfer-Encoding: chunked", "Connection: close")
+    whole = head(None, *more) + b"%x\r\n%b\r\n0\r\n\r\n" % (size, body)
+    assert (await talk(control, whole)).startswith(b"HTTP/1.1 " + status)
+
+
 async def test_a_body_that_trickles_is_given_up(make, monkeypatch):
     monkeypatch.setattr(server, "BODY_DEADLINE_S", 0.3)
     control = await make(Echo=echo)

@@ -3,7 +3,7 @@
 import os
 import uuid
 
-from router.mapping.shell import RequestIds
+from router.dispatch.request_ids import RequestIds
 
 
 def test_every_id_is_a_random_uuid_of_its_own():
@@ -23,7 +23,7 @@ def test_the_system_is_asked_once_for_many(monkeypatch):
         asked.append(size_bytes)
         return real(size_bytes)
 
-    monkeypatch.setattr("router.mapping.shell.os.urandom", urandom)
+    monkeypatch.setattr("router.dispatch.request_ids.os.urandom", urandom)
     ids = RequestIds()
     for _ in range(RequestIds.KEPT + 1):
         ids.next()
