@@ -181,6 +181,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file_systems: dict[MountPath, Folder] = {}
     """LocalMountPath of a function's FileSystemConfigs → folder of this host, such as
     `"/mnt/ledger" = "/srv/ledger"`. `ROUTER_FILE_SYSTEMS`, as `PATH=FOLDER,PATH=FOLDER`."""
+    images: dict[str, Folder] = {}
+    """URI of a container image → folder of this host where it is unpacked: its root file system,
+    or a folder that holds that as `rootfs` and its configuration as `config.json`.
+    `ROUTER_IMAGES`, as `URI=FOLDER,URI=FOLDER`."""
     isolation: IsolationSettings = IsolationSettings()
     store: StoreSettings = StoreSettings()
     kafka: KafkaSettings = KafkaSettings()

@@ -34,6 +34,8 @@ class Debugging:
         """
         name, qualifier = str(request.get("FunctionName")), request.get("Qualifier")
         function = self._functions.get(name, qualifier)
+        if function.image is not None:
+            raise CannotDebug(f"{name} is a container image: only Python functions are debugged")
         if not function.runtime.startswith("python"):
             raise CannotDebug(
                 f"{name} has the runtime {function.runtime}: only Python functions are debugged"

@@ -126,6 +126,9 @@ class Router:
         self.data = claim(settings)
         await self._open_store()
         self.isolation, self._isolation_settings = await probe_isolation(settings)
+        self.hosting = msgspec.structs.replace(
+            self.hosting, image_problem=self.isolation.image_problem
+        )
         await self._start_workers()
         await self._build()
         await self._start_listeners()

@@ -36,6 +36,7 @@ def hosting_of(settings: Settings, options: Options) -> Hosting:
         clients=clients,
         is_strict=is_strict,
         file_systems=settings.file_systems,
+        images=settings.images,
         has_queues=settings.sqs == "embedded",
     )
 

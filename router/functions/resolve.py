@@ -88,6 +88,7 @@ def version_of(
         code_path=function.code_path,
         code_hash=function.code_hash,
         layers_path=function.layers_path,
+        image=function.image,
         timeout_ms=function.timeout_s * 1000,
         memory_mb=function.memory_mb,
         ephemeral_mb=function.ephemeral_mb,

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from router.model.image import Image
 from router.model.log_settings import TEXT, LogSettings
 from router.model.sink import Sink
 
@@ -27,6 +28,8 @@ class FunctionVersion(msgspec.Struct, frozen=True, kw_only=True):
     code_hash: str
     layers_path: str = ""
     """The folder it sees as `/opt`; empty without layers."""
+    image: Image | None = None
+    """What it is instead of code, with `code_path` as its root."""
     timeout_ms: int = 3_000
     memory_mb: int = 128
     ephemeral_mb: int = 512

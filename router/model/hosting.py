@@ -39,6 +39,10 @@ class Hosting(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a runtime without an interpreter of its own is refused, as `serve` does."""
     file_systems: dict[str, str] = {}
     """LocalMountPath → folder of the host."""
+    images: dict[str, str] = {}
+    """URI of a container image → the folder of this host where it is unpacked."""
+    image_problem: str = ""
+    """Why no image is run here, whatever its folder; empty where they are."""
     has_queues: bool = True
     """Whether a queue's ARN means a queue of this router, else one of AWS (`ROUTER_SQS`)."""
 
@@ -54,6 +58,20 @@ class Hosting(msgspec.Struct, frozen=True, kw_only=True):
                     f"ROUTER_FILE_SYSTEMS={path}=/path/to/folder"
                 )
         return ""
+
+    def image_folder(self, uri: str) -> tuple[str, str]:
+        """The folder of an image, or why there is none and what to do."""
+        if self.image_problem:
+            return "", self.image_problem
+        if folder := self.images.get(uri):
+            return folder, ""
+        return "", (
+            f"image {uri} is not unpacked here, and there is no container engine behind this "
+            'router. Unpack its files into a folder and set "'
+            f'{uri}" = "/path/to/folder" under [images] in router.toml, or '
+            f"ROUTER_IMAGES={uri}=/path/to/folder; or put what is in its /var/task into a zip, "
+            "with Runtime and Handler"
+        )
 
     def program(self, runtime: str) -> str:
         """What runs a managed runtime: the mapped program, else the one found; else empty."""

@@ -5,6 +5,7 @@ Each is one JSON document in the store's metadata. Times are epoch milliseconds.
 
 import msgspec
 
+from router.model.image import Image
 from router.model.source_kind import SourceKind, kind_of_arn, source_name
 from router.model.webhook import WebhookSpec
 
@@ -41,7 +42,9 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     runtime: str
+    """Empty for an image."""
     handler: str
+    """Empty for an image."""
     role: str
     description: str = ""
     timeout_s: int = 3
@@ -61,6 +64,8 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     layers_path: str = ""
     """The folder they make together, below the data folder; empty without layers."""
     is_in_place: bool = False
+    image: Image | None = None
+    """What it is instead of code; `code_path` is its root file system then, never a copy."""
     last_modified_ms: int
     revision_id: str
     reserved_concurrency: int | None = None

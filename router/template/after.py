@@ -83,6 +83,8 @@ class After:
     def _function_problem(self, wish: Function) -> str | None:
         if problem := self._hosting.problem(wish.runtime, wish.file_systems):
             return problem
+        if wish.image is not None and not wish.code_hash:
+            return self._hosting.image_folder(wish.image.uri)[1]
         for use in wish.layers:
             if not use.code_hash:
                 return f"layer version {use.arn} does not exist"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from router.functions.images import with_image
 from router.functions.packages import with_code
 from router.model.hosting import BARE, Hosting
 from router.model.resources import Function
@@ -77,6 +78,8 @@ class Applier:
         """A function with its code ready to run; anything else as it is."""
         if not isinstance(resource, Function):
             return resource
+        if resource.image is not None:
+            return await self._with_image(resource, resource.image.uri)
         inline = desired.inline_code.get(resource.name)
         if inline is not None:
             folder = await keep_inline(self._inline_root, inline)
@@ -85,3 +88,13 @@ class Applier:
         package = await self._code(folder)
         is_in_place = inline is None and Path(package.path) == folder
         return with_code(resource, package, is_in_place=is_in_place)
+
+    async def _with_image(self, function: Function, uri: str) -> Function:
+        """The function with what its image holds; as it is where there is no such image here.
+
+        Raises `ImageUnusable`.
+        """
+        folder = function.code_path or self._hosting.image_folder(uri)[0]
+        if not folder or self._hosting.image_problem:
+            return function
+        return await with_image(function, folder)

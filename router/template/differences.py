@@ -130,6 +130,8 @@ def _flat(resource: Desired) -> dict[str, str]:
     if isinstance(resource, Webhook):
         _collect(resource.spec, names, members)
         members |= _signature(members.pop("Signature"))
+    if isinstance(resource, Function):
+        members |= _image(members.pop("Image"))
     if isinstance(resource, Mapping):
         members["FilterCriteria.Filters"] = dict(enumerate(resource.filters, 1))
         members["ProvisionedPollerConfig"] = settings.poller_config(resource)
@@ -158,6 +160,13 @@ def _signature(signature: dict[str, Any]) -> dict[str, Any]:
     secrets = signature.pop("secrets")
     signature["secret"] = json.dumps(secrets)
     return {f"Signature.{name.title().replace('_', '')}": signature[name] for name in signature}
+
+
+def _image(image: dict[str, Any] | None) -> dict[str, Any]:
+    """What a template says of an image; what the image itself says is part of the code."""
+    if image is None:
+        return {}
+    return {"Code.ImageUri": image["uri"], "ImageConfig": _text(image["config"])}
 
 
 def _text(value: Any) -> str:

@@ -19,6 +19,12 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 
 RUNTIME_API = "AWS_LAMBDA_RUNTIME_API"
 
+IMAGE = "AWS_Lambda_Image"
+"""`AWS_EXECUTION_ENV` of an image."""
+
+_EVERYWHERE = {"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR"}
+"""Defaults of images too, which bring all others themselves (recorded on AWS)."""
+
 Paths = Mapping[str, str]
 """Where the function sees its folders: task, opt, tmp, runtime; empty where there is none."""
 
@@ -38,7 +44,9 @@ def build(
     """
     chosen = {name: text for name, text in extra.items() if not _is_choice(name, user)}
     defaults = _defaults(paths)
-    if program is not None:
+    if program is not None and program.root:
+        defaults = {**_EVERYWHERE, **program.variables_in(paths)}
+    elif program is not None:
         defaults.pop("PYTHONPATH", None)
         defaults |= program.variables_in(paths)
     return defaults | dict(user) | chosen | _reserved(function, paths, log_stream)
@@ -75,7 +83,7 @@ def _defaults(paths: Paths) -> dict[str, str]:
         "LD_LIBRARY_PATH": (
             f"/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:{task}:{task}/lib:{opt}/lib"
         ),
-        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        **_EVERYWHERE,
     }
     if runtime:
         variables["PYTHONPATH"] = runtime
@@ -91,7 +99,8 @@ def _reserved(function: FunctionVersion, paths: Paths, log_stream: str) -> dict[
         "AWS_LAMBDA_LOG_FORMAT": "JSON",
         "AWS_LAMBDA_LOG_LEVEL": function.logs.application_level,
     }
-    named = {"AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}"}
+    name = IMAGE if function.image is not None else f"AWS_Lambda_{function.runtime}"
+    named = {"AWS_EXECUTION_ENV": name}
     return {
         **(logging if function.logs.is_json else {}),
         **({} if is_custom(function.runtime) else named),

@@ -142,7 +142,7 @@ class Launcher:
         user, extra = self._variables(function)
         interpreter = self._interpreter(function.runtime)
         program = await self._program(function, user, interpreter)
-        extensions = _extensions_of(function)
+        extensions = _extensions_of(function, program)
         is_api = program is None and (bool(extensions) or await self._speaks_api(function))
         fresh = program is None and environment.needs_fresh_exec(function, user)
         preloads = program is None and not fresh and await self._preloads(function)
@@ -161,6 +161,7 @@ class Launcher:
                 tmp=tmp,
                 opt=function.layers_path,
                 runtime=self._runtime_path(program),
+                root="" if program is None else program.root,
                 read_only=[str(FOLDER)] * fresh
                 + [self._runtime.path] * preloads
                 + list(program.read_only if program else ()),
@@ -189,7 +190,10 @@ class Launcher:
             "fresh": fresh,
             "wrapper": wrapper_of(user) if fresh else [],
             "commands": [] if program is None else program.commands_in(paths),
-            "extensions": _launched(extensions, paths, variables),
+            "folder": "" if program is None else program.folder_in(paths),
+            "extensions": _launched(
+                extensions, paths, variables, "/" if plan["root"] else paths["task"]
+            ),
         }
         output = Output(stream, self._logs, function.logs)
         output.begin(first_line)
@@ -400,16 +404,17 @@ def own_interpreter() -> str:
     return os.path.realpath(sys.executable)
 
 
-def _extensions_of(function: FunctionVersion) -> tuple[str, ...]:
-    """Raises `StartFailed`."""
+def _extensions_of(function: FunctionVersion, program: Program | None) -> tuple[str, ...]:
+    """Of its layers or in its image. Raises `StartFailed`."""
+    root = "" if program is None else program.root
     try:
-        return found.names(function.layers_path)
+        return found.names(found.opt_in(root) if root else function.layers_path)
     except RouterError as error:
         raise StartFailed(str(error)) from error
 
 
 def _launched(
-    names: tuple[str, ...], paths: Mapping[str, str], variables: dict[str, str]
+    names: tuple[str, ...], paths: Mapping[str, str], variables: dict[str, str], folder: str
 ) -> dict[str, Any]:
     """What the supervisor is to launch; nothing without extensions."""
     if not names:
@@ -419,6 +424,7 @@ def _launched(
             f"{paths['opt']}/{found.FOLDER}/{name}" for name in names[: states.EXTENSIONS_MAX]
         ],
         "environment": found.environment(variables),
+        "folder": folder,
     }
 
 

@@ -49,9 +49,9 @@ def exited(request_id: str, status: int, error_type: str = EXITED) -> bytes:
     return _document(error_type, f"RequestId: {request_id} Error: {exit_text(status)}")
 
 
-def not_executable(request_id: str, text: str) -> bytes:
+def not_executable(request_id: str, text: str, error_type: str = INVALID_ENTRYPOINT) -> bytes:
     """There is no program to run, or the kernel refuses to."""
-    return _document(INVALID_ENTRYPOINT, f"RequestId: {request_id} Error: {text}")
+    return _document(error_type, f"RequestId: {request_id} Error: {text}")
 
 
 def failed(request_id: str, error_type: str, text: str) -> bytes:

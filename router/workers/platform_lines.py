@@ -32,7 +32,7 @@ SYSTEM_LEVELS: Final = {"DEBUG": DEBUG, "INFO": INFO, "WARN": WARN}
 
 def init_start(function: FunctionVersion) -> str:
     """An environment begins."""
-    version = _version_of(function.runtime)
+    version = _version_of(function.runtime) or "image"
     if not function.logs.is_json:
         return f"INIT_START Runtime Version: {version}"
     record = {

@@ -34,7 +34,8 @@ RESULT = 5
 ERROR = 6
 """Environment → router: payload: the error document, header `{"type", "rss_kb"}`."""
 EXEC_FAILED = 7
-"""Environment → router: there is no such program, or it cannot be run; header `{"text"}`."""
+"""Environment → router: there is no such program, or it cannot be run; header `{"text", "type"}`,
+the type empty where it is the usual one."""
 PROCESS = 8
 """Supervisor → router: header `{"name", "pid"}` of what it has launched, `{"name", "text",
 "errno"}` of what it could not, `{"name", "status"}` of what has ended. The runtime has no name."""

@@ -4,7 +4,7 @@ Started by exec with an empty environment (`python -I -S zygote.py FD`), so it n
 Single-threaded, standard library only. Messages are JSON, one per packet of the control socket:
 
     router → zygote   prepare {isolation, folder, runtime, preload}
-                      spawn {id, start, plan, fresh, wrapper, commands, extensions}
+                      spawn {id, start, plan, fresh, wrapper, commands, folder, extensions}
                             with descriptors: frames, output, output of extensions if there are any
                       kill {pid, signal}
     zygote → router   ready {preloaded}, spawned {id, pid}, refused {id, text}, exited {pid, status}
@@ -222,7 +222,7 @@ class Zygote:
 
         die_with = sys.modules["_router_isolation.plain"].die_with
         supervisor = self._supervisor.Supervisor(frames_fd, output_fd, become_runtime, die_with)
-        os.chdir(message["start"]["paths"]["task"])
+        os.chdir(extensions["folder"])
         supervisor.run(extensions["paths"], extensions["environment"])
 
     def _become_runtime(self, message: Message, frames_fd: int, start_fd: int) -> None:
@@ -232,7 +232,7 @@ class Zygote:
             os.set_inheritable(frames_fd, not start["is_api"])
             _exec_fresh(start, -1 if start["is_api"] else frames_fd, start_fd, message["wrapper"])
         if message["commands"]:
-            self._exec_first(message["commands"], start, frames_fd)
+            self._exec_first(message, frames_fd)
         if start["is_api"]:
             os.close(frames_fd)
         self._bootstrap.enter(start)
@@ -241,31 +241,35 @@ class Zygote:
         else:
             self._bootstrap.run(start, frames_fd)
 
-    def _exec_first(self, commands: list[list[str]], start: Message, frames_fd: int) -> NoReturn:
+    def _exec_first(self, message: Message, frames_fd: int) -> NoReturn:
         """Become the first program that is there. The frame socket closes with that."""
         wire = sys.modules["_router_workers.wire"]
-        os.chdir(start["paths"]["task"])
+        commands, folder = message["commands"], message["folder"]
+        variables = message["start"]["environment"]
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            text = f"chdir {folder}: {_reason(error)}"
+            self._say(frames_fd, wire.EXEC_FAILED, text, "Runtime.InvalidWorkingDir")
         for number in PYTHON_IGNORES:  # exec would hand that on
             signal.signal(number, signal.SIG_DFL)
-        program, *_ = command = next(
-            (command for command in commands if os.path.isfile(command[0])),  # noqa: PTH113
-            [""],
-        )
-        if not program:
+        for command in commands:
+            if program := _found(command[0], variables.get("PATH", "")):
+                break
+        else:
             places = " ".join(command[0] for command in commands)
             self._say(frames_fd, wire.EXEC_FAILED, f"Couldn't find valid bootstrap(s): [{places}]")
         try:
-            os.execve(program, command, start["environment"])  # noqa: S606  # a list, no shell
+            os.execve(program, command, variables)  # noqa: S606  # a list, no shell
         except OSError as error:
-            reason = os.strerror(error.errno or 0).lower()
-            self._say(frames_fd, wire.EXEC_FAILED, f"fork/exec {program}: {reason}")
+            self._say(frames_fd, wire.EXEC_FAILED, f"fork/exec {program}: {_reason(error)}")
 
     def _refuse(self, frames_fd: int, text: str) -> NoReturn:
         self._say(frames_fd, sys.modules["_router_workers.wire"].START_FAILED, text)
 
-    def _say(self, frames_fd: int, kind: int, text: str) -> NoReturn:
+    def _say(self, frames_fd: int, kind: int, text: str, error_type: str = "") -> NoReturn:
         """Tell the router why there is no environment, and end."""
-        header = json.dumps({"text": text[:1000]}).encode()
+        header = json.dumps({"text": text[:1000], "type": error_type}).encode()
         os.write(frames_fd, sys.modules["_router_workers.wire"].encode(kind, header))
         os._exit(1)
 
@@ -329,6 +333,16 @@ class Zygote:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
         _hurry(is_hurried=False)
+
+
+def _found(program: str, path: str) -> str:
+    """The file behind a program's name, which without a slash is looked for on PATH; or empty."""
+    folders = [""] if "/" in program else [f"{folder or '.'}/" for folder in path.split(":")]
+    return next((place for folder in folders if os.path.isfile(place := folder + program)), "")  # noqa: PTH113
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno or 0).lower()
 
 
 def _hurry(*, is_hurried: bool) -> None:

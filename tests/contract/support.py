@@ -76,6 +76,10 @@ class ScriptedInvoker:
         )
 
 
+IMAGES = ("registry.example:5000/team/app:1", "registry.example:5000/team/app:2")
+"""Unpacked, once a test has made them, in `images/1` and `images/2` of the harness's folder."""
+
+
 class ScriptedStatuses:
     """Provisioned concurrency gets no further than a test says."""
 
@@ -136,7 +140,10 @@ class Harness:
             clients=self.objects,
             url_of=lambda url: url_text(url.id, REGION, "", "http://127.0.0.1:8080"),
             log_writer=self.logs,
-            hosting=Hosting(file_systems={"/mnt/ledger": "/srv/ledger"}),
+            hosting=Hosting(
+                file_systems={"/mnt/ledger": "/srv/ledger"},
+                images={uri: str(self.folder / "images" / uri[-1]) for uri in IMAGES},
+            ),
             provisioning=self.statuses,
         )
         where = {"region": REGION, "account": ACCOUNT, "connections_max": 64}

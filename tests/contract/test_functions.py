@@ -194,8 +194,12 @@ def test_list_is_paged_and_shows_no_states(aws, function, name):
          "Both S3Bucket and S3Key are needed to take code from S3."),
         ({"PackageType": "Image", "Code": {"ImageUri": "x"}}, 400,
          "InvalidParameterValueException",
-         ("Container images are not run by Event Router: there is no container engine behind it. "
-         "Unpack the image's /var/task into a zip or a folder, and use its Runtime and Handler.")),
+         ("Please don't provide Handler or Runtime or Layer when the intended function PackageType "
+         "is Image.")),
+        ({"ImageConfig": {"Command": ["a"]}}, 400, "InvalidParameterValueException",
+         "ImageConfig is for functions created with PackageType Image."),
+        ({"Code": {"ImageUri": "x"}}, 400, "InvalidParameterValueException",
+         "ImageUri is for functions created with PackageType Image."),
         ({"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:l:1"]}, 400,
          "InvalidParameterValueException",
          "Layer version arn:aws:lambda:us-east-1:000000000000:layer:l:1 does not exist."),

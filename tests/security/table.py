@@ -23,7 +23,7 @@ from router.auth.peer import FunctionPeers
 from router.model.errors import ConfigError
 from router.model.function import FunctionVersion, InvokeRequest
 from router.workers import runtime_folder
-from router.workers.isolation import libc, mounts, plain
+from router.workers.isolation import libc, mounts, plain, trees
 from router.workers.isolation.plan import Facts, IsolationSettings, Planner, probe
 from router.workers.launcher import Launcher, own_interpreter
 from router.workers.logs import LogWriter
@@ -220,12 +220,10 @@ def become(uid: int) -> None:
     closed = [path for path in prefix.parents if not path.stat().st_mode & stat.S_IXOTH]
     if closed:
         mounts._leave_host(user_namespace=False)
-        tree = mounts._hold(str(prefix))
+        tree = trees.hold(str(prefix))
         libc.mount(b"tmpfs", os.fsencode(closed[-1]), b"tmpfs", 0, b"mode=755,size=64k")
         prefix.mkdir(parents=True)
-        arguments = (tree, b"", -100, os.fsencode(prefix), mounts._MOVE_FROM_FD)
-        libc.syscall("move_mount", mounts._MOVE_MOUNT, *arguments)
-        os.close(tree)
+        trees.attach(tree, str(prefix))
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)

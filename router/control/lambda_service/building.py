@@ -23,13 +23,13 @@ _SIMPLE: Final = {
 
 
 def new_function(
-    name: str, params: Params, package: Package, now_ms: int, revision: str
+    name: str, params: Params, package: Package | None, now_ms: int, revision: str
 ) -> Function:
-    """What CreateFunction makes."""
+    """What CreateFunction makes; without a package it is an image."""
     empty = Function(
         name=name,
-        runtime=params["Runtime"],
-        handler=params["Handler"],
+        runtime=params.get("Runtime") or "",
+        handler=params.get("Handler") or "",
         role=params["Role"],
         architecture=(params.get("Architectures") or ["x86_64"])[0],
         code_path="",
@@ -38,7 +38,24 @@ def new_function(
         revision_id=revision,
         tags=params.get("Tags") or {},
     )
-    return with_settings(with_code(empty, package), params)
+    return with_settings(with_code(empty, package) if package else empty, params)
+
+
+def with_code_of(function: Function, other: Function) -> Function:
+    """The function with the code, or the image, of what it was a moment ago."""
+    image = other.image
+    if image is not None and function.image is not None:
+        image = msgspec.structs.replace(image, config=function.image.config)
+    return msgspec.structs.replace(
+        function,
+        code_path=other.code_path,
+        code_hash=other.code_hash,
+        code_size=other.code_size,
+        code_sha256=other.code_sha256,
+        unzipped_bytes=other.unzipped_bytes,
+        is_in_place=other.is_in_place,
+        image=image,
+    )
 
 
 def with_layers(function: Function, layers: tuple[LayerUse, ...], path: str) -> Function:

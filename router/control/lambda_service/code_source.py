@@ -10,7 +10,6 @@ import structlog
 
 from router.control.errors import ApiError
 from router.control.lambda_service.names import invalid
-from router.control.lambda_service.settings import IMAGES
 from router.functions.packages import CodeStore, Package
 from router.functions.zips import BadZip, UnzippedTooLarge
 from router.model.limits import CODE_UNZIPPED_BYTES_MAX, CODE_ZIPPED_BYTES_MAX
@@ -45,7 +44,7 @@ class CodeSource:
     async def take(self, code: Params) -> Package:
         """Fetch, check and keep what `Code` or `Content` names. Raises `ApiError`."""
         if code.get("ImageUri"):
-            raise invalid(f"{IMAGES}.")
+            raise invalid("ImageUri is for functions created with PackageType Image.")
         data = code.get("ZipFile")
         if data is not None and len(data) > CODE_ZIPPED_BYTES_MAX:
             raise ApiError(

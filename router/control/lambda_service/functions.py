@@ -8,9 +8,10 @@ import msgspec
 import structlog
 
 from router.control.context import Context
-from router.control.lambda_service import settings
+from router.control.lambda_service import image_source, settings
 from router.control.lambda_service.building import (
     new_function,
+    with_code_of,
     with_layers,
     with_settings,
 )
@@ -32,7 +33,7 @@ from router.functions.dependents import removal, removal_of_version
 from router.functions.packages import CodeStore, with_code
 from router.functions.publish import Publication, publish
 from router.model.hosting import BARE, Hosting
-from router.model.resources import Function
+from router.model.resources import Function, LayerUse
 from router.model.version import LATEST
 from router.store.catalog import Catalog, put
 
@@ -77,10 +78,7 @@ class Functions:
         if ref.name in self._catalog.functions:
             raise conflict(f"Function already exist: {ref.name}")
         layers = uses_of(context, self._catalog, params.get("Layers") or ())
-        package = await self._source.take(params["Code"])
-        layers_path = await put_together(self._codes, layers, package.unzipped_bytes)
-        function = new_function(ref.name, params, package, self._wall_ms(), str(uuid.uuid4()))
-        function = with_layers(function, layers, layers_path)
+        function = await self._new_function(ref.name, params, layers)
         async with self._catalog.changing() as catalog:
             if ref.name in catalog.functions:
                 raise conflict(f"Function already exist: {ref.name}")
@@ -98,19 +96,13 @@ class Functions:
         ref = parse_ref(context, params["FunctionName"])
         find(self._catalog, ref)
         settings.refuse_later(params)
-        if params.get("ImageUri"):
-            raise invalid(
-                "Please don't provide ImageUri when updating a function with packageType Zip."
-            )
         await self._transitions.settled(ref.name)
-        layers = self._find_unchanged(ref, params).layers
-        package = await self._source.take(params)
-        await put_together(self._codes, layers, package.unzipped_bytes)
+        updated = await self._with_code(self._find_unchanged(ref, params), params)
         async with self._catalog.changing() as catalog:
             before = self._find_unchanged(ref, params)
             architectures = params.get("Architectures") or [before.architecture]
             function = msgspec.structs.replace(
-                with_code(before, package), architecture=architectures[0]
+                with_code_of(before, updated), architecture=architectures[0]
             )
             if params.get("DryRun"):
                 return await self._presenter.with_state(context, function)
@@ -132,6 +124,7 @@ class Functions:
             before = self._find_unchanged(ref, params)
             settings.check_update(params, before, self._runtimes, self._hosting)
             function = self._stamped(with_settings(before, params))
+            function = image_source.overridden(function, params.get("ImageConfig"))
             if params.get("Layers") is not None:
                 layers = uses_of(context, catalog, params["Layers"])
                 path = await put_together(self._codes, layers, before.unzipped_bytes)
@@ -177,6 +170,33 @@ class Functions:
                 await catalog.commit_locked(removal_of_version(catalog, ref.name, ref.qualifier))
         self._transitions.end(transition_key(ref.name, ref.qualifier or LATEST))
         return {"StatusCode": 204}
+
+    async def _new_function(
+        self, name: str, params: Params, layers: tuple[LayerUse, ...]
+    ) -> Function:
+        """What CreateFunction makes, with its code or image. Raises `ApiError`."""
+        now_ms, revision = self._wall_ms(), str(uuid.uuid4())
+        if params.get("PackageType") == "Image":
+            function = new_function(name, params, None, now_ms, revision)
+            config = params.get("ImageConfig") or {}
+            return await image_source.take_image(function, params["Code"], config, self._hosting)
+        package = await self._source.take(params["Code"])
+        layers_path = await put_together(self._codes, layers, package.unzipped_bytes)
+        function = new_function(name, params, package, now_ms, revision)
+        return with_layers(function, layers, layers_path)
+
+    async def _with_code(self, before: Function, params: Params) -> Function:
+        """The function with the code or image of UpdateFunctionCode. Raises `ApiError`."""
+        if before.image is not None:
+            config = image_source.shown(before.image.config)
+            return await image_source.take_image(before, params, config, self._hosting)
+        if params.get("ImageUri"):
+            raise invalid(
+                "Please don't provide ImageUri when updating a function with packageType Zip."
+            )
+        package = await self._source.take(params)
+        await put_together(self._codes, before.layers, package.unzipped_bytes)
+        return with_code(before, package)
 
     def _check_unnamed(self, name: str, version: str) -> None:
         """A version that an alias leads to stays."""

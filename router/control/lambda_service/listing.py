@@ -1,5 +1,6 @@
 """Functions and versions to look at: get and list (`functions-and-invocation.md` 4.1, 4.4)."""
 
+import re
 from typing import Any, Final, TypeVar
 
 from router.control.code_links import CodeLinks
@@ -37,10 +38,7 @@ class Listing:
         )
         result: Params = {
             "Configuration": shown,
-            "Code": {
-                "RepositoryType": "S3",
-                "Location": self._links.url(context.base_url, found.function),
-            },
+            "Code": self._code(context, found.function),
         }
         function = find_function(self._catalog, ref)
         if function.tags:
@@ -48,6 +46,18 @@ class Listing:
         if function.reserved_concurrency is not None and ref.qualifier is None:
             result["Concurrency"] = reservation(function)
         return result
+
+    def _code(self, context: Context, function: Function) -> Params:
+        """Where the code or the image is."""
+        if function.image is None:
+            url = self._links.url(context.base_url, function)
+            return {"RepositoryType": "S3", "Location": url}
+        name = re.sub(r"(@sha256:[0-9a-f]+|:[^/:]*)$", "", function.image.uri)
+        return {
+            "RepositoryType": "ECR",
+            "ImageUri": function.image.uri,
+            "ResolvedImageUri": f"{name}@sha256:{function.code_hash}",
+        }
 
     async def get_function_configuration(self, context: Context, params: Params) -> Params:
         """GetFunctionConfiguration."""

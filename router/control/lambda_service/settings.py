@@ -18,11 +18,6 @@ EPHEMERAL_MB_MAX: Final = 10_240
 TAGS_MAX: Final = 50
 TOO_MANY_TAGS: Final = "Number of tags exceeds resource tag limit."
 
-IMAGES: Final = (
-    "Container images are not run by Event Router: there is no container engine behind it. "
-    "Unpack the image's /var/task into a zip or a folder, and use its Runtime and Handler"
-)
-
 RESERVED_VARIABLES: Final = frozenset(
     {
         "_HANDLER",
@@ -77,18 +72,20 @@ LATER: Final = {
 def check_create(params: dict[str, Any], runtimes_known: tuple[str, ...], hosting: Hosting) -> None:
     """Raise `ApiError` for settings no function here can have."""
     refuse_later(params)
-    if params.get("PackageType", "Zip") != "Zip":
-        raise invalid(f"{IMAGES}.")
-    if not params.get("Runtime") or not params.get("Handler"):
+    if params.get("PackageType") == "Image":
+        refuse_with_image(params)
+    elif not params.get("Runtime") or not params.get("Handler"):
         raise invalid(
             "Runtime and Handler are mandatory parameters for functions created with deployment "
             "packages."
         )
+    elif params.get("ImageConfig"):
+        raise invalid("ImageConfig is for functions created with PackageType Image.")
     _check_settings(params, runtimes_known)
     check_logging(params.get("LoggingConfig"))
     if len(params.get("Tags") or {}) > TAGS_MAX:
         raise invalid(TOO_MANY_TAGS)
-    _check_hosting(params["Runtime"], mount_paths(params), hosting)
+    _check_hosting(params.get("Runtime") or "", mount_paths(params), hosting)
 
 
 def check_update(
@@ -99,6 +96,10 @@ def check_update(
 ) -> None:
     """As `check_create`, for what UpdateFunctionConfiguration gives."""
     refuse_later(params)
+    if before.image is not None:
+        refuse_with_image(params)
+    elif params.get("ImageConfig"):
+        raise invalid("ImageConfig is for functions created with PackageType Image.")
     _check_settings(params, runtimes_known)
     if params.get("LoggingConfig") is not None:
         check_logging(merged_config(before.extra.get("LoggingConfig"), params["LoggingConfig"]))
@@ -110,11 +111,18 @@ def check_update(
 
 def refuse_later(params: dict[str, Any]) -> None:
     """Raise `ApiError` for members that are not here."""
-    if params.get("ImageConfig"):
-        raise invalid(f"{IMAGES}.")
     for name, what in LATER.items():
         if params.get(name):
             raise not_yet(what)
+
+
+def refuse_with_image(params: dict[str, Any]) -> None:
+    """Raise `ApiError` for what an image brings itself."""
+    if params.get("Runtime") or params.get("Handler") or params.get("Layers"):
+        raise invalid(
+            "Please don't provide Handler or Runtime or Layer when the intended function "
+            "PackageType is Image."
+        )
 
 
 def _check_settings(params: dict[str, Any], runtimes_known: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from router.control.lambda_service.image_source import shown as shown_config
 from router.control.lambda_service.states import Transition
 from router.model.arn import function_arn
 from router.model.resources import Function
@@ -42,7 +43,7 @@ def configuration(
         "Version": version,
         "TracingConfig": {"Mode": "PassThrough"},
         "RevisionId": function.revision_id,
-        "PackageType": "Zip",
+        "PackageType": "Image" if function.image else "Zip",
         "Architectures": [function.architecture],
         "EphemeralStorage": {"Size": function.ephemeral_mb},
         "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
@@ -53,6 +54,10 @@ def configuration(
     if function.environment:
         shown["Environment"] = {"Variables": function.environment}
     shown.update(_extra(function))
+    if function.image is not None:
+        del shown["Runtime"], shown["Handler"]
+        if config := shown_config(function.image.config):
+            shown["ImageConfigResponse"] = {"ImageConfig": config}
     return shown
 
 

@@ -10,10 +10,12 @@ from router.model import limits
 from router.model.arn import function_arn
 from router.model.destination import is_dead_letter_target
 from router.model.hosting import FILE_SYSTEM_ARN, MOUNT_PATH
+from router.model.image import Image
 from router.model.resources import Function
 from router.model.runtimes import KNOWN, RETIRED, RUNTIMES, Family, family_of
 from router.template.dynamic import check_references
 from router.template.properties import Properties
+from router.template.resources import images
 from router.template.resources.base import At, Draft, InlineCode
 from router.template.resources.handlers import missing
 from router.template.resources.layer import uses_of
@@ -81,6 +83,7 @@ _PROPERTIES = (
     "EphemeralStorage",
     "Environment",
     "FileSystemConfigs",
+    "ImageConfig",
     "Layers",
     "LoggingConfig",
     "Architectures",
@@ -103,7 +106,6 @@ _WITHOUT_EFFECT = {
 _REFUSED = {
     "CapacityProviderConfig": "there are no capacity providers",
     "DurableConfig": "durable executions are not supported",
-    "ImageConfig": "container images are not run; use a folder",
     "TenancyConfig": "tenants are not kept apart",
 }
 
@@ -126,14 +128,12 @@ class LambdaFunction:
     def build(self, at: At, properties: Properties, draft: Draft) -> None:
         """Add the function."""
         properties.check_known((*_PROPERTIES, *_WITHOUT_EFFECT), self.name, _REFUSED)
-        if properties.text("PackageType", "Zip", choices=("Zip", "Image")) == "Image":
-            properties.problem("PackageType", "container images are not run", "use a folder")
-            return
-        properties.require("Runtime", "Handler", "Role")
+        properties.require("Role")
         properties.text("FunctionName", pattern=r"[a-zA-Z0-9-_]{1,64}")
         name = self.ref(at)
         if name in draft.functions:
             properties.problem("FunctionName", f"two functions are named {name}")
+        image, code_path = _package(properties, name, draft)
         runtime = _runtime(properties)
         handler = properties.text("Handler", pattern=r"[^\s]+", length_max=128)
         ephemeral = properties.section("EphemeralStorage")
@@ -156,7 +156,8 @@ class LambdaFunction:
             file_systems=_file_systems(properties, draft),
             layers=uses_of(properties),
             architecture=_architecture(properties),
-            code_path=_code_path(properties, name, draft),
+            code_path=code_path,
+            image=image,
             code_hash="",
             last_modified_ms=0,
             revision_id="",
@@ -171,6 +172,16 @@ class LambdaFunction:
         )
         if lack := missing(draft.functions[name]):
             draft.warnings.append(f"{at.logical_id}: {lack}")
+
+
+def _package(properties: Properties, name: str, draft: Draft) -> tuple[Image | None, str]:
+    """The image it is, if it is one, and the folder of that or of its code."""
+    if properties.text("PackageType", "Zip", choices=("Zip", "Image")) == "Image":
+        return images.read(properties, draft)
+    properties.require("Runtime", "Handler")
+    if "ImageConfig" in properties:
+        properties.problem("ImageConfig", "is for functions of PackageType Image")
+    return None, _code_path(properties, name, draft)
 
 
 def _runtime(properties: Properties) -> str:

@@ -1,6 +1,7 @@
 """What lies in `/opt/extensions`: the files to be launched, as Lambda lists them."""
 
 import os
+import stat
 from typing import Final
 
 from router.model.errors import RouterError
@@ -42,6 +43,21 @@ def names(layers_path: str) -> tuple[str, ...]:
                 "printable ASCII, since it is sent as a header"
             )
     return tuple(sorted(found))
+
+
+def opt_in(root: str) -> str:
+    """The folder `/opt` of an unpacked image, if extensions may lie in it; else empty.
+
+    No link is followed: outside of the image's root it would lead into the host.
+    """
+    for path in (f"{root}/opt", f"{root}/opt/{FOLDER}"):
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError:
+            return ""
+        if not stat.S_ISDIR(mode) or not os.access(path, os.R_OK | os.X_OK):
+            return ""
+    return f"{root}/opt"
 
 
 def environment(variables: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from . import cgroup, files, landlock, mounts, plain, seccomp, uid
+from . import cgroup, files, landlock, mounts, plain, rootfs, seccomp, uid
 
 
 class IsolationFailed(Exception):
@@ -97,7 +97,8 @@ def _steps(plan: dict[str, Any], ready: _Prepared, keep_fds: Iterable[int]) -> I
         yield "own /tmp", lambda: uid.own(plan["tmp"], user)
     yield "own /proc entry", plain.be_inspectable
     if "mounts" in mechanisms:
-        yield "private file view", lambda: ready.view.enter(plan)
+        view = rootfs.enter if plan["root"] else ready.view.enter
+        yield "private file view", lambda: view(plan)
     rules: list[int] = []
     if "landlock" in mechanisms:
         yield "Landlock rules", lambda: rules.append(_ruleset(plan, ready))
@@ -107,7 +108,7 @@ def _steps(plan: dict[str, Any], ready: _Prepared, keep_fds: Iterable[int]) -> I
     yield "drop privileges", plain.forgo_privileges
     if rules:
         yield "Landlock", lambda: landlock.restrict(rules[0])
-    yield "read own files", lambda: _check_files(plan["paths"], ready.stdlib_file)
+    yield "read own files", lambda: _check_files(plan, ready.stdlib_file)
     yield "write to file systems", lambda: _check_file_systems(plan)
     yield "die with the parent", lambda: plain.die_with(ready.zygote_pid)
     if "seccomp" in mechanisms:
@@ -139,12 +140,22 @@ def _read_rights(path: str) -> int:
     return rights if os.path.isdir(path) else landlock.file_rights(rights)
 
 
-def _check_files(paths: dict[str, str], stdlib_file: str) -> None:
+def _check_files(plan: dict[str, Any], stdlib_file: str) -> None:
     """Find out now, not in the handler, that the user or the rules keep a needed file away."""
-    for path in (stdlib_file, paths["task"]):
+    paths = plan["paths"]
+    if root := plan["root"]:
+        _check_image(root)
+    for path in () if root else (stdlib_file, paths["task"]):
         os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
     if not os.access(paths["tmp"], os.R_OK | os.W_OK | os.X_OK):
         raise PermissionError(f"cannot write to {paths['tmp']}")
+
+
+def _check_image(root: str) -> None:
+    if not os.access("/", os.R_OK | os.X_OK):
+        raise PermissionError(
+            f"user {os.getuid()} cannot read the image's folder {root}: chmod o+rx {root}"
+        )
 
 
 def _check_file_systems(plan: dict[str, Any]) -> None:

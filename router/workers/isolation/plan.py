@@ -91,6 +91,14 @@ class Facts(msgspec.Struct, frozen=True):
     text: str = ""
     """The lines of `router doctor`."""
 
+    @property
+    def image_problem(self) -> str:
+        """Why no unpacked image can be run here; empty where one can."""
+        if "mounts" in self.mechanisms:
+            return ""
+        why = self.missing.get("mounts", f"isolation rung {self.rung} has none")
+        return f"an image needs a private file view, which this host does not give: {why}"
+
     def is_function_uid(self, uid: int) -> bool:
         """Whether processes of this user are functions; never true below rung 3."""
         return "uid" in self.mechanisms and 0 <= uid - self.uid_first < self.uid_count
@@ -241,6 +249,7 @@ class Planner:
         tmp: str,
         opt: str = "",
         runtime: str = "",
+        root: str = "",
         read_only: Sequence[str] = (),
         ports: Sequence[int] = (),
         services: Sequence[int] = (),
@@ -248,14 +257,17 @@ class Planner:
     ) -> dict[str, Any]:
         """For `ladder.enter`. Paths are absolute folders of the host; empty ones are not given.
 
+        `root` is an unpacked image: all that is seen besides `tmp` and file systems.
         `read_only` are seen where they are. `ports` of this host stay reachable whatever the
         network is, `services` when it is embedded. `cgroup` comes from `Groups.make`.
-        Raises `ConfigError` when a hidden folder would be seen, no user is left, or a file system
-        of the function has no folder.
+        Raises `ConfigError` when a hidden folder would be seen, no user is left, a file system
+        of the function has no folder, or no root can be changed.
         """
-        binds = [(task, _TASK), (opt, _OPT), (runtime, _RUNTIME)]
+        binds = [] if root else [(task, _TASK), (opt, _OPT), (runtime, _RUNTIME)]
         binds = [(source, target) for source, target in binds if source]
         binds += [(path, path) for path in read_only]
+        if root and (problem := self._facts.image_problem):
+            raise ConfigError(problem)
         inside = {"task": _TASK, "opt": _OPT, "tmp": _TMP, "runtime": _RUNTIME}
         outside = {"task": task, "opt": opt, "tmp": tmp, "runtime": runtime}
         return {
@@ -264,7 +276,8 @@ class Planner:
             "file_bytes_max": -1 if function.file_systems else function.ephemeral_mb << 20,
             "cgroup": list(cgroup),
             "binds": binds,
-            "cover": self._covered + self._cover(binds),
+            "cover": self._cover([(root, "/")]) if root else self._covered + self._cover(binds),
+            "root": root,
             "read_only": list(read_only),
             "writable": [self._writable(path) for path in function.file_systems],
             "ports": self._reachable(ports, services),

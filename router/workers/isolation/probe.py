@@ -205,6 +205,7 @@ class _Probe:
             "binds": [(task, "/var/task")],
             "cover": [],
             "read_only": [],
+            "root": "",
             "writable": [],
             "ports": None,
             "tmp": tmp,

@@ -12,7 +12,7 @@ from router.model.hosting import Hosting
 from router.model.runtimes import Family, family_of, version_of
 from router.workers.environment import WRAPPER
 from router.workers.runtime_api.program import Program
-from router.workers.runtimes import host, java, node
+from router.workers.runtimes import host, image, java, node
 
 log = structlog.get_logger()
 
@@ -56,6 +56,8 @@ class Runtimes:
         `user`: the function's variables, with secrets resolved. `python`: what runs its Python.
         The function is one that `hosting.problem` had nothing to say against.
         """
+        if function.image is not None:
+            return image.program_of(function.image, function.code_path)
         family = family_of(function.runtime)
         if family is Family.PYTHON and not self._python_client(function):
             return None

@@ -171,11 +171,13 @@ CASES = {
         "local folder or inline",
     ),
     "container image": (
-        below(FUNCTION, "PackageType: Image"),
+        below(FUNCTION, "PackageType: Image")
+        .replace("./code", "{ImageUri: registry.example/app}")
+        .replace("      Handler: app.handler\n", ""),
         "Save",
-        "PackageType",
-        9,
-        "not run (use a folder)",
+        "Runtime",
+        5,
+        "is not for a function of PackageType Image",
     ),
     "layers": (
         below(FUNCTION, "Layers: [x]"),

@@ -70,6 +70,7 @@ def plan_for(base, *mechanisms, **more):
         "binds": [(task, "/var/task")],
         "cover": [],
         "read_only": [],
+        "root": "",
         "writable": [],
         "ports": None,
         "tmp": tmp,
