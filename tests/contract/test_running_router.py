@@ -18,6 +18,9 @@ import pytest
 
 from tests.contract.support import Agent, ClientError
 from tests.patience import PATIENCE_S
+from tests.rootfs import ENTRY_POINT, python_image
+
+IMAGE = "registry.example/team/picture:1"
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -28,12 +31,27 @@ Resources:
     Properties:
       Path: /hook
       Signature: {Scheme: none}
+  Picture:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: picture
+      PackageType: Image
+      ImageUri: ./image
+      Timeout: 60
+      ImageConfig: {Command: [app.handler]}
   Keyed:
     Type: Router::Webhook
     Properties:
       Path: /keyed
       Signature: {Scheme: none}
       PartitionKey: $.k
+"""
+
+IN_IMAGE = """
+import os
+def handler(event, context):
+    seen = [os.path.exists(path) for path in ("/usr/bin/env", "/function/app.py")]
+    return {"event": event, "seen": seen, "here": os.getcwd(), "greeting": os.environ["GREETING"]}
 """
 
 CODE = """
@@ -64,6 +82,9 @@ def handler(event, context):
 def router(tmp_path_factory):
     folder = tmp_path_factory.mktemp("running")
     (folder / "template.yaml").write_text(TEMPLATE)
+    python_image(folder / "image/rootfs", IN_IMAGE)
+    config = {"Entrypoint": ENTRY_POINT, "WorkingDir": "/function", "Env": ["GREETING=hello"]}
+    (folder / "image/config.json").write_text(json.dumps([{"Config": config}]))
     ready = folder / "ready.json"
     command = [
         str(Path(sys.executable).with_name("router")), "run", str(folder / "template.yaml"),
@@ -71,7 +92,13 @@ def router(tmp_path_factory):
         "--ops", "127.0.0.1:0", "--ready-file", str(ready), "--stack-name", "demo",
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={**os.environ})
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env={**os.environ, "ROUTER_IMAGES": f"{IMAGE}={folder}/image"},
+        )
     try:
         deadline = time.monotonic() + PATIENCE_S
         while not ready.exists():
@@ -121,6 +148,30 @@ def test_an_uploaded_function_runs_and_carries_one_id(aws, function):
         "arn": "arn:aws:lambda:us-east-1:000000000000:function:relay",
     }
     assert answer["LogResult"]
+
+
+def test_an_unpacked_image_runs_by_template_and_by_api(aws):
+    """One folder, named by the template itself, and by the settings for a URI."""
+    made = {"FunctionName": "drawing", "Role": "arn:aws:iam::000000000000:role/any"}
+    aws(
+        "lambda",
+        "create_function",
+        **made,
+        PackageType="Image",
+        Code={"ImageUri": IMAGE},
+        ImageConfig={"Command": ["app.handler"]},
+        Environment={"Variables": {"GREETING": "hi"}},
+        Timeout=60,
+    )
+    for name, greeting in (("picture", "hello"), ("drawing", "hi")):
+        answer = aws("lambda", "invoke", FunctionName=name, Payload=b'{"a": 1}', LogType="Tail")
+        assert json.loads(answer["Payload"]) == {
+            "event": {"a": 1},
+            "seen": [False, True],
+            "here": "/function",
+            "greeting": greeting,
+        }
+        assert b"START RequestId" in base64.b64decode(answer["LogResult"])
 
 
 def counted(router, name):
