@@ -109,7 +109,7 @@ PATIENT = Stage("simulation, 400 hours", [PYTHON, "-m", "tests.simulation"], is_
 ATTACK = Stage("attack", [*PYTEST, "tests/attack"])
 
 FUZZ = Stage("fuzz", [PYTHON, "-m", "tests.fuzz", "--seconds", "20"], is_patient=True)
-LAST = [[FUZZ], [Stage("bench smoke", [*PYTEST, *processes(3), "tests/bench"])]]
+LAST = [[FUZZ], [Stage("bench smoke", [*PYTEST, *by_server(3), "tests/bench"])]]
 """What is fuzzed takes as long whoever runs beside it, and tries a few inputs less."""
 
 printing = threading.Lock()

@@ -17,7 +17,7 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
-READY_S_MAX = 60
+READY_S_MAX = 120
 """Longest start, on a machine busy with other things."""
 
 console = Console(highlight=False)
@@ -95,7 +95,7 @@ class Router:
             return status
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(40)
+            return self.process.wait(READY_S_MAX)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()

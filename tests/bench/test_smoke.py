@@ -18,6 +18,9 @@ from tests.bench.sources.bed import PEERS
 from tests.servers.base import unavailable
 
 pytestmark = pytest.mark.timeout(400)
+OF_RESULTS = pytest.mark.xdist_group("results")
+"""They are made once, in one process."""
+
 ROOT = Path(__file__).parents[2]
 GROWTH = {name for name in bench.MODULES if name.startswith("GROW-")}
 ON_SERVERS = {"G8", "G9", "G10", "PEER", "IDLE", "SLEEPER"}
@@ -49,6 +52,7 @@ def results():
     return quick(sorted(set(bench.MODULES) - ELSEWHERE))
 
 
+@OF_RESULTS
 def test_every_goal_has_a_result_beside_its_baseline(results):
     assert {name.partition("_")[0] for name in results} == set(bench.MODULES) - ELSEWHERE
     for name, one in results.items():
@@ -65,6 +69,7 @@ def check_shape(one):
     assert isinstance(one["ok"], bool)
 
 
+@OF_RESULTS
 def test_g0_counts_on_both_sides_what_the_functions_got(results):
     if not HAS_GO:
         assert "error" in results["G0"]

@@ -71,7 +71,7 @@ async def run(
     orders = Ledger(make_orders(), "OrdersToBilling")
     shipments = Ledger(make_shipments(), "ShipmentsToShipping")
     connector = aiohttp.TCPConnector(limit=SENDERS)
-    timeout = aiohttp.ClientTimeout(total=10)
+    timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         with progress_bars() as bars:
             ordering = bars.add_task("orders to the topic", total=ORDERS)

@@ -39,7 +39,7 @@ async def run(router: Router, story: Plain | Windows) -> tuple[dict[str, str], b
     posts = {it.id: it for stream in streams for it in stream}
     sent = Sent()
     connector = aiohttp.TCPConnector(limit=REPOSITORIES)
-    timeout = aiohttp.ClientTimeout(total=10)
+    timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         with progress_bars() as progress:
             posting = progress.add_task("posting webhooks", total=POSTS)

@@ -10,4 +10,4 @@ def handler(event, context):
         payload = json.loads(record["body"])
         if payload.get("poison"):
             raise ValueError(f"cannot handle {delivery}")
-        print(f"handled {delivery} at {time.time():.3f}")
+        print(f"handled {delivery} at {time.time():.6f}")

@@ -13,7 +13,7 @@ def handler(event, context):
             raise ValueError(f"cannot handle {delivery}")
         key = payload["repository"]["full_name"] + " " + record["headers"]["x-github-event"]
         counts[key] = counts.get(key, 0) + 1
-        print(f"handled {delivery} at {time.time():.3f}")
+        print(f"handled {delivery} at {time.time():.6f}")
     if event["isFinalInvokeForWindow"] or event["isWindowTerminatedEarly"]:
         total = {"shard": event["shardId"], **event["window"], "counts": counts}
         print("window " + json.dumps(total))
