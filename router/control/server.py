@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 from weakref import WeakKeyDictionary
@@ -67,6 +67,11 @@ LIMITS: Final = {
 }
 """Body limits that differ from `BODY_BYTES_MAX`."""
 
+ENDED_WITH_CALLER: Final = frozenset({"sqs:ReceiveMessage"})
+"""A caller who hangs up must not be handed messages. All else is done to its end."""
+
+_LASTING: Final = contextlib.nullcontext()
+
 NAMES_IN_LIMIT_TEXTS: Final = {
     "Invoke": "InvokeFunction",
     "InvokeWithResponseStream": "InvokeFunction",
@@ -111,7 +116,8 @@ class ControlServer:
         self._pages: dict[str, Page] = {}
         self._ids = RequestIds()
         self._uploads = asyncio.Semaphore(UPLOADS_MAX)
-        self._running: set[asyncio.Task[Reply]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._server: _Bounded
         self._runner: web.ServerRunner | None = None
         self.host = ""
         self.port = 0
@@ -144,8 +150,8 @@ class ControlServer:
             lingering_time=LINGER_S,
             max_line_size=HEAD_BYTES_MAX,
             max_field_size=HEAD_BYTES_MAX,
-            handler_cancellation=True,
         )
+        self._server = server
         runner = web.ServerRunner(server, shutdown_timeout=DRAIN_S)
         await runner.setup()
         try:
@@ -185,7 +191,8 @@ class ControlServer:
             reply = await self._answer(call, head, raw_query, http, request_id)
         if reply.pieces is None:
             return _response(reply)
-        return await _send_pieces(http, reply, reply.pieces)
+        with self._server.ended_with(http):
+            return await _send_pieces(http, reply, reply.pieces)
 
     async def _answer(
         self, call: Call, head: Request, raw_query: str, http: web.BaseRequest, request_id: str
@@ -199,13 +206,19 @@ class ControlServer:
         request = Request(head.method, head.path, head.query, head.headers, body)
         call = self._dispatcher.complete(call, request)
         answer = self._dispatcher.answer(call, request, raw_query, self._base_url(http), request_id)
-        if call.action == "sqs:ReceiveMessage":
-            # A caller who hangs up must not be handed messages.
-            return await answer
-        task = asyncio.create_task(answer)
+        with self._server.ended_with(http) if call.action in ENDED_WITH_CALLER else _LASTING:
+            return await self._tracked(answer)
+
+    async def _tracked(self, answer: Awaitable[Reply]) -> Reply:
+        """Go on without the caller too; `close` waits for it."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a request is answered in a task")
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        try:
+            return await answer
+        finally:
+            self._running.discard(task)
 
     def _must_refuse(self, http: web.BaseRequest) -> bool:
         """Whether the peer may not call at all; the kernel is asked once a connection."""
@@ -226,7 +239,10 @@ class ControlServer:
 
 
 class _Bounded(web.Server):
-    """Takes so many connections at a time, whatever they do or leave undone."""
+    """Takes so many connections at a time, whatever they do or leave undone.
+
+    A request is answered to its end, also when its caller has hung up; `ended_with` says where not.
+    """
 
     def __init__(
         self,
@@ -236,6 +252,7 @@ class _Bounded(web.Server):
     ) -> None:
         super().__init__(handle, **limits)
         self._connections_max = connections_max
+        self._ended_with: dict[web.RequestHandler, asyncio.Task[Any]] = {}
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Called for each; who is one too many hears so at once."""
@@ -244,6 +261,27 @@ class _Bounded(web.Server):
             metrics.API_CONNECTIONS_REFUSED.inc()
             transport.write(FULL)
             transport.close()
+
+    def connection_lost(
+        self, handler: web.RequestHandler, exc: BaseException | None = None
+    ) -> None:
+        """Called for each; ends what was to end with it."""
+        super().connection_lost(handler, exc)
+        task = self._ended_with.pop(handler, None)
+        if task is not None:
+            task.cancel()
+
+    @contextlib.contextmanager
+    def ended_with(self, http: web.BaseRequest) -> Iterator[None]:
+        """Cancel the block when the caller hangs up, or now when that has happened."""
+        task = asyncio.current_task()
+        if task is None or http.transport is None:
+            raise asyncio.CancelledError
+        self._ended_with[http.protocol] = task
+        try:
+            yield
+        finally:
+            self._ended_with.pop(http.protocol, None)
 
 
 async def _read_body(http: web.BaseRequest, call: Call) -> bytes:

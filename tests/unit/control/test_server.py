@@ -96,6 +96,73 @@ async def test_a_body_that_trickles_is_given_up(make, monkeypatch):
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+async def hang_up(control, service, begun):
+    """Call an operation and leave once it has begun."""
+    _, writer = await asyncio.open_connection("127.0.0.1", control.port)
+    writer.write(head(2).replace(b"Router.Echo", service) + b"{}")
+    await asyncio.wait_for(begun.wait(), PATIENCE_S)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_call_is_made_to_its_end_also_without_its_caller(make):
+    begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work(request):
+        begun.set()
+        await may_end.wait()
+        ended.set()
+        return request
+
+    control = await make(Echo=work, Other=echo)
+    await hang_up(control, b"Router.Echo", begun)
+    assert b"200 OK" in await talk(control, head(2, "Connection: close", operation="Other") + b"{}")
+    may_end.set()
+    await asyncio.wait_for(ended.wait(), PATIENCE_S)
+
+
+async def test_a_call_without_its_caller_is_waited_for_at_close(make):
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def work(request):
+        begun.set()
+        await asyncio.sleep(0.3)
+        ended.set()
+        return request
+
+    control = await make(Echo=work)
+    await hang_up(control, b"Router.Echo", begun)
+    await control.close()
+    assert ended.is_set()
+
+
+async def test_who_hangs_up_in_the_middle_of_a_body_harms_nobody(make):
+    control = await make(Echo=echo)
+    _, writer = await asyncio.open_connection("127.0.0.1", control.port)
+    writer.write(head(100) + b"{")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    await until_served(control)
+
+
+async def test_who_hangs_up_while_asking_for_messages_is_handed_none(make):
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def receive(_request):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.set()
+            raise
+
+    control = await make()
+    control.register("sqs", {"ReceiveMessage": receive})
+    await hang_up(control, b"Sqs.ReceiveMessage", begun)
+    await asyncio.wait_for(ended.wait(), PATIENCE_S)
+
+
 async def test_l3_one_connection_too_many_is_told_so_and_others_are_served(make, monkeypatch):
     """Who only stays is closed by its deadline, so the places come back."""
     control = await make(3, Echo=echo)
