@@ -95,7 +95,8 @@ class Connection(asyncio.Protocol):
         self.deadline = self.waiting_since_s + server.limits.header_s
         if refusal is not None:
             server.refused(refusal.reason)
-            self._write(refusal.response, CLOSE_LINE, has_body=True)
+            line = server.date_line + CLOSE_LINE
+            self._transport.write(render(refusal.response, line, has_body=True))
             self._close(is_lingering=False)
             return
         self._reader = RequestReader(
@@ -263,13 +264,14 @@ class Connection(asyncio.Protocol):
         return refusal.response
 
     def _finish(self, turn: Turn, response: Response, *, is_persistent: bool) -> None:
-        server, reader = self._server, self._reader
+        server, reader, transport = self._server, self._reader, self._transport
         server.memory.give(turn.cost_bytes)
-        if self._transport is None or reader is None:
+        if transport is None or reader is None:
             server.forget(self)
             return
-        line = self._last_line(reader, turn, is_persistent=is_persistent)
-        self._write(response, line, has_body=turn.has_body)
+        line = server.date_line + self._last_line(reader, turn, is_persistent=is_persistent)
+        if not transport.is_closing():  # one whose other end is gone raises on write
+            transport.write(render(response, line, has_body=turn.has_body))
         self._wait_for_input()
 
     def _last_line(self, reader: RequestReader, turn: Turn, *, is_persistent: bool) -> bytes:
@@ -315,12 +317,6 @@ class Connection(asyncio.Protocol):
         self._is_answered |= self._server.is_stopping
         self._wait_for_input()
         self.advance()
-
-    def _write(self, response: Response, line: bytes, *, has_body: bool) -> None:
-        transport = self._transport
-        # A transport whose other end is gone raises on write.
-        if transport is not None and not transport.is_closing():
-            transport.write(render(response, self._server.date_line + line, has_body=has_body))
 
     # The end.
 

@@ -14,6 +14,7 @@ import orjson
 
 from router.model.sink import Sink
 from router.outcomes.error_document import NAME_CHARACTERS_MAX, UNKNOWN, error_name
+from router.outcomes.http_reply import INTEGRATION, STREAM_TYPE
 from router.workers.runtime_api import answers
 from router.workers.runtime_api.answers import Event
 from router.workers.runtime_api.reader import Head, Request
@@ -30,6 +31,10 @@ TYPE_HEADER: Final = "lambda-runtime-function-error-type"
 TYPE_TRAILER: Final = TYPE_HEADER
 BODY_TRAILER: Final = "lambda-runtime-function-error-body"
 MODE_HEADER: Final = "lambda-runtime-function-response-mode"
+
+STREAM_TYPES: Final = frozenset({INTEGRATION, STREAM_TYPE})
+"""What is streamed when it comes in chunks, though nothing says so: AWS's client for Go sends all
+it has in chunks, and what is no stream as JSON."""
 
 TYPE_KEPT: Final = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 TOO_LARGE: Final = "Function.ResponseSizeTooLarge"
@@ -66,6 +71,8 @@ class Session:
         self._askers: deque[Asker] = deque()
         self._offered: Event | None = None
         self._current: Event | None = None
+        self._is_streamed = False
+        """The answer that comes, or came last, is passed on."""
 
     @property
     def is_ready(self) -> bool:
@@ -122,10 +129,12 @@ class Session:
     def begin_stream(self, head: Head, on_room: Callable[[], None]) -> Sink | None:
         """Where the body of the answer that has begun goes; None: it is to be kept.
 
-        A runtime that sends its answer in chunks does not stream unless it says so.
+        A runtime that sends its answer in chunks does not stream unless it says so, or sends one
+        of `STREAM_TYPES`.
         """
         sink = self._current.sink if self._current is not None else None
-        if sink is None or head.headers.get(MODE_HEADER, "") != "streaming":
+        self._is_streamed = sink is not None and _is_stream(head)
+        if sink is None or not self._is_streamed:
             return None
         sink.begin(head.headers.get("content-type", ""), on_room)
         return sink
@@ -133,10 +142,8 @@ class Session:
     def end_answer(self, request: Request, *, is_error: bool) -> bytes:
         """The answer is complete: what to tell the runtime."""
         if request.is_too_large:
-            is_stream = request.head.headers.get(MODE_HEADER) == "streaming"
-            has_sink = self._current is not None and self._current.sink is not None
             most = answers.RESPONSE_BYTES_MAX
-            if is_stream and has_sink and not is_error:
+            if self._is_streamed and not is_error:
                 most = answers.STREAM_BYTES_MAX
             text = f"Response payload size exceeded maximum allowed payload size ({most} bytes)."
             document = {"errorMessage": text, "errorType": TOO_LARGE}
@@ -183,6 +190,13 @@ class Session:
     def _document(self, error_type: str, text: str) -> bytes:
         message = f"RequestId: {self._runtime.request_id} Error: {text}"
         return orjson.dumps({"errorType": error_type, "errorMessage": message})
+
+
+def _is_stream(head: Head) -> bool:
+    if mode := head.headers.get(MODE_HEADER, ""):
+        return mode == "streaming"
+    is_chunked = "transfer-encoding" in head.headers
+    return is_chunked and head.headers.get("content-type", "") in STREAM_TYPES
 
 
 def error_type_of(request: Request) -> str:

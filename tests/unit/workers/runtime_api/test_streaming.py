@@ -151,14 +151,19 @@ async def test_who_does_not_say_so_does_not_stream(bed: Bed):
     function = streams(bed, """
 while True:
     id, event = take()
-    stream(id, [b'"wh', b'ole"'], mode=event["mode"])
+    stream(id, [b'"wh', b'ole"'], mode=event["mode"], kind=event["kind"])
 """)  # fmt: skip
-    stream, task = await run(bed, function, b'{"mode": ""}')
+    stream, task = await run(bed, function, b'{"mode": "", "kind": "application/json"}')
     async with asyncio.timeout(PATIENCE_S):
         assert not await stream.begun()
     assert (await task).payload == b'"whole"'
+    # Chunks of what is no JSON: so AWS's client for Go streams.
+    stream, task = await run(bed, function, b'{"mode": "", "kind": "application/octet-stream"}')
+    assert await read(stream) == b'"whole"'
+    assert (await task).payload == b""
     # And whoever wants no stream gets the whole of one.
-    assert (await bed.invoke(function, b'{"mode": "streaming"}')).payload == b'"whole"'
+    event = b'{"mode": "streaming", "kind": "text/plain"}'
+    assert (await bed.invoke(function, event)).payload == b'"whole"'
 
 
 async def test_more_than_a_stream_may_be(bed: Bed, monkeypatch):
