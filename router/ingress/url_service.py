@@ -39,6 +39,24 @@ FORBIDDEN: Final = (
     "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 )
 
+WRONG_SIGNATURE: Final = (
+    "InvalidSignatureException",
+    (
+        "The request signature we calculated does not match the signature you provided. Check "
+        "your AWS Secret Access Key and signing method. Consult the service documentation for "
+        "details."
+    ),
+)
+WRONG_SCOPE: Final = (
+    "InvalidSignatureException",
+    "Credential should be scoped to correct service: 'lambda'. ",
+)
+NO_KEY: Final = (
+    "UnrecognizedClientException",
+    "The security token included in the request is invalid.",
+)
+"""What is said to a signature that does not prove who asks: error type and text."""
+
 RESPONSE_STREAM: Final = "RESPONSE_STREAM"
 
 _ANYBODY: Final = "any"
@@ -131,7 +149,9 @@ class UrlService:
         self, url: FunctionUrl, call: UrlCall, request_id: str, trace_id: str
     ) -> Reply:
         signer = self._signer(call) if url.is_signed else None
-        if not self._has_function(url) or (url.is_signed and signer is None):
+        if isinstance(signer, UrlAnswer):
+            return signer, None
+        if not self._has_function(url):
             return _refused(403, "AccessDeniedException", FORBIDDEN), None
         domain = call.headers.get("host", "").partition(":")[0]
         event = url_event(
@@ -191,15 +211,21 @@ class UrlService:
         name = own_name(url.function, url.qualifier)
         return url.qualifier == LATEST or name in self._catalog.aliases
 
-    def _signer(self, call: UrlCall) -> Signer | None:
-        """Who signed the request; None when nobody did."""
+    def _signer(self, call: UrlCall) -> Signer | UrlAnswer:
+        """Who signed the request; else what it is answered."""
         headers = CIMultiDict(call.headers)
         try:
             claim = sigv4.read_claim(headers, call.query)
-            if claim is None or claim.service != "lambda":
-                return None
-            if self._secret_of is not None:
-                secret = self._secret_of(claim.access_key_id)
+        except SignatureRefused:
+            claim = None  # an Authorization header of another kind, too
+        if claim is None:
+            return _refused(403, "AccessDeniedException", FORBIDDEN)
+        if claim.service != "lambda":
+            return _not_signed(WRONG_SCOPE)
+        key = claim.access_key_id
+        secret = None if self._secret_of is None else self._secret_of(key)
+        if self._secret_of is not None:
+            try:
                 sigv4.verify(
                     claim,
                     secret or _ANYBODY,
@@ -210,12 +236,11 @@ class UrlService:
                     body=call.body,
                     now=datetime.fromtimestamp(self._wall_ms() / 1000, UTC),
                 )
-                if secret is None:
-                    return None
-        except SignatureRefused as error:
-            log.info("url_signature_refused", url_id=call.url_id, error=str(error))
-            return None
-        key = claim.access_key_id
+            except SignatureRefused as error:
+                log.info("url_signature_refused", url_id=call.url_id, error=str(error))
+                return _not_signed(NO_KEY if secret is None else WRONG_SIGNATURE)
+            if secret is None:
+                return _not_signed(NO_KEY)
         return Signer(key, self._account, f"arn:aws:iam::{self._account}:user/{key}")
 
     def _hear(self, changes: Sequence[Change]) -> None:
@@ -263,6 +288,13 @@ def _refused(status: int, error_type: str, message: str | None) -> UrlAnswer:
     if status in {429, 503}:
         headers.append(("retry-after", "1"))
     return UrlAnswer(0, status, headers, orjson.dumps(body))
+
+
+def _not_signed(why: tuple[str, str]) -> UrlAnswer:
+    """Of a request whose signature is none: the member is `message` there, as on AWS."""
+    error_type, text = why
+    headers = [("content-type", "application/json"), ("x-amzn-errortype", error_type)]
+    return UrlAnswer(0, 403, headers, orjson.dumps({"message": text}))
 
 
 def _trace_id(headers: Mapping[str, str], wall_ms: int) -> str:

@@ -14,14 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from router.dispatch.response_stream import ResponseStream
 from router.model.hosting import Hosting
 from router.model.limits import MIB
+from router.outcomes.http_reply import INTEGRATION, PRELUDE_END, prelude_head
 from router.workers.pool import PoolSettings
 from router.workers.runtimes import host
 from tests.servers import jars
 from tests.servers.base import REQUIRED
 from tests.sizes import size, sized
 from tests.unit.workers.conftest import Bed, data, facts  # noqa: F401 - fixtures
+from tests.unit.workers.runtime_api.test_streaming import read
 
 SOURCES = Path(__file__).with_name("languages")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "polyglot"
@@ -84,6 +87,14 @@ async def ask(bed: Bed, made, case: str):
     return await bed.invoke(made, json.dumps({"case": case}).encode())
 
 
+async def streamed(bed: Bed, made, case: str):
+    """What is streamed, complete, and the reply."""
+    stream = ResponseStream()
+    reply = await bed.invoke(made, json.dumps({"case": case}).encode(), sink=stream)
+    stream.end()
+    return stream, reply
+
+
 async def go(bed: Bed) -> None:
     need("go")
     source = SOURCES / "go"
@@ -105,6 +116,21 @@ async def go(bed: Bed) -> None:
     assert (reply.error_type, len(reply.payload)) == (None, 6 * MIB)
     assert (await ask(bed, made, "stream")).payload == b"one two"
     assert (await ask(bed, made, "middle")).error_type
+    # Passed on as it is made, to who asks for that.
+    stream, reply = await streamed(bed, made, "stream")
+    assert (stream.content_type, reply.payload) == ("application/octet-stream", b"")
+    assert await read(stream) == b"one two"
+    stream, reply = await streamed(bed, made, "page")
+    assert stream.content_type == INTEGRATION
+    prelude, _, body = (await read(stream)).partition(PRELUDE_END)
+    assert prelude_head(prelude).status == 201
+    assert ("set-cookie", "a=1") in prelude_head(prelude).headers
+    assert body == b"one two"
+    stream, reply = await streamed(bed, made, "middle")
+    assert (await read(stream), bool(reply.error_type)) == (b"one two ", True)
+    stream, reply = await streamed(bed, made, "hello")
+    assert not stream.has_begun
+    assert json.loads(reply.payload).endswith(made.arn)
     reply = await ask(bed, made, "error")
     assert json.loads(reply.payload) == {"errorMessage": "refused", "errorType": "errorString"}
     assert len(bed.pids) == 1

@@ -331,19 +331,32 @@ async def test_a_signature_is_checked_where_keys_are_known(tmp_path):
     site.wall_ms = lambda: int(time.time() * 1000)
     await site.start()
 
-    async def status(sent=b"x", **how):
+    async def answer(sent=b"x", **how):
         headers = signed("/a%20b?q=1", SIGNED, body=b"x", **how)
-        return (await site.ask("/a%20b?q=1", SIGNED, "POST", sent, **headers)).status
+        return await site.ask("/a%20b?q=1", SIGNED, "POST", sent, **headers)
 
-    assert await status() == 201
+    async def refusal(**how):
+        reply = await answer(**how)
+        assert reply.status == 403
+        return reply.headers["x-amzn-errortype"], json.loads(reply.body)["message"]
+
+    assert (await answer()).status == 201
     context = site.invoker.calls[0][2]["requestContext"]
     assert context["accountId"] == "000000000000"
     assert context["authorizer"]["iam"]["accessKey"] == "AKIA"
-    assert await status(secret="wrong") == 403
-    assert await status(service="s3") == 403
-    assert await status(sent=b"other") == 403
+    mismatch = (
+        "The request signature we calculated does not match the signature you provided. Check your "
+        "AWS Secret Access Key and signing method. Consult the service documentation for details."
+    )
+    assert await refusal(secret="wrong") == ("InvalidSignatureException", mismatch)
+    assert await refusal(sent=b"other") == ("InvalidSignatureException", mismatch)
+    assert (await refusal(service="s3"))[0] == "InvalidSignatureException"
     del secrets["AKIA"]
-    assert await status() == 403
+    nobody = "The security token included in the request is invalid."
+    assert await refusal() == ("UnrecognizedClientException", nobody)
+    assert await refusal(secret="wrong") == ("UnrecognizedClientException", nobody)
+    reply = await site.ask(where=SIGNED, Authorization="Bearer x")
+    assert json.loads(reply.body)["Message"].startswith("Forbidden. ")
     assert len(site.invoker.calls) == 1
     await site.stop()
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
@@ -35,6 +36,12 @@ func handle(ctx context.Context, event Event) (any, error) {
 		return io.MultiReader(strings.NewReader("one "), strings.NewReader("two")), nil
 	case "middle":
 		return &broken{[]string{"one ", "two "}}, nil
+	case "page":
+		return &events.LambdaFunctionURLStreamingResponse{
+			StatusCode: 201,
+			Cookies:    []string{"a=1"},
+			Body:       io.MultiReader(strings.NewReader("one "), strings.NewReader("two")),
+		}, nil
 	case "error":
 		return nil, errors.New("refused")
 	case "panic":
