@@ -27,6 +27,7 @@ SHAPE_KEYS = (
     "payload",
     "flattened",
     "timestampFormat",
+    "sensitive",
 )
 MEMBER_KEYS = ("shape", "location", "locationName", "flattened")
 

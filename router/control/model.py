@@ -57,6 +57,8 @@ class Shape(msgspec.Struct, frozen=True):
     timestamp_format: str | None = msgspec.field(default=None, name="timestampFormat")
     status: int | None = None
     """HTTP status of an exception."""
+    sensitive: bool = False
+    """Its values are shown in no error."""
 
 
 class Operation(msgspec.Struct, frozen=True):

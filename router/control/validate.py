@@ -30,25 +30,27 @@ def _structure(
         if name in value:
             _value(model, model.shapes[member.shape], value[name], _below(path, name), problems)
         elif name in shape.required:
-            problems.append(_problem("null", _below(path, name), NULL, is_null=True))
+            problems.append(_problem("null ", _below(path, name), NULL))
 
 
 def _value(model: ServiceModel, shape: Shape, value: Any, path: str, problems: list[str]) -> None:
     if value is None:
-        problems.append(_problem("null", path, NULL, is_null=True))
+        problems.append(_problem("null ", path, NULL))
         return
     if shape.type == "structure":
         _structure(model, shape, value, path, problems)
         return
     if phrases := broken(shape, value):
-        problems.extend(_problem(show(value), path, phrase) for phrase in phrases)
+        shown = _shown(value, shape)
+        problems.extend(_problem(shown, path, phrase) for phrase in phrases)
     if shape.type == "list" and shape.member is not None:
         element = model.shapes[shape.member.shape]
         if element.type in {"structure", "list", "map"}:
             for number, item in enumerate(value, 1):
                 _value(model, element, item, f"{path}.{number}.member", problems)
         elif any(item is None or broken(element, item) for item in value):
-            problems.append(_problem(show(value), path, _nested("Member", element)))
+            shown = _shown(value, shape, element)
+            problems.append(_problem(shown, path, _nested("Member", element)))
     elif shape.type == "map" and shape.key is not None and shape.value is not None:
         _map(model, shape, value, path, problems)
 
@@ -60,12 +62,14 @@ def _map(
         return
     keys, values = model.shapes[shape.key.shape], model.shapes[shape.value.shape]
     if any(broken(keys, key) for key in value):
-        problems.append(_problem(show(value), path, _nested("Map keys", keys)))
+        shown = _shown(value, shape, keys, values)
+        problems.append(_problem(shown, path, _nested("Map keys", keys)))
     if values.type in {"structure", "list", "map"}:
         for key, item in value.items():
             _value(model, values, item, f"{path}.{key}.member", problems)
     elif any(item is None or broken(values, item) for item in value.values()):
-        problems.append(_problem(show(value), path, _nested("Map value", values)))
+        shown = _shown(value, shape, keys, values)
+        problems.append(_problem(shown, path, _nested("Map value", values)))
 
 
 def broken(shape: Shape, value: Any) -> list[str]:
@@ -116,9 +120,13 @@ def _enum(shape: Shape) -> str:
     return f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
 
 
-def _problem(shown: str, path: str, phrase: str, *, is_null: bool = False) -> str:
-    value = shown if is_null else f"'{shown}'"
-    return f"Value {value} at '{path}' failed to satisfy constraint: {phrase}"
+def _problem(shown: str, path: str, phrase: str) -> str:
+    return f"Value {shown}at '{path}' failed to satisfy constraint: {phrase}"
+
+
+def _shown(value: Any, *shapes: Shape) -> str:
+    """Nothing of what the model calls sensitive, such as a function's variables."""
+    return "" if any(shape.sensitive for shape in shapes) else f"'{show(value)}' "
 
 
 def show(value: Any) -> str:

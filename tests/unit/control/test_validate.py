@@ -14,7 +14,10 @@ MODEL = ServiceModel(
             type="structure",
             members={
                 name: Member(name)
-                for name in ("Name", "Count", "Kind", "Names", "Inner", "Inners", "Map", "Flag")
+                for name in (
+                    *("Name", "Count", "Kind", "Names", "Inner", "Inners", "Map", "Flag"),
+                    *("Hidden", "HiddenNames", "HiddenMap"),
+                )
             },
             required=("Name",),
         ),
@@ -26,8 +29,12 @@ MODEL = ServiceModel(
         "Inners": Shape(type="list", member=Member("Inner")),
         "Map": Shape(type="map", key=Member("Name"), value=Member("Name")),
         "Flag": Shape(type="boolean"),
+        "Hidden": Shape(type="string", max=2, sensitive=True),
+        "HiddenNames": Shape(type="list", member=Member("Hidden")),
+        "HiddenMap": Shape(type="map", key=Member("Name"), value=Member("Hidden")),
     },
 )
+HIDDEN = "[Member must have length less than or equal to 2, Member must not be null]"
 VALUE = "failed to satisfy constraint: Member must have value"
 LENGTH = "failed to satisfy constraint: Member must have length"
 NAME = (
@@ -47,6 +54,28 @@ NAME = (
             (
                 "Value 'ab\n' at 'name' failed to satisfy constraint: Member must satisfy regular "
                 "expression pattern: [a-z]+"
+            ),
+        ),
+        ({"Name": "ab", "Hidden": "xyz"}, f"Value at 'hidden' {LENGTH} less than or equal to 2"),
+        (
+            {"Name": "ab", "HiddenNames": ["xyz"]},
+            (
+                "Value at 'hiddenNames' failed to satisfy constraint: Member must satisfy "
+                f"constraint: {HIDDEN}"
+            ),
+        ),
+        (
+            {"Name": "ab", "HiddenMap": {"ab": "xyz"}},
+            (
+                "Value at 'hiddenMap' failed to satisfy constraint: Map value must satisfy "
+                f"constraint: {HIDDEN}"
+            ),
+        ),
+        (
+            {"Name": "ab", "HiddenMap": {"1": "x"}},
+            (
+                "Value at 'hiddenMap' failed to satisfy constraint: Map keys must satisfy "
+                f"constraint: {NAME}"
             ),
         ),
         ({"Name": "ab", "Count": 11}, f"Value '11' at 'count' {VALUE} less than or equal to 10"),
