@@ -1,8 +1,7 @@
 """Runs every bad function through real pools at one rung and prints the outcomes as JSON.
 
     python -m tests.security.bad_table RUNG USER VIEW SIZE [CASE ...]
-        RUNG, USER, VIEW: as `tests.security.table`; SIZE: `all`, or `few`: of what speaks the
-        Runtime API only what a rung may change
+        RUNG, USER, VIEW: as `tests.security.table`; SIZE: one of `ways.SIZES`
 
 One function of each way at a time. After each, a good one must answer, and nothing of the bad one
 may be left.
@@ -34,8 +33,8 @@ from tests.security.table import become
 from tests.security.ways import (
     AMPLE_MS,
     CASES,
-    FEW,
     SAME_WITHOUT_VIEW,
+    SIZES,
     Case,
     Way,
     find,
@@ -213,7 +212,9 @@ class Bed:
             "step": step,
         }
         task.cancel()
+        began = time.monotonic()
         measured["left"] = await self._left()
+        measured["left_s"] = round(time.monotonic() - began, 2)
         return [
             (name, case, outcome | measured)
             for (name, _, case), outcome in zip(cases, outcomes, strict=True)
@@ -283,13 +284,13 @@ async def run_all(
     return {"mechanisms": facts.mechanisms, "outcomes": outcomes}
 
 
-def names_of(ways: dict[str, Way], *, view: bool, few: bool) -> dict[str, list[str]]:
+def names_of(ways: dict[str, Way], size: str, *, view: bool) -> dict[str, list[str]]:
     """Each second way the other way round: what is hard on the machine does not come together."""
     found = {}
     for turn, (name, way) in enumerate(ways.items()):
         cases = [case for case in way.cases if view or case not in SAME_WITHOUT_VIEW]
-        if few and name in FEW:
-            cases = [case for case in cases if case in FEW[name]]
+        wanted = SIZES[size].get(name, way.cases)
+        cases = [case for case in cases if case in wanted]
         found[name] = cases[::-1] if turn % 2 else cases
     return found
 
@@ -300,7 +301,7 @@ def main() -> None:
     base = None
     try:
         ways = find(tuple(CASES), folder)
-        names = names_of(ways, view=bool(view), few=sys.argv[4] == "few")
+        names = names_of(ways, sys.argv[4], view=bool(view))
         if chosen := sys.argv[5:]:
             names = {way: [case for case in chosen if case in ways[way].cases] for way in ways}
         if uid:

@@ -41,7 +41,7 @@ def handler(event, context):
         return "fine"
 """
 
-FLOOD_S = 0.6
+FLOOD_S = 0.3
 
 UNLESS_IN_ITS_OWN_WAY = (None, *STOPPED_OR_LATE)
 """A flood may keep the function's own answer from being heard."""

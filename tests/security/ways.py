@@ -75,15 +75,20 @@ NODE = {
 CASES = {"fast": FAST, "client": CLIENT, "node": NODE}
 """Way → name → case."""
 
-FEW = {
-    "client": {
-        *clients.ANSWERS,
-        *("kills its parent", "leaves a process in a new session", "2 GiB in a child"),
-        *("fork bomb in new sessions", "stopped"),
+CHILDREN = {"kills its parent", "leaves a process in a new session"}
+SIZES = {
+    "all": {},
+    "some": {
+        "client": {*clients.ANSWERS, *CHILDREN, "2 GiB in a child"},
+        "node": {"infinite loop", "kills its parent", "leaves processes", "too much on the heap"},
     },
-    "node": {"kills its parent", "leaves processes", "infinite loop", "answers before it returns"},
+    "few": {
+        "client": {*CHILDREN, "answers when its time is over"},
+        "node": {"kills its parent", "leaves processes"},
+    },
 }
-"""What a rung may change, of what speaks the Runtime API: the rest is run at the highest one."""
+"""How much is run of what speaks the Runtime API, which takes long to start: `some` is what another
+user may change, `few` what a rung may."""
 
 
 def find(names: tuple[str, ...], folder: Path) -> dict[str, Way]:

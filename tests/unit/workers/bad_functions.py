@@ -185,6 +185,15 @@ WORSE = {
         ),
         (EXIT,),
     ),
+    "runs away from pid to pid": (
+        (
+            "if os.fork() == 0:\n        os.setsid()\n        end = time.monotonic() + 30\n"
+            "        while time.monotonic() < end:\n"
+            "            if os.fork(): os._exit(0)\n            os.setsid()\n"
+            "        os._exit(0)\n    time.sleep(0.1); os._exit(1)"
+        ),
+        (EXIT,),
+    ),
     "100 MB of output": (
         "for _ in range(100_000): sys.stdout.write('x' * 999 + '\\n')\n    return 1",
         (None,),
