@@ -202,6 +202,10 @@ def describe(facts: Facts) -> str:
         "(needs CAP_SYS_PTRACE)": not facts.is_seen,
     }
     lines += [f"  {gap}" for gap, is_open in gaps.items() if is_open]
+    if facts.rung == RUNG_MAX:
+        lines.append(
+            "  no higher rung is offered: for strangers' code a machine each (docs/isolation.md)"
+        )
     return "\n".join(lines)
 
 

@@ -69,6 +69,11 @@ def test_a_forced_rung_leaves_out_what_is_above_it_and_says_so():
     assert "functions can signal each other and the router" in facts.text
 
 
+def test_the_highest_rung_says_that_there_is_none_above():
+    assert "no higher rung is offered" in settle(found(*ALL), IsolationSettings()).text
+    assert "no higher rung" not in settle(found(*ALL), IsolationSettings(rung=2)).text
+
+
 def test_a_rung_that_cannot_be_had_is_refused_with_the_reasons():
     with pytest.raises(ConfigError, match=r"rung is 3, the highest that works here is 2.*uid: a"):
         settle(found("plain", "seccomp", "landlock"), IsolationSettings(rung=3))
