@@ -8,6 +8,9 @@ from pathlib import Path
 import click
 
 from router.cli.client import CallFailed, Client, client_options, print_json, refusal_text
+from router.cli.meant import function_names, meant
+
+NOT_FOUND = 404
 
 
 @click.command()
@@ -35,6 +38,7 @@ def invoke(
 ) -> None:
     """Invoke FUNCTION and print its result; status 1 when the function failed.
 
+    FUNCTION is a name, an ARN, or the logical id that one template has for it.
     The end of its log goes to standard error. With --debug the handler runs in this terminal, with
     the event, context, variables, credentials and layers it has on the router, and stops at its
     first line; neither its timeout nor any other limit holds. --debug=debugpy:PORT waits for an
@@ -47,11 +51,13 @@ def invoke(
     if debug is not None:
         from router.cli.debug import run
 
-        run(client, function, qualifier, event, debug)
-    path = f"/2015-03-31/functions/{urllib.parse.quote(function, safe='')}/invocations"
-    if qualifier:
-        path += "?Qualifier=" + urllib.parse.quote(qualifier, safe="")
-    status, headers, content = client.request("POST", path, event, {"X-Amz-Log-Type": "Tail"})
+        name = meant(function, list(function_names(client)))
+        run(client, name, qualifier, event, debug)
+    status, headers, content = _call(client, function, qualifier, event)
+    if status == NOT_FOUND:
+        name = meant(function, list(function_names(client)))
+        if name != function:
+            status, headers, content = _call(client, name, qualifier, event)
     if status >= 400:
         raise CallFailed(refusal_text(content))
     error = headers.get("x-amz-function-error")
@@ -71,6 +77,15 @@ def invoke(
         click.echo(content.decode("utf-8", "replace"))
     if error:
         sys.exit(1)
+
+
+def _call(
+    client: Client, function: str, qualifier: str | None, event: bytes
+) -> tuple[int, dict[str, str], bytes]:
+    path = f"/2015-03-31/functions/{urllib.parse.quote(function, safe='')}/invocations"
+    if qualifier:
+        path += "?Qualifier=" + urllib.parse.quote(qualifier, safe="")
+    return client.request("POST", path, event, {"X-Amz-Log-Type": "Tail"})
 
 
 def _read(payload: str | None) -> bytes:

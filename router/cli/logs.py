@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from router.cli.client import data_option
+from router.cli.meant import meant
 from router.model.errors import NotFound
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def logs(
 ) -> None:
     """What FUNCTIONS wrote, with START, END and REPORT; all functions without a name.
 
+    Each is a name, or the logical id that one template has for it.
     Reads the files in the data folder: works whether a router runs or not. With --follow every
     line is shown once, also when files are rotated meanwhile.
     """
@@ -119,7 +121,7 @@ class _Reading:
         if not known and not self._functions:
             raise NotFound(f"no function has written anything under {self._data}/logs")
         for name in self._functions:
-            if not function_paths(self._data, name):
+            if not function_paths(self._data, meant(name, known)):
                 text = f"function {name} has written nothing under {self._data}"
                 raise NotFound(f"{text}; there are: {', '.join(known) or 'none'}")
 
@@ -161,7 +163,8 @@ class _Reading:
     def _paths(self) -> list[tuple[Path, str]]:
         from router.workers.log_files import function_paths
 
-        names = self._functions or _known(self._data)
+        known = _known(self._data)
+        names = [meant(name, known) for name in self._functions] or known
         return [(path, name) for name in names for path in function_paths(self._data, name)]
 
 

@@ -98,6 +98,9 @@ def test_logs_since_filter_and_several_functions(shop):
     unknown = shop.cli("logs", shop.name, "nobody")
     assert unknown.returncode == 1
     assert "nobody has written nothing" in unknown.stderr
+    named = shop.cli("logs", "Worker")
+    assert named.returncode == 0, named.stderr
+    assert named.stdout == shop.cli("logs", shop.name).stdout
 
 
 def test_invoke_takes_text_a_file_and_standard_input(shop, tmp_path):
@@ -108,7 +111,8 @@ def test_invoke_takes_text_a_file_and_standard_input(shop, tmp_path):
         (["--payload", "-"], '{"from": "stdin"}', {"from": "stdin"}),
         ([], None, {}),
     ):
-        done = shop.cli("invoke", shop.name, *words, stdin=stdin)
+        name = shop.name if stdin or words else "Worker"  # the template's own name for it
+        done = shop.cli("invoke", name, *words, stdin=stdin)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == {"given": given, "left_ms": True}
         assert "REPORT RequestId" in done.stderr
