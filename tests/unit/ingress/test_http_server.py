@@ -585,6 +585,7 @@ async def test_whoever_only_stays_gives_way_before_there_are_too_many(serve):
     await first[0].send(b"POST / HTTP/1.1\r\nHost: t\r\n")
     await asyncio.sleep(0.1)
     later = [await running.client() for _ in range(9)]
+    await running.eventually(lambda: running.server.connections == 30)
     await asyncio.sleep(0.4)
     assert running.server.connections == 30  # three quarters: nobody is in the way
     await running.client()

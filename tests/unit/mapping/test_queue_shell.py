@@ -182,8 +182,7 @@ async def test_a_queue_that_cannot_be_read_is_told_and_read_again(make):
     world = make()
     world.receive_problem = StoreError("away")
     world.shell.start()
-    await world.until(lambda: world.asked)
-    await asyncio.sleep(0.01)
+    await world.until(lambda: world.asked and world.shell.last_error)
     assert "away" in world.shell.last_error.text
     world.receive_problem = None
     world.batches = [[received("a")]]
@@ -202,8 +201,7 @@ async def test_deletions_that_fail_are_made_again_and_counted_once(make):
     world.not_deleted = []
     await world.until(lambda: len(world.deleted) == 3)
     assert world.deleted == [["r-a", "r-b"], ["r-a", "r-b"], ["r-b"]]
-    await asyncio.sleep(0.01)
-    assert world.numbers.deleted._value.get() - before == 2
+    await world.until(lambda: world.numbers.deleted._value.get() - before == 2)
 
 
 async def test_s1_after_a_drain_began_nothing_is_received(make):

@@ -21,7 +21,7 @@ from router.model.progress import LaneProgress, ProgressUpdate
 from router.model.record import Fetched, Record
 from router.store.base import EnqueuedMessage
 from router.telemetry.mapping_metrics import MappingMetrics
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/w"
 RECORD = Record(1, "k", int(time.time() * 1000), 100, b"{}", "id-1")
@@ -270,8 +270,7 @@ async def test_it_wakes_when_the_engine_wants_to(world):
     world.engine.wakeup_ms = world.shell._clock.now_ms() + 30
     world.shell._feed(e.Resumed())
     world.engine.wakeup_ms = None
-    await asyncio.sleep(0.1)
-    assert world.engine.told == [e.Resumed(), e.Tick()]
+    await until(lambda: world.engine.told == [e.Resumed(), e.Tick()])
 
 
 async def test_a_turn_of_the_loop_passes_between_an_outcome_and_its_progress(world):

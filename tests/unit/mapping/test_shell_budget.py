@@ -1,12 +1,11 @@
 """L2: shells tell the budget what they hold, and the engine what it may hold."""
 
-import asyncio
-
 import pytest
 
 from router.mapping import engine as e
 from router.mapping.budget import Budget
 from router.model.errors import StoreError
+from tests.patience import until
 from tests.unit.mapping.test_shell import FETCH, World
 
 
@@ -38,8 +37,7 @@ async def test_what_a_fetch_set_aside_comes_back_however_it_ends(world, ends_by)
     world.gate.clear()
     world.engine.commands.append(FETCH)
     world.shell._feed(e.Tick())
-    await asyncio.sleep(0.01)
-    assert world.budget.aside_bytes == 2 * FETCH.bytes_max
+    await until(lambda: world.budget.aside_bytes == 2 * FETCH.bytes_max)
     if ends_by == "drain":
         world.shell.begin_drain()
     elif ends_by == "stop":
@@ -47,8 +45,7 @@ async def test_what_a_fetch_set_aside_comes_back_however_it_ends(world, ends_by)
     elif ends_by != "answer":
         world.failure = ValueError() if ends_by == "surprise" else StoreError("down")
     world.gate.set()
-    await asyncio.sleep(0.02)
-    assert world.budget.aside_bytes == 0
+    await until(lambda: world.budget.aside_bytes == 0)
 
 
 async def test_the_engine_hears_of_its_room_before_what_was_read(world):

@@ -6,6 +6,7 @@ import pytest
 
 from router.sources.aws_queue import AwsQueueSource
 from router.sources.sqs_client import LOST, SqsProblem
+from tests.patience import PATIENCE_S, until
 
 ARN = "arn:aws:sqs:eu-central-1:210987654321:jobs"
 URL = "https://sqs.eu-central-1.amazonaws.com/210987654321/jobs"
@@ -81,7 +82,7 @@ async def test_no_permission_is_needed_but_those_of_the_contract(client, source)
     await source.receive(1, 0, None, asyncio.Event())
     await source.delete(["r"])
     await source.backlog()
-    await asyncio.sleep(0.01)
+    await until(lambda: len({name for name, _members in client.calls}) == 3)
     assert {name for name, _members in client.calls} == {
         "GetQueueAttributes", "ReceiveMessage", "DeleteMessageBatch",
     }  # fmt: skip
@@ -190,8 +191,9 @@ async def test_the_count_of_messages_keeps_nobody_waiting(client):
     names = [f"ApproximateNumberOfMessages{more}" for more in ("", "NotVisible", "Delayed")]
     client.replies["GetQueueAttributes"] = {"Attributes": dict.fromkeys(names, "2")}
     assert await source.backlog() == 0
-    await asyncio.sleep(0.01)
-    assert await source.backlog() == 6
+    async with asyncio.timeout(PATIENCE_S):
+        while await source.backlog() != 6:
+            await asyncio.sleep(0.001)
     assert len(client.members("GetQueueAttributes")) == 1
     client.replies["GetQueueAttributes"] = SqsProblem(LOST, "")
     now_s[0] = 16

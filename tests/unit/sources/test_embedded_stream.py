@@ -10,7 +10,7 @@ from router.mapping.budget import Aside, Budget
 from router.sources.embedded_stream import EmbeddedStreamSource
 from router.store.base import NewRecord
 from router.store.sqlite.store import SqliteStore
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, until
 
 ASIDE = Aside(Budget())
 STREAM = "arn:aws:router:us-east-1:000000000000:webhook/w"
@@ -94,8 +94,7 @@ async def test_l2_the_disk_is_asked_for_no_more_than_may_be_held(store):
     async with asyncio.timeout(PATIENCE_S):
         while store.streams.recent(STREAM, "s", 3, 10, 1000) is None:
             await asyncio.sleep(0.001)
-    await asyncio.sleep(0.02)
-    assert budget.aside_bytes == 0
+    await until(lambda: budget.aside_bytes == 0)
     await append(store, "b")
     assert ids(await wait) == (["b"], 4)
     assert budget.aside_bytes == 0  # from memory: it was there anyway

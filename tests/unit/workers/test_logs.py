@@ -15,6 +15,7 @@ from router.workers.log_files import (
 )
 from router.workers.logs import LogWriter
 from router.workers.output import Output
+from tests.patience import until
 
 
 async def test_lines_come_back_with_time_and_stream(tmp_path):
@@ -32,8 +33,7 @@ async def test_lines_come_back_with_time_and_stream(tmp_path):
 async def test_lines_are_flushed_without_being_asked(tmp_path):
     writer = LogWriter(tmp_path)
     writer.append(LogStream("f", "s"), [(0, "line")], 4)
-    await asyncio.sleep(logs.FLUSH_S + 0.3)
-    assert [entry.text for entry in read_log(tmp_path, "f", 10)] == ["line"]
+    await until(lambda: [entry.text for entry in read_log(tmp_path, "f", 10)] == ["line"])
     await writer.close()
 
 
