@@ -25,6 +25,10 @@ class Pace:
     per_second: float = 150.0
 
 
+LATE = {408, 0}
+"""0: a client that has no processor for longer than the linger sends on after the end, and what it
+was answered goes with the reset."""
+
 SHORT = Pace()
 LONG = Pace(header_s=10.0, body_s=60.0, idle_s=75.0, byte_every_s=10.0, flood_s=30.0)
 
@@ -81,9 +85,12 @@ def table(pace: Pace) -> list[Attack]:
     return [
         Attack("silent connections", silent, {0}, lambda p: p.header_s),
         Attack("idle after a request", idle_after_request, {401}, lambda p: p.idle_s),
-        Attack("a byte now and then, head", slow_header, {408}, lambda p: p.header_s),
-        Attack("a byte now and then, body", slow_body, {408}, lambda p: p.body_s),
-        Attack("a byte now and then, chunks", slow_chunks, {408}, lambda p: p.body_s),
+        Attack("a byte now and then, head", slow_header, LATE, lambda p: p.header_s,
+               must={408}),
+        Attack("a byte now and then, body", slow_body, LATE, lambda p: p.body_s,
+               must={408}),
+        Attack("a byte now and then, chunks", slow_chunks, LATE, lambda p: p.body_s,
+               must={408}),
         Attack("half a body, then silence", half_body, {408, 503}, lambda p: p.body_s),
         Attack("100-continue, then silence", continue_silence, {100, 408}, lambda p: p.body_s),
         # Once it has sent more than it reads, its next request has no end.

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers.base import JVM, Server, accepts, free_ports, unavailable
+from tests.servers.base import (
+    JVM,
+    START_TRIES_MAX,
+    NotReady,
+    Server,
+    accepts,
+    free_ports,
+    unavailable,
+)
 from tests.servers.jars import Missing, java
 
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
@@ -188,7 +196,7 @@ class KafkaCluster:
     def __init__(self, folder: Path) -> None:
         self.nodes = [KafkaServer(folder / str(node), node) for node in (1, 2, 3)]
         for node in self.nodes:
-            node.folder.mkdir()
+            node.folder.mkdir(parents=True)
             node.peers = self.nodes
 
     @property
@@ -220,7 +228,15 @@ def cluster(folder: Path) -> Iterator[KafkaCluster]:
     """Three started nodes; skips, or fails where servers are required."""
     nodes = KafkaCluster(folder)
     try:
-        nodes.start()
+        for attempt in range(1, START_TRIES_MAX + 1):
+            try:
+                nodes.start()
+                break
+            except NotReady:
+                nodes.stop()
+                if attempt == START_TRIES_MAX:
+                    raise
+                nodes = KafkaCluster(folder / f"again-{attempt}")
         yield nodes
     except Missing as error:
         unavailable(str(error))
