@@ -22,6 +22,7 @@ _ANY_STATE = 0xFFFF_FFFF
 _NO_COOKIE = 0xFFFF_FFFF
 _OWNER_OFFSET = 16 + 4 + 48 + 12  # nlmsghdr, family to retrans, inet_diag_sockid, expires to wqueue
 _REPLY_BYTES_MAX = 8192
+_LISTENING = "0A"
 
 
 class Owner(NamedTuple):
@@ -78,6 +79,15 @@ def peer_owner(connection: Connected) -> Owner | None:
     return owner_of(_address(connection.getpeername()), _address(connection.getsockname()))
 
 
+def listener_owner(port: int) -> Owner | None:
+    """Who listens for TCP connections to this port of 127.0.0.1; None when nobody is found."""
+    ends = (ipaddress.IPv4Address("127.0.0.1"), port), (ipaddress.IPv4Address(0), 0)
+    try:
+        return _ask_kernel(*ends)
+    except OSError:
+        return _search_listeners(port)
+
+
 def owner_of(local: Address, remote: Address) -> Owner | None:
     """Who owns the TCP socket with these ends, as its own process names them."""
     try:
@@ -128,6 +138,19 @@ def _search_tables(local: Address, remote: Address) -> Owner | None:
         fields = line.split()
         if fields[1:3] == ends:
             return Owner(int(fields[7]), int(fields[9]))
+    return None
+
+
+def _search_listeners(port: int) -> Owner | None:
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/net/{name}").read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                return Owner(int(fields[7]), int(fields[9]))
     return None
 
 

@@ -56,7 +56,7 @@ class ColdStart:
         function = self._request.function
         env = await self._attempt(INIT_TIMEOUT_MS, platform_lines.init_start(function))
         error_type = None if self._is_loaded else self._error_type
-        env.output.write(platform_lines.init_report(function, self.init_ms, "init", error_type))
+        self._report(env, "init", error_type)
         if self._is_loaded:
             return env
         timeout_ms = function.timeout_ms
@@ -77,7 +77,7 @@ class ColdStart:
         timeout_ms = min(INIT_AHEAD_MS_MAX, max(INIT_AHEAD_MS_MIN, function.timeout_ms))
         env = await self._attempt(timeout_ms, platform_lines.init_start(function))
         error_type = None if self._is_loaded else self._error_type
-        env.output.write(platform_lines.init_report(function, self.init_ms, "init", error_type))
+        self._report(env, "init", error_type)
         return env if self._is_loaded else None
 
     async def invoke(self, env: Environment) -> InvokeReply:
@@ -100,6 +100,14 @@ class ColdStart:
             duration_ms=self.init_ms,
             memory_mb_max=memory_mb,
         )
+
+    def _report(self, env: Environment, phase: str, error_type: str | None) -> None:
+        function = self._request.function
+        env.output.write(platform_lines.init_report(function, self.init_ms, phase, error_type))
+        if env.telemetry is not None:
+            env.telemetry.platform(
+                platform_lines.init_records(function, self.init_ms, phase, error_type)
+            )
 
     async def _attempt(self, timeout_ms: int, line: str) -> Environment:
         function = self._request.function

@@ -36,6 +36,8 @@ async def run(
     answer = env.send(orjson.dumps(header), request.payload or b"{}", timeout_ms, request.sink)
     if spent_ms is None:  # after sending: the function's output is read when the loop turns
         env.output.begin(platform_lines.start(request))
+    if env.telemetry is not None:
+        env.telemetry.platform([platform_lines.start_record(request)])
     frame = await env.result(answer)
     error_type: str | None
     duration_ms = (time.perf_counter() - began) * 1000 + (spent_ms or 0.0)
@@ -50,10 +52,15 @@ async def run(
         memory_mb = _megabytes(facts.get("rss_kb"))
     size = len(payload)
     lines = platform_lines.end(request, duration_ms, memory_mb, init_ms, error_type, size)
+    log_tail = env.output.end(lines)
+    if env.telemetry is not None:  # after the output, which has all the function wrote by now
+        env.telemetry.platform(
+            platform_lines.end_records(request, duration_ms, memory_mb, init_ms, error_type, size)
+        )
     return InvokeReply(
         payload=payload,
         error_type=error_type,
-        log_tail=env.output.end(lines),
+        log_tail=log_tail,
         duration_ms=duration_ms,
         init_ms=init_ms,
         memory_mb_max=memory_mb,

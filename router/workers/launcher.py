@@ -168,6 +168,7 @@ class Launcher:
                 ports=[] if listener is None else [listener.getsockname()[1]],
                 services=_ports_of(extra),
                 cgroup=self._make_group(group, function.memory_mb),
+                hosts=self._hosts() if extensions or is_api else "",
             )
         except (RouterError, OSError) as error:
             if listener is not None:
@@ -204,6 +205,7 @@ class Launcher:
             listener,
             extensions,
             uid=plan["uid"],
+            can_listen=plan["ports"] is None,
             tmp_path=tmp,
             group=group,
             on_end=on_end,
@@ -224,6 +226,7 @@ class Launcher:
         extensions: tuple[str, ...],
         *,
         uid: int | None,
+        can_listen: bool,
         tmp_path: str,
         group: str,
         on_end: Callable[[Environment], None],
@@ -235,6 +238,8 @@ class Launcher:
             "listener": listener,
             "uid": uid,
             "facts": _facts_for_extensions(function),
+            "function": function,
+            "can_listen": can_listen,
             "tmp_path": tmp_path,
             "group": group,
             "on_end": on_end,
@@ -246,7 +251,6 @@ class Launcher:
         return ExtendedEnvironment(
             zygote,
             output,
-            function=function,
             extensions=extensions,
             extension_output=beside,
             **named,
@@ -349,6 +353,14 @@ class Launcher:
                 self._runtime.suits, function.code_path, function.layers_path
             )
         return self._suits[key]
+
+    def _hosts(self) -> str:
+        """A file of host names that has those of an environment with extensions as well."""
+        path = self._folder / "hosts"
+        if not path.is_file():
+            path.write_text(found.hosts(), encoding="utf-8")
+            path.chmod(0o644)
+        return str(path)
 
     async def _speaks_api(self, function: FunctionVersion) -> bool:
         """Whether its Python may register an extension within itself, so needs a listener."""

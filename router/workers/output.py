@@ -8,6 +8,7 @@ import asyncio
 import collections
 import os
 import time
+from collections.abc import Callable
 
 from router.model.limits import KIB, LOG_TAIL_BYTES, MIB
 from router.model.log_settings import TEXT, LogSettings
@@ -54,6 +55,8 @@ class Output:
         self._dropped_bytes = 0
         self._dropped_lines = 0
         self._dropped = metrics.LOG_DROPPED_BYTES.labels(stream.function)
+        self.tap: Callable[[list[Line]], None] | None = None
+        """Hears of what was written, without the platform's own lines."""
         writer.watch(self)
 
     def begin(self, text: str) -> None:
@@ -183,7 +186,10 @@ class Output:
             if not lines:
                 return
         now_ms = time.time_ns() // 1_000_000
-        self._keep([(now_ms, line.decode("utf-8", "replace")) for line in lines])
+        kept = [(now_ms, line.decode("utf-8", "replace")) for line in lines]
+        if self.tap is not None:
+            self.tap(kept)
+        self._keep(kept)
 
     def _keep(self, lines: list[Line], *, at_once: bool = True) -> None:
         """Write lines after the one that waits for them. There is at least one of both."""

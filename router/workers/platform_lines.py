@@ -9,7 +9,7 @@ import math
 import platform
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -26,24 +26,31 @@ NAMED_ERROR: Final = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 SHOWN_ERRORS: Final = ("Runtime.", "Function.", "Sandbox.", "Extension.")
 """How types begin that a text REPORT shows; others are the handler's own."""
 
+Record = tuple[str, Mapping[str, Any]]
+"""Kind, such as `start`, and content."""
+
 DEBUG, INFO, WARN = range(3)
 SYSTEM_LEVELS: Final = {"DEBUG": DEBUG, "INFO": INFO, "WARN": WARN}
 
 
 def init_start(function: FunctionVersion) -> str:
     """An environment begins."""
-    version = _version_of(function.runtime) or "image"
     if not function.logs.is_json:
-        return f"INIT_START Runtime Version: {version}"
+        return f"INIT_START Runtime Version: {_shown_version(function)}"
+    return _record(function, INFO, *init_start_record(function))
+
+
+def init_start_record(function: FunctionVersion) -> Record:
+    """The same for the Telemetry API, as the other records are: whatever the format and levels."""
     record = {
         "initializationType": function.initialization,
         "phase": "init",
-        "runtimeVersion": version,
+        "runtimeVersion": _shown_version(function),
         "functionName": function.name,
         "functionVersion": function.version,
         "instanceMaxMemory": function.memory_mb * MIB,
     }
-    return _record(function, INFO, "initStart", record)
+    return "initStart", record
 
 
 def init_report(
@@ -55,19 +62,28 @@ def init_report(
             return ()
         duration = f"Init Duration: {duration_ms:.2f} ms"
         return (f"INIT_REPORT {duration}\tPhase: {phase}\t{_status_text(error_type)}",)
-    common = {"initializationType": function.initialization, "phase": phase, **_status(error_type)}
-    report = {**common, "metrics": {"durationMs": round(duration_ms, 3)}}
     level = DEBUG if error_type is None else WARN
-    return _shown(
-        _record(function, level, "initRuntimeDone", common),
-        _record(function, level, "initReport", report),
-    )
+    records = init_records(function, duration_ms, phase, error_type)
+    return _shown(*(_record(function, level, *one) for one in records))
+
+
+def init_records(
+    function: FunctionVersion, duration_ms: float, phase: str, error_type: str | None
+) -> tuple[Record, Record]:
+    """The end of an initialisation."""
+    common = {
+        "initializationType": function.initialization,
+        "phase": phase,
+        **_status(error_type),
+    }
+    report = {**common, "metrics": {"durationMs": round(duration_ms, 3)}}
+    return ("initRuntimeDone", common), ("initReport", report)
 
 
 def extensions(function: FunctionVersion, found: Iterable[Extension]) -> tuple[str, ...]:
     """What became of each extension in the initialisation."""
     if function.logs.is_json:
-        return _shown(*(_extension_record(function, one) for one in found))
+        return _shown(*(_record(function, INFO, *one) for one in extension_records(found)))
     return tuple(
         f"EXTENSION\tName: {_one_line(one.name)}\tState: {one.state}\t"
         f"Events: [{', '.join(one.events)}]"
@@ -76,11 +92,23 @@ def extensions(function: FunctionVersion, found: Iterable[Extension]) -> tuple[s
     )
 
 
-def _extension_record(function: FunctionVersion, one: Extension) -> str:
-    record: dict[str, Any] = {"name": one.name, "state": one.state, "events": list(one.events)}
-    if one.error_type:
-        record["errorType"] = one.error_type
-    return _record(function, INFO, "extension", record)
+def extension_records(found: Iterable[Extension]) -> list[Record]:
+    """What became of each extension."""
+    records: list[Record] = []
+    for one in found:
+        record: dict[str, Any] = {"name": one.name, "state": one.state, "events": list(one.events)}
+        if one.error_type:
+            record["errorType"] = one.error_type
+        records.append(("extension", record))
+    return records
+
+
+def subscribed(function: FunctionVersion, name: str, types: Sequence[str]) -> tuple[str, ...]:
+    """An extension has subscribed to telemetry."""
+    if function.logs.is_json:
+        record = {"name": name, "state": "Subscribed", "types": list(types)}
+        return _shown(_record(function, INFO, "telemetrySubscription", record))
+    return (f"TELEMETRY\tName: {_one_line(name)}\tState: Subscribed\tTypes: [{', '.join(types)}]",)
 
 
 def _one_line(text: str) -> str:
@@ -93,8 +121,12 @@ def start(request: InvokeRequest) -> str:
     function = request.function
     if not function.logs.is_json:
         return f"START RequestId: {request.request_id} Version: {function.version}"
-    record = {"requestId": request.request_id, "version": function.version}
-    return _record(function, INFO, "start", record)
+    return _record(function, INFO, *start_record(request))
+
+
+def start_record(request: InvokeRequest) -> Record:
+    """The beginning of an invocation."""
+    return "start", {"requestId": request.request_id, "version": request.function.version}
 
 
 def end(
@@ -107,17 +139,16 @@ def end(
 ) -> tuple[str, ...]:
     """An invocation ended. As text an exception of the handler is no status of the platform's."""
     request_id, function = request.request_id, request.function
-    billed_ms = math.ceil(duration_ms + (init_ms or 0.0))
     if function.logs.is_json:
-        metrics = {
-            "durationMs": round(duration_ms, 3),
-            "billedDurationMs": billed_ms,
-            "memorySizeMB": function.memory_mb,
-            "maxMemoryUsedMB": memory_mb,
-        }
-        if init_ms is not None:
-            metrics["initDurationMs"] = round(init_ms, 3)
-        return _end_records(request, metrics, error_type, produced_bytes)
+        done, report_record = end_records(
+            request, duration_ms, memory_mb, init_ms, error_type, produced_bytes
+        )
+        is_ok = error_type is None
+        return _shown(
+            _record(function, DEBUG if is_ok else WARN, *done),
+            _record(function, INFO if is_ok else WARN, *report_record),
+        )
+    billed_ms = _billed_ms(duration_ms, init_ms)
     init = "" if init_ms is None else f"Init Duration: {init_ms:.2f} ms\t"
     report = (
         f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\t"
@@ -139,24 +170,38 @@ def dropped(size_bytes: int, lines: int, *, is_json: bool) -> str:
     return _document("logsDropped", record)
 
 
-def _end_records(
+def end_records(
     request: InvokeRequest,
-    metrics: Mapping[str, float],
+    duration_ms: float,
+    memory_mb: int,
+    init_ms: float | None,
     error_type: str | None,
     produced_bytes: int,
-) -> tuple[str, ...]:
-    function = request.function
-    done = {
-        "requestId": request.request_id,
-        **_status(error_type),
-        "metrics": {"durationMs": metrics["durationMs"], "producedBytes": produced_bytes},
+) -> tuple[Record, Record]:
+    """The end of an invocation."""
+    metrics = {
+        "durationMs": round(duration_ms, 3),
+        "billedDurationMs": _billed_ms(duration_ms, init_ms),
+        "memorySizeMB": request.function.memory_mb,
+        "maxMemoryUsedMB": memory_mb,
     }
+    if init_ms is not None:
+        metrics["initDurationMs"] = round(init_ms, 3)
+    done = done_record(request.request_id, duration_ms, error_type, produced_bytes)
     report = {"requestId": request.request_id, **_status(error_type), "metrics": metrics}
-    is_ok = error_type is None
-    return _shown(
-        _record(function, DEBUG if is_ok else WARN, "runtimeDone", done),
-        _record(function, INFO if is_ok else WARN, "report", report),
-    )
+    return done, ("report", report)
+
+
+def done_record(
+    request_id: str, duration_ms: float, error_type: str | None, produced_bytes: int = 0
+) -> Record:
+    """The runtime's part of an invocation is over."""
+    metrics = {"durationMs": round(duration_ms, 3), "producedBytes": produced_bytes}
+    return "runtimeDone", {"requestId": request_id, **_status(error_type), "metrics": metrics}
+
+
+def _billed_ms(duration_ms: float, init_ms: float | None) -> int:
+    return math.ceil(duration_ms + (init_ms or 0.0))
 
 
 def _shown(*lines: str) -> tuple[str, ...]:
@@ -195,6 +240,10 @@ def _status_text(error_type: str | None) -> str:
     if error_type is not None and error_type.startswith(SHOWN_ERRORS):
         return f"Status: error\tError Type: {error_type}"
     return ""
+
+
+def _shown_version(function: FunctionVersion) -> str:
+    return _version_of(function.runtime) or "image"
 
 
 def _version_of(runtime: str) -> str:

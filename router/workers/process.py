@@ -14,6 +14,7 @@ from typing import Any
 from router.model.limits import KIB, MIB
 from router.model.sink import Sink
 from router.workers import wire
+from router.workers.extensions.telemetry import Telemetry
 from router.workers.output import Output
 from router.workers.zygote_client import KILLED_STATUS, Zygote
 
@@ -76,6 +77,8 @@ class Environment(asyncio.Protocol):
         self.has_timed_out = False
         self.failure: tuple[str, str] | None = None
         """Error type and text where its own end would not say what has failed in it."""
+        self.telemetry: Telemetry | None = None
+        """Where what happens in it is told of, if anybody in it may want to know."""
         self._zygote = zygote
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()

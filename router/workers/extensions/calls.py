@@ -12,6 +12,8 @@ import orjson
 
 from router.workers.extensions import states
 from router.workers.extensions.states import Extension, Refused, Registry
+from router.workers.extensions.subscriptions import Invalid
+from router.workers.extensions.telemetry import Telemetry
 from router.workers.runtime_api import answers
 from router.workers.runtime_api.answers import Event
 from router.workers.runtime_api.reader import Request
@@ -52,6 +54,9 @@ class Owner(Protocol):
     def on_settled(self) -> None:
         """Every extension waits for an event."""
 
+    def telemetry_for_subscription(self) -> Telemetry | None:
+        """Where to subscribe; None where telemetry cannot reach an extension."""
+
 
 class Facts(msgspec.Struct, frozen=True):
     """What an extension is told of its function."""
@@ -84,8 +89,8 @@ class Extensions:
             ("GET", f"{API}event/next"): self._next,
             ("POST", f"{API}init/error"): self._init_error,
             ("POST", f"{API}exit/error"): self._exit_error,
-            ("PUT", TELEMETRY): self._no_telemetry,
-            ("PUT", LOGS): self._no_logs,
+            ("PUT", TELEMETRY): self._telemetry,
+            ("PUT", LOGS): self._logs,
         }
 
     @property
@@ -205,11 +210,25 @@ class Extensions:
         self._error_type = self._error_type or "Extension.ExitError"
         return answers.ACCEPTED
 
-    def _no_telemetry(self, _request: Request, _asker: Asker) -> bytes:
-        return answers.refusal(202, "Telemetry.NotSupported", "Telemetry API is not supported")
+    def _telemetry(self, request: Request, _asker: Asker) -> bytes:
+        return self._subscribe("Telemetry", request)
 
-    def _no_logs(self, _request: Request, _asker: Asker) -> bytes:
-        return answers.refusal(202, "Logs.NotSupported", "Logs API is not supported")
+    def _logs(self, request: Request, _asker: Asker) -> bytes:
+        return self._subscribe("Logs", request)
+
+    def _subscribe(self, api: str, request: Request) -> bytes:
+        identifier = _identifier(request)
+        extension = self.registry.find(identifier)
+        if extension is None:
+            raise _unknown(f"Unknown extension {identifier}")
+        telemetry = self._owner.telemetry_for_subscription()
+        if telemetry is None:
+            return answers.refusal(202, f"{api}.NotSupported", f"{api} API is not supported")
+        try:
+            telemetry.subscribe(api, extension, request.body)
+        except Invalid as error:
+            return answers.refusal(400, "ValidationError", str(error))
+        return answers.answer(200, b'"OK"')
 
     def _reporting(self, request: Request) -> tuple[Extension, str]:
         identifier = _identifier(request)

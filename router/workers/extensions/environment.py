@@ -5,6 +5,7 @@ extension has registered; when it or an extension ends by itself, all of it is r
 """
 
 import asyncio
+import functools
 import os
 import signal
 import time
@@ -13,12 +14,13 @@ from typing import Any, Final
 
 import orjson
 
-from router.model.function import FunctionVersion
+from router.model.sink import Sink
 from router.workers import payloads, platform_lines, wire
 from router.workers.extensions import calls, states
+from router.workers.extensions.telemetry import Telemetry
 from router.workers.invocation import facts_in
 from router.workers.output import Output
-from router.workers.process import Environment
+from router.workers.process import Answer, Environment
 from router.workers.runtime_api.environment import EXIT_POLL_S, LAST_WORDS_S, RuntimeEnvironment
 from router.workers.supervisor import RUNTIME
 
@@ -43,7 +45,6 @@ class ExtendedEnvironment(RuntimeEnvironment):
     def __init__(
         self,
         *arguments: Any,
-        function: FunctionVersion,
         extensions: tuple[str, ...],
         extension_output: Output,
         on_end: Callable[[Environment], None],
@@ -52,7 +53,6 @@ class ExtendedEnvironment(RuntimeEnvironment):
         """`extensions`: names of files in `/opt/extensions`."""
         self._names = extensions
         super().__init__(*arguments, on_end=on_end, **named)
-        self._function = function
         self._extension_output = extension_output
         self._pids: dict[str, int] = {}
         """Of what lives; the runtime's name is empty."""
@@ -62,6 +62,11 @@ class ExtendedEnvironment(RuntimeEnvironment):
         self._is_told = False
         """The extensions have been told of the end."""
         self._is_shown = False
+        self._began = 0.0
+        """When its last invocation did."""
+        if self._can_listen:
+            self.telemetry = self._new_telemetry()
+            self.telemetry.platform([platform_lines.init_start_record(self._function)])
         self._timers: list[asyncio.TimerHandle] = []
         self._ends_at = 0.0
 
@@ -158,12 +163,41 @@ class ExtendedEnvironment(RuntimeEnvironment):
         if len(self._names) > states.EXTENSIONS_MAX:
             self._fail(calls.LAUNCH_FAILED, "ErrTooManyExtensions")
 
+    def send(
+        self, header: bytes, payload: bytes, timeout_ms: int, sink: Sink | None = None
+    ) -> Answer:
+        """As without extensions."""
+        self._began = self._loop.time()
+        return super().send(header, payload, timeout_ms, sink)
+
+    def _new_telemetry(self) -> Telemetry:
+        self._extension_output.tap = functools.partial(self._tell_lines, "extension")
+        return super()._new_telemetry()
+
+    def _settle_telemetry(self, telemetry: Telemetry) -> None:
+        super()._settle_telemetry(telemetry)
+        if self.telemetry is None:
+            self._extension_output.tap = None
+
+    def _tell_what_failed(self) -> None:
+        """The invocation in it will have no answer: who listens hears so before the end."""
+        request_id = self._server.session.current_id
+        if self.telemetry is not None and request_id:
+            failed = self.failure[0] if self.failure is not None else payloads.EXITED
+            error_type = payloads.TIMED_OUT if self._reason == TIMEOUT else failed
+            duration_ms = (self._loop.time() - self._began) * 1000
+            record = platform_lines.done_record(request_id, duration_ms, error_type)
+            self.telemetry.platform([record])
+
     def _processes(self) -> list[int]:
         return list(self._pids.values())
 
     def _show_extensions(self) -> None:
         """One line about each, at the end of the initialisation."""
         self._is_shown = True
+        if self.telemetry is not None:
+            records = platform_lines.extension_records(self.extensions.registry.all)
+            self.telemetry.platform(records)
         self.output.write(platform_lines.extensions(self._function, self.extensions.registry.all))
 
     # The end.
@@ -186,6 +220,10 @@ class ExtendedEnvironment(RuntimeEnvironment):
         self._wake()
         if not self._is_shown:
             self._show_extensions()
+        if self._answer is not None and not self._answer.done():
+            self._tell_what_failed()
+        if self.telemetry is not None:
+            self.telemetry.flush()
         self._ends_at = self._loop.time() + SHUTDOWN_S
         self._timers = [
             self._loop.call_later(RUNTIME_TERM_S, self._kill_runtime),

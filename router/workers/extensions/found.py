@@ -2,9 +2,11 @@
 
 import os
 import stat
+from pathlib import Path
 from typing import Final
 
 from router.model.errors import RouterError
+from router.workers.extensions.subscriptions import HOSTS
 
 FOLDER: Final = "extensions"
 """Below a function's layers."""
@@ -58,6 +60,15 @@ def opt_in(root: str) -> str:
         if not stat.S_ISDIR(mode) or not os.access(path, os.R_OK | os.X_OK):
             return ""
     return f"{root}/opt"
+
+
+def hosts() -> str:
+    """The host's names, and those by which Lambda's extensions listen for telemetry."""
+    try:
+        text = Path("/etc/hosts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    return f"{text.rstrip()}\n127.0.0.1 {' '.join(sorted(HOSTS - {'localhost'}))}\n"
 
 
 def environment(variables: dict[str, str]) -> dict[str, str]:

@@ -44,6 +44,7 @@ LANDLOCK_ABI_SCOPE = 6
 _UID_FIRST_CHOICES = (200_000, 40_000)
 """Above the users of any host; else inside what a container with 65,536 users has."""
 
+_HOSTS = "/etc/hosts"
 _TASK, _OPT, _TMP, _RUNTIME = "/var/task", "/opt", "/tmp", "/var/runtime"  # noqa: S108 - inside
 
 
@@ -258,12 +259,14 @@ class Planner:
         ports: Sequence[int] = (),
         services: Sequence[int] = (),
         cgroup: Sequence[str] = (),
+        hosts: str = "",
     ) -> dict[str, Any]:
         """For `ladder.enter`. Paths are absolute folders of the host; empty ones are not given.
 
         `root` is an unpacked image: all that is seen besides `tmp` and file systems.
         `read_only` are seen where they are. `ports` of this host stay reachable whatever the
-        network is, `services` when it is embedded. `cgroup` comes from `Groups.make`.
+        network is, `services` when it is embedded. `cgroup` comes from `Groups.make`. `hosts` is
+        seen as /etc/hosts where there is a private file view.
         Raises `ConfigError` when a hidden folder would be seen, no user is left, a file system
         of the function has no folder, or no root can be changed.
         """
@@ -272,6 +275,7 @@ class Planner:
         binds += [(path, path) for path in read_only]
         if root and (problem := self._facts.image_problem):
             raise ConfigError(problem)
+        binds += [(hosts, _HOSTS)] if hosts and self._has_view else []
         inside = {"task": _TASK, "opt": _OPT, "tmp": _TMP, "runtime": _RUNTIME}
         outside = {"task": task, "opt": opt, "tmp": tmp, "runtime": runtime}
         return {

@@ -6,22 +6,26 @@ session says what frames say elsewhere: ready, initialisation failed, result, er
 
 import asyncio
 import contextlib
+import functools
 import re
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from router.model.function import FunctionVersion
 from router.model.sink import Sink
-from router.workers import wire
+from router.workers import platform_lines, wire
 from router.workers.extensions.calls import Extensions, Facts
+from router.workers.extensions.telemetry import Telemetry
+from router.workers.log_files import Line
 from router.workers.output import Output
 from router.workers.process import Answer, Environment
-from router.workers.runtime_api import answers
+from router.workers.runtime_api import answers, peers
 from router.workers.runtime_api.server import RuntimeServer
 from router.workers.zygote_client import Zygote
 
@@ -54,15 +58,22 @@ class RuntimeEnvironment(Environment):
         listener: socket.socket,
         uid: int | None,
         facts: Facts,
+        function: FunctionVersion,
+        can_listen: bool,
         tmp_path: str,
         group: str = "",
         on_end: Callable[[Environment], None],
     ) -> None:
-        """`uid`: the user it will run as, if that is its function's own."""
+        """`uid`: the user it will run as, if that is its function's own.
+
+        `can_listen`: whether the isolation lets an extension in it take telemetry.
+        """
         super().__init__(zygote, output, tmp_path=tmp_path, group=group, on_end=on_end)
         self.extensions = Extensions(self, facts, self._external_names())
         self._server = RuntimeServer(self, listener, self.extensions)
         self._uid = uid
+        self._function = function
+        self._can_listen = can_listen
         self._settling: set[asyncio.Future[None]] = set()
         self._memory_kb = 0
         self._memory_read_at = 0.0
@@ -140,6 +151,8 @@ class RuntimeEnvironment(Environment):
         if self.is_ready:
             self._stop_next_timer()
             self._wake()
+            if self.telemetry is not None:
+                self._settle_telemetry(self.telemetry)
             self._hear(wire.READY, {}, b"")
 
     def on_init_error(self, error_type: str, document: bytes) -> None:
@@ -162,6 +175,30 @@ class RuntimeEnvironment(Environment):
         self._next_timer = None
         self.has_timed_out = True
         self.end()
+
+    def telemetry_for_subscription(self) -> Telemetry | None:
+        """For the extensions in it, made when the first one asks for it."""
+        if not self._can_listen:
+            return None
+        if self.telemetry is None:
+            self.telemetry = self._new_telemetry()
+        return self.telemetry
+
+    def _new_telemetry(self) -> Telemetry:
+        self.output.tap = functools.partial(self._tell_lines, "function")
+        return Telemetry(lambda port: peers.listens(port, self.pid, self._uid), self._on_subscribed)
+
+    def _settle_telemetry(self, telemetry: Telemetry) -> None:
+        telemetry.close_subscription()
+        if not telemetry.has_any:
+            self.telemetry = self.output.tap = None
+
+    def _tell_lines(self, category: str, lines: list[Line]) -> None:
+        if self.telemetry is not None:
+            self.telemetry.lines(category, lines, is_json=self._function.logs.is_json)
+
+    def _on_subscribed(self, name: str, types: Sequence[str]) -> None:
+        self.output.write(platform_lines.subscribed(self._function, name, types))
 
     def _external_names(self) -> tuple[str, ...]:
         """The extensions to be launched."""
@@ -214,6 +251,8 @@ class RuntimeEnvironment(Environment):
     def _end(self) -> None:
         self._server.close()
         self._stop_next_timer()
+        if self.telemetry is not None:
+            self.telemetry.close()
         super()._end()
         self._wake()
 

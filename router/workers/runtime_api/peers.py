@@ -10,7 +10,7 @@ import contextlib
 import os
 from typing import Final
 
-from router.auth.peer import Connected, peer_owner
+from router.auth.peer import Connected, listener_owner, peer_owner
 from router.workers.usage import children_of
 
 OWN_DESCRIPTORS_MAX: Final = 256
@@ -53,7 +53,28 @@ def is_below(connection: Connected, pid: int) -> bool:
         owner = peer_owner(connection)
     except OSError:
         owner = None
-    if owner is None or not owner.inode:
+    return owner is not None and _is_held_below(pid, owner.inode)
+
+
+def listens(port: int, pid: int, uid: int | None) -> bool:
+    """Whether `pid` or a process below it listens on this port of loopback. Blocks as `is_below`.
+
+    Where descriptors of other users cannot be looked at, their user has to do, as for connections.
+    """
+    owner = listener_owner(port)
+    if owner is None or (uid is not None and owner.uid != uid):
+        return False
+    try:
+        os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+    except PermissionError:
+        return uid is not None
+    except OSError:
+        return False
+    return _is_held_below(pid, owner.inode)
+
+
+def _is_held_below(pid: int, inode: int) -> bool:
+    if not inode:
         return False
     waiting = [pid]
     for _ in range(PROCESSES_MAX):
@@ -62,7 +83,7 @@ def is_below(connection: Connected, pid: int) -> bool:
         one = waiting.pop(0)
         waiting += children_of(one)
         with contextlib.suppress(OSError):
-            if _holds(one, owner.inode, OWN_DESCRIPTORS_MAX):
+            if _holds(one, inode, OWN_DESCRIPTORS_MAX):
                 return True
     return False
 

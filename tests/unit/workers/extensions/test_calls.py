@@ -142,8 +142,19 @@ async def test_paths_and_methods_there_are_not(bed: Bed):  # noqa: F811
     client = await bed.connect()
     assert (await client.call("GET", f"{API}/register"))[0] == 405
     assert (await client.call("POST", f"{API}/other"))[0] == 404
-    for path, kind in (("2022-07-01/telemetry", "Telemetry"), ("2020-08-15/logs", "Logs")):
-        status, body = await client.call("PUT", f"/{path}", b"{}", "Content-Length: 2")
-        assert (status, json.loads(body)["errorType"]) == (202, f"{kind}.NotSupported")
     large = b'{"events":[]}' + b" " * 100_000
     assert (await client.call("POST", f"{API}/register", large, NAMED))[0] == 413
+
+
+async def test_telemetry_where_there_is_none(bed: Bed):  # noqa: F811
+    client = await bed.connect()
+    known = me(await register(client))
+    for path, kind in (("2022-07-01/telemetry", "Telemetry"), ("2020-08-15/logs", "Logs")):
+        for identifier, wanted in (
+            (known, (202, f"{kind}.NotSupported")),
+            (me(UNKNOWN), (403, "Extension.UnknownExtensionIdentifier")),
+        ):
+            status, body = await client.call(
+                "PUT", f"/{path}", b"{}", "Content-Length: 2", identifier
+            )
+            assert (status, json.loads(body)["errorType"]) == wanted

@@ -32,6 +32,9 @@ class Owner:
     def on_settled(self) -> None:
         self.heard.append(("settled",))
 
+    def telemetry_for_subscription(self) -> None:
+        return None
+
     def on_init_error(self, error_type: str, document: bytes) -> None:
         self.heard.append(("init_error", error_type, document))
 
