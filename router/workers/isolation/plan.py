@@ -266,7 +266,7 @@ class Planner:
         `root` is an unpacked image: all that is seen besides `tmp` and file systems.
         `read_only` are seen where they are. `ports` of this host stay reachable whatever the
         network is, `services` when it is embedded. `cgroup` comes from `Groups.make`. `hosts` is
-        seen as /etc/hosts where there is a private file view.
+        seen as /etc/hosts where there is a private file view, but not in an image.
         Raises `ConfigError` when a hidden folder would be seen, no user is left, a file system
         of the function has no folder, or no root can be changed.
         """
@@ -275,7 +275,7 @@ class Planner:
         binds += [(path, path) for path in read_only]
         if root and (problem := self._facts.image_problem):
             raise ConfigError(problem)
-        binds += [(hosts, _HOSTS)] if hosts and self._has_view else []
+        binds += [(hosts, _HOSTS)] if hosts and self._has_view and not root else []
         inside = {"task": _TASK, "opt": _OPT, "tmp": _TMP, "runtime": _RUNTIME}
         outside = {"task": task, "opt": opt, "tmp": tmp, "runtime": runtime}
         return {

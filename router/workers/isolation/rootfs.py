@@ -25,13 +25,8 @@ def enter(plan: dict[str, Any]) -> None:
     ours |= {target: trees.hold(source) for source, target in plan["writable"]}
     for tree in ours.values():
         trees.open_for_writing(tree)
-    binds = {target: source for source, target in plan["binds"]}
-    shared = [path for path in _SHARED if path not in binds and os.path.exists(trees.STAGE + path)]
+    shared = [path for path in _SHARED if os.path.exists(trees.STAGE + path)]
     are_folders = {path: os.path.isdir(trees.STAGE + path) for path in shared}
-    are_folders |= {target: os.path.isdir(source) for target, source in binds.items()}
-    for target, source in binds.items():
-        ours[target] = trees.hold(source)
-        trees.close(ours[target])
     are_folders |= dict.fromkeys(ours, True)
     ours |= {path: trees.hold(trees.STAGE + path) for path in shared}
     root = plan["root"]
