@@ -9,6 +9,7 @@ log group of its own choice has a file of its own for it, in a folder that says 
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -24,6 +25,9 @@ FILES_KEPT: Final = 3
 
 READ_BYTES: Final = 1 << 20
 """Read of a followed file at a time."""
+
+PATHS_REMEMBERED: Final = 1_024
+"""Where logs of so many functions are is not looked for again."""
 
 UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
@@ -58,6 +62,7 @@ def logs_folder(data_dir: str | Path) -> Path:
     return Path(data_dir) / "logs"
 
 
+@functools.lru_cache(maxsize=PATHS_REMEMBERED)
 def log_path(data_dir: str | Path, function: str, group: str = "") -> Path:
     """The file that a function's lines are appended to."""
     folder = logs_folder(data_dir)

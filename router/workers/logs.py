@@ -33,6 +33,9 @@ DIRECT_BYTES_MAX = 64 * 1024
 SETTLE_S_MAX = 5.0
 """How long a reader of logs waits for lines on their way to a slow disk."""
 
+FILE_MODE = 0o666
+"""Of a new file; the mask of the process takes from it."""
+
 SECONDS_REMEMBERED = 16
 """Seconds whose text is remembered: thousands of lines share one."""
 
@@ -182,13 +185,25 @@ class LogWriter:
         data = "".join(
             f"{_timestamp(time_ms)}\t{name}\t{text}\n" for time_ms, text in lines
         ).encode("utf-8", "replace")
-        if not path.parent.is_dir():
+        try:
+            size = _append(path, data)
+        except FileNotFoundError:
             make_folder(path, stream.group)
-        with path.open("ab") as file:
-            file.write(data)
-            size = file.tell()
+            size = _append(path, data)
         if size >= self._file_bytes_max:
             _rotate(path)
+
+
+def _append(path: Path, data: bytes) -> int:
+    """The file's size after it. By plain calls: in the loop, for each invocation that prints."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        return os.fstat(file).st_size
+    finally:
+        os.close(file)
 
 
 def _rotate(path: Path) -> None:
