@@ -169,6 +169,7 @@ class Shown:
             return
 
 
+@pytest.mark.timeout(600)
 def test_no_secret_shows_however_functions_fail(bed):
     furnish(bed)
     bed.start()
