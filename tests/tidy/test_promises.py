@@ -67,3 +67,16 @@ def test_the_contracts_promise_what_this_is_about():
 )
 def test_every_promise_is_named_by_a_test(where, promised):
     assert sorted(promised - named(where)) == []
+
+
+def test_every_line_of_acceptance_names_tests_that_are_there():
+    text = (CONTRACTS.parent / "compatibility.md").read_text().partition("## Acceptance")[2]
+    lines = dict(re.findall(r"^\| (\d+) \| (.*) \|$", text, re.MULTILINE))
+    contract = (CONTRACTS / "functions-and-invocation.md").read_text()
+    wanted = re.findall(r"^(\d+)\. ", contract.partition("## 16.")[2], re.MULTILINE)
+    assert list(lines) == wanted
+    for number, cell in lines.items():
+        proofs = re.findall(r"`([\w/]+\.py)::(test_\w+)`", cell)
+        assert proofs, number
+        for path, name in proofs:
+            assert re.search(rf"^(async )?def {name}\(", (TESTS / path).read_text(), re.MULTILINE)
