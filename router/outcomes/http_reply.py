@@ -44,7 +44,7 @@ HOP_BY_HOP: Final = frozenset(
 """Headers a function cannot set: they are the server's."""
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_VALUE: Final = re.compile(r"[^\r\n\0]*")
+_VALUE: Final = re.compile(r"[^\0-\x08\x0a-\x1f\x7f]*")
 
 
 class HttpReply(msgspec.Struct, frozen=True):

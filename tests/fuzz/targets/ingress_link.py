@@ -6,6 +6,8 @@ from router.ingress import tally
 from router.ingress.frames import Append, Counts, FrameError, FrameReader, decode
 from router.ingress.intake import Intake
 from router.ingress.route import Route
+from router.ingress.url_desk import UrlDesk
+from router.model.function_url import UrlTaken
 from router.model.webhook import Signature, WebhookSpec
 from router.store.base import Appended
 
@@ -56,6 +58,8 @@ async def act(messages):
                 assert len(reply.batches) == len(message.batches)
             elif isinstance(message, Counts):
                 tally.add(message)
+            elif isinstance(message, UrlTaken):
+                UrlDesk(None).taken(message, None)
         except FrameError:
             return
 

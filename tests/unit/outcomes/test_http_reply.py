@@ -69,6 +69,8 @@ def test_a_response_with_little_in_it():
         {"statusCode": 200, "headers": ["a"]},
         {"statusCode": 200, "headers": {"a b": "1"}},
         {"statusCode": 200, "headers": {"a": "1\r\nset-cookie: x=1"}},
+        {"statusCode": 200, "headers": {"a": "1\b"}},
+        {"statusCode": 200, "cookies": ["a=\x7f"]},
         {"statusCode": 200, "cookies": "a=1"},
         {"statusCode": 200, "cookies": ["a=1\nb"]},
         {"statusCode": 200, "body": {"a": 1}},
