@@ -524,3 +524,58 @@ def wait_for(aws, uuid, state):
     while (found := aws("lambda", "get_event_source_mapping", UUID=uuid)["State"]) != state:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
+
+
+EXTENSION = """#!/bin/bash
+api="http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension"
+curl -sS -D /tmp/head -o /dev/null -H "Lambda-Extension-Name: ${0##*/}" \\
+    -d '{"events": ["INVOKE", "SHUTDOWN"]}' "$api/register"
+me=$(grep -i '^lambda-extension-identifier' /tmp/head | tr -d '\\r' | cut -d' ' -f2)
+while true; do
+    event=$(curl -sS -H "Lambda-Extension-Identifier: $me" "$api/event/next")
+    echo "heard $event"
+    case "$event" in *SHUTDOWN*) exit 0 ;; esac
+done
+"""
+
+
+def test_an_extension_of_a_layer_hears_of_invocations_and_of_the_end(aws):
+    """8.3: a program in a layer's zip, published and attached by an unmodified client."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        entry = zipfile.ZipInfo("extensions/listener.sh")
+        entry.external_attr = 0o755 << 16
+        archive.writestr(entry, EXTENSION)
+    layer = aws(
+        "lambda", "publish_layer_version", LayerName="ears", Content={"ZipFile": out.getvalue()}
+    )
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("app.py", "def handler(event, context):\n    return event\n")
+    aws(
+        "lambda",
+        "create_function",
+        FunctionName="heard",
+        Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/any",
+        Handler="app.handler",
+        Timeout=60,
+        Code={"ZipFile": code.getvalue()},
+        Layers=[layer["LayerVersionArn"]],
+    )
+    answer = aws("lambda", "invoke", FunctionName="heard", Payload=b"[1]")
+    assert json.loads(answer["Payload"]) == [1]
+    request_id = answer["ResponseMetadata"]["RequestId"]
+    aws("lambda", "delete_function", FunctionName="heard")
+
+    def events():
+        found = aws("logs", "filter_log_events", logGroupName="/aws/lambda/heard")["events"]
+        texts = [event["message"] for event in found if event["message"].startswith("heard ")]
+        return [json.loads(text.partition(" ")[2]) for text in texts]
+
+    deadline = time.monotonic() + PATIENCE_S
+    while len(heard := events()) < 2:
+        assert time.monotonic() < deadline, heard
+        time.sleep(0.05)
+    assert [event["eventType"] for event in heard] == ["INVOKE", "SHUTDOWN"]
+    assert (heard[0]["requestId"], heard[1]["shutdownReason"]) == (request_id, "spindown")

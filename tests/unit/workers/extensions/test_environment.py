@@ -46,6 +46,7 @@ def tell(*what):
 """An extension written for the standard library alone."""
 
 DUTIFUL = """
+tell("begins")
 me, status, facts = register("INVOKE", "SHUTDOWN")
 tell("registered", status, json.dumps(facts))
 while True:
@@ -130,7 +131,7 @@ async def test_a_python_function_with_an_extension_from_its_layer(bed: Bed):
     lines = log_of(bed)
     facts = '{"functionName": "f", "functionVersion": "$LATEST", "handler": "app.handler"}'
     assert f"watcher registered 200 {facts}" in lines
-    assert lines.index("watcher registered") < lines.index("loaded")
+    assert lines.index("watcher begins") < lines.index("loaded")
     assert "EXTENSION\tName: watcher\tState: Ready\tEvents: [INVOKE, SHUTDOWN]" in lines
     events = [
         json.loads(line.partition("watcher event ")[2])
