@@ -19,6 +19,7 @@ from tests.bench.lambda_peers import bed, contenders
 from tests.bench.lambda_peers.bed import Contender
 from tests.bench.lambda_peers.contenders import QUIET
 from tests.bench.pipeline.bed import ROOT, Unavailable, load_generator
+from tests.ports import lasting_port
 
 GOAL_RAW = 0.75
 GOAL_AIOHTTP = 1.2
@@ -52,7 +53,7 @@ def run(*, is_quick: bool = False) -> dict:
 @contextlib.contextmanager
 def thin(kind: str):
     """One of the thin ways."""
-    port = bed.free_port()
+    port = lasting_port()
     command = [sys.executable, "-m", "tests.bench.lambda_peers.thin", kind]
     command += ["--port", str(port), "--workers", str(CLIENTS)]
     with bed.process(kind, command, ROOT, lambda: bed.listens(port)) as pid:

@@ -34,8 +34,8 @@ ENVIRONMENT = bed.ROOT / ".venv-peers-lambda"
 ANSWER = {"statusCode": 200, "body": "ok"}
 INVOCATIONS = "/2015-03-31/functions/{}/invocations"
 BODY_BYTES = 1_024
-START_S = 60.0
-ANSWER_S = 30.0
+START_S = 120.0
+ANSWER_S = 60.0
 POLL_S = 0.01
 WARM_S = 0.7
 PAUSE_S = 0.2
@@ -104,13 +104,6 @@ def signed(method: str, address: str, path: str, body: bytes) -> dict[str, str]:
         "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, "
         f"SignedHeaders={';'.join(names)}, Signature={sealed}",
     }
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

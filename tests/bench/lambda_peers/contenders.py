@@ -24,12 +24,12 @@ from tests.bench.lambda_peers.bed import (
     POLL_S,
     START_S,
     Contender,
-    free_port,
     listens,
     process,
 )
 from tests.bench.pipeline import bed
 from tests.bench.sources import bed as sources
+from tests.ports import lasting_port
 
 QUIET = "quiet"
 PRINTING = "printing"
@@ -93,7 +93,7 @@ def serverless_offline(folder: Path) -> Iterator[Contender]:
     (home / "node_modules").symlink_to(NODE_MODULES)
     for name in NAMES:
         shutil.copy(FUNCTIONS / f"{name}.py", home)
-    http, port = free_port(), free_port()
+    http, port = lasting_port(), lasting_port()
     own = {"host": "127.0.0.1", "httpPort": http, "lambdaPort": port, "noPrependStageInUrl": True}
     functions = {
         name: {
@@ -126,7 +126,7 @@ def ministack(folder: Path) -> Iterator[Contender]:
     program = ENVIRONMENT / "bin" / "ministack"
     if not program.exists():
         raise bed.Unavailable("ministack is not installed: make peers")
-    port = free_port()
+    port = lasting_port()
     side = Contender("ministack", 0, f"127.0.0.1:{port}")
     home = Path(tempfile.mkdtemp(dir=folder))
 
@@ -156,7 +156,7 @@ def emulator(folder: Path, function: str = QUIET) -> Iterator[Contender]:
     if not program.exists():
         shutil.copy(shipped, program)
         program.chmod(0o755)
-    port, inner = free_port(), free_port()
+    port, inner = lasting_port(), lasting_port()
     command = [
         str(program), "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
         "--runtime-api-address", f"127.0.0.1:{inner}",
