@@ -268,6 +268,8 @@ def failure(call: Call, problem: ApiError, request_id: str) -> Reply:
     service = call.service
     if isinstance(service, PlainService):
         return aws_json.error(problem, None, "1.1", None)
+    if service is None and call.form and call.form.get("Action"):
+        return query.error(query.Dialect("", ""), problem, request_id)  # for any service's clients
     if service is None:
         # Both ways of naming an error at once: any SDK reads one of them.
         reply = aws_json.error(problem, None, "1.1", None)

@@ -16,7 +16,7 @@ from router.control.sqs.messages import Messages
 from router.control.sqs.moves import Moves
 from router.control.sqs.queues import Queues
 from router.control.sts_service import StsService
-from tests.contract.support import CLIENTS
+from tests.contract.support import CLIENTS, ClientError
 
 SERVED = {
     "lambda": (Functions, Listing, Aliases, Policies, FunctionExtras, Invocations, Mappings),
@@ -63,3 +63,11 @@ async def test_operations_we_serve_are_the_clients_own(service, tmp_path):
     for name in served:
         assert mine["operations"][name] == theirs["operations"][name]
         assert reach(mine, mine["operations"][name]) == reach(theirs, theirs["operations"][name])
+
+
+def test_clients_of_services_that_are_not_here_can_read_so(aws):
+    """CloudFormation speaks XML: an answer that is none would end its clients with a traceback."""
+    with pytest.raises(ClientError) as info:
+        aws("cloudformation", "describe_stack_resources", StackName="shop")
+    assert (info.value.status, info.value.code) == (404, "UnknownOperationException")
+    assert info.value.message == "The action 'DescribeStackResources' is not served."
