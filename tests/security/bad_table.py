@@ -38,6 +38,7 @@ from tests.security.ways import (
     Case,
     Way,
     find,
+    hand_over,
     open_folder,
 )
 from tests.steps import StepMeter
@@ -305,6 +306,7 @@ def main() -> None:
         if chosen := sys.argv[5:]:
             names = {way: [case for case in chosen if case in ways[way].cases] for way in ways}
         if uid:
+            hand_over(folder, uid)
             become(uid)
         base = open_folder()
         settings = IsolationSettings(rung=rung, mounts=bool(view))

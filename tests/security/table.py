@@ -29,7 +29,7 @@ from router.workers.launcher import Launcher, own_interpreter
 from router.workers.logs import LogWriter
 from router.workers.pool import Pool, PoolSettings
 from tests.security.functions.attacker import ATTACKS
-from tests.security.ways import Way, find, open_folder
+from tests.security.ways import Way, find, hand_over, open_folder
 
 FUNCTIONS = Path(__file__).with_name("functions")
 DESCRIPTORS_EXPECTED = {"fast": 1, "client": 3}
@@ -236,6 +236,7 @@ def main() -> None:
     try:
         ways = find(WAYS, folder)
         if uid:
+            hand_over(folder, uid)
             become(uid)
         settings = IsolationSettings(rung=rung, mounts=bool(view))
         base = Path(tempfile.mkdtemp(prefix="router-attack-"))
