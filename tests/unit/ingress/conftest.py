@@ -6,9 +6,10 @@ import contextlib
 import pytest
 import uvloop
 
+from router.ingress import front
 from router.ingress.http_server import HttpServer
 from router.ingress.http_values import BodyPolicy, HttpLimits, Response, message_response
-from tests.patience import until
+from tests.patience import PATIENCE_S, until
 from tests.unit.ingress.client import connect
 
 
@@ -81,6 +82,12 @@ class Running:
 def pytest_asyncio_loop_factories(config, item):
     """Every test runs on both loops: uvloop in production, asyncio's own wherever it is not."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A process takes as long to start as the machine's other work lets it."""
+    monkeypatch.setattr(front, "START_S", PATIENCE_S)
 
 
 @pytest.fixture
