@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from router.asynchronous.decide import Waits
 from router.config import AsyncSettings
-from router.functions.resolve import FunctionResolver
+from router.dispatch.traces import new_trace
+from router.functions.resolve import FunctionResolver, may_loop
 from router.model.arn import function_arn
 from router.model.event_invoke import EventInvoke
 from router.model.function import FunctionVersion
@@ -54,6 +55,10 @@ class CatalogTargets:
         """Its ARN, qualified as asked for."""
         return function_arn(self._region, self._account, function, qualifier)
 
+    def may_loop(self, function: str) -> bool:
+        """Whether its loops go on (`RecursiveLoop: Allow`)."""
+        return may_loop(self._catalog, function)
+
     def timeout_ms(self, function: str) -> int:
         """The longest an invocation of it may take."""
         found = self._catalog.functions.get(function)
@@ -83,7 +88,7 @@ class AsyncInvoker:
                 function=function,
                 qualifier=qualifier,
                 payload=payload,
-                trace_id=trace_id or "",
+                trace_id=trace_id or new_trace(),
                 accepted_ms=self._wall_ms(),
             )
         )

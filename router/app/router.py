@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
 import sys
@@ -52,7 +53,7 @@ from router.dispatch.provisioning import Provisioning
 from router.embedded.queues import EmbeddedQueues
 from router.functions.dependents import changed_functions, code_in_use
 from router.functions.packages import CodeStore
-from router.functions.resolve import FunctionResolver
+from router.functions.resolve import FunctionResolver, may_loop
 from router.ingress.front import IngressProcess
 from router.ingress.listener import Ingress
 from router.ingress.url_calls import LocalCaller
@@ -212,7 +213,12 @@ class Router:
         )
         await self.pool.start()
         self._undo.push_async_callback(self.pool.close, 0.0)
-        self.dispatcher = Dispatcher(self.pool, self._limit.concurrency, self._limit.unreserved_min)
+        self.dispatcher = Dispatcher(
+            self.pool,
+            self._limit.concurrency,
+            self._limit.unreserved_min,
+            functools.partial(may_loop, self.catalog),
+        )
 
     def _resolve_environment(self, function: FunctionVersion) -> dict[str, str]:
         secrets_dir = self.settings.secrets_dir

@@ -30,6 +30,9 @@ class Targets(Protocol):
     def arn(self, function: str, qualifier: str | None) -> str:
         """Its ARN, qualified as asked for."""
 
+    def may_loop(self, function: str) -> bool:
+        """Whether its loops go on (`RecursiveLoop: Allow`)."""
+
     def timeout_ms(self, function: str) -> int:
         """The longest an invocation of it may take."""
 
@@ -61,11 +64,15 @@ class Ran(msgspec.Struct, frozen=True):
     """Of the version that ran; empty: none."""
 
 
+class Stopped(msgspec.Struct, frozen=True):
+    """It was part of a loop, and was not run."""
+
+
 class Stopping(msgspec.Struct, frozen=True):
     """The router takes up nothing more."""
 
 
-Result = Ran | HoldUp | Stopping
+Result = Ran | HoldUp | Stopped | Stopping
 
 
 def claimant_of(function: str) -> str:
@@ -92,6 +99,8 @@ async def attempt(
     except NotInvoked as error:
         if error.reason == "stopping":
             return Stopping()
+        if error.reason == "recursive":
+            return Stopped()
         if error.reason == "throttled":
             return HoldUp(THROTTLED_CODE, "Rate Exceeded.")
         return HoldUp(NOT_STARTED_CODE, str(error))

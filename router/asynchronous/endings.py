@@ -1,8 +1,7 @@
 """What goes on its way when an event is over: records to destinations, a dead letter."""
 
-import re
 import uuid
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -18,9 +17,6 @@ from router.outcomes.invocation_record import (
 )
 from router.store.asynchronous import Finished, NewEvent
 from router.store.base import EnqueuedMessage, OutboxRow
-
-_TRACE_HEADER: Final = re.compile(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24}(;|$)")
-"""What queues take as one; they refuse a message with any other."""
 
 
 class Mailbox(Protocol):
@@ -44,12 +40,11 @@ def finished(
     ways: Ways,
     mailbox: Mailbox,
     *,
-    trace_id: str = "",
+    trace_header: str = "",
     hold_up: HoldUp | None = None,
 ) -> Finished:
-    """The end of an event, to be stored whole."""
+    """The end of an event, to be stored whole; `trace_header`: its invocation's."""
     rows = []
-    trace_header = trace_id if _TRACE_HEADER.match(trace_id) else ""
     if ways.destination:
         letter_id = str(uuid.uuid4())
         rows.append(

@@ -17,12 +17,15 @@ import msgspec
 import structlog
 
 from router.asynchronous import decide
-from router.asynchronous.attempt import Ran, Stopping, Targets, Turns, attempt, claimant_of
+from router.asynchronous.attempt import Ran, Stopped, Stopping, Targets, Turns, attempt, claimant_of
 from router.asynchronous.decide import Again, Over, Rules, Waits, rules_of
 from router.asynchronous.endings import Mailbox, Ways, finished
 from router.asynchronous.lines import CYCLE_EVENTS_MAX, Lines
-from router.model.errors import NotFound, RouterError
-from router.outcomes.invocation_record import Ended, HoldUp, Response
+from router.dispatch.traces import new_trace
+from router.model.destination import kind_of, parse_destination
+from router.model.errors import RECURSIVE_TEXT, NotFound, RouterError
+from router.model.trace_header import LOOP_INVOCATIONS_MAX, count_of, step
+from router.outcomes.invocation_record import STOPPED_CODE, Ended, HoldUp, Response
 from router.store.asynchronous import AsyncStore, Claim, Cycle, Finished, PutBack, QueuedEvent
 from router.telemetry import metrics
 from router.telemetry.chaos import chaos_point
@@ -35,6 +38,9 @@ LEASE_MARGIN_MS: Final = 60_000
 NEWCOMER: Final = "async"
 """Who never runs anything, so that of the concurrency something is left for a function whose
 first event comes when another one's hold all they can have (L4)."""
+
+STOPPED: Final = HoldUp(STOPPED_CODE, RECURSIVE_TEXT)
+"""Why an event of a loop was not run."""
 
 STORE_WAIT_S: Final = 1.0
 """How long after a failure the store is asked again."""
@@ -318,6 +324,8 @@ class Runner:
         match result:
             case Stopping():
                 self._go_back(held, 0, event.attempts, event.held_up)
+            case Stopped():
+                await self._end_unrun(held, Over(decide.RETRIES_EXHAUSTED), STOPPED)
             case HoldUp():
                 self._lines.held_up(event.function, self._clock.now_ms())
                 await self._held_up(held, result)
@@ -406,6 +414,10 @@ class Runner:
         destination = None
         if config is not None:
             destination = config.on_success if is_success else config.on_failure
+        arn = self._targets.arn(event.function, None)
+        trace_header = step(event.trace_id, arn, new_trace).header
+        if hold_up is STOPPED and self._goes_round(destination, trace_header):
+            destination = None
         if not is_success:
             metrics.ASYNC_DROPPED.labels(event.function, ended.condition).inc()
             log.warning(
@@ -419,8 +431,16 @@ class Runner:
             )
         ways = Ways(destination, dead_letter_arn)
         self._finished[event.id] = finished(
-            event.id, ended, ways, self._mailbox, trace_id=event.trace_id, hold_up=hold_up
+            event.id, ended, ways, self._mailbox, trace_header=trace_header, hold_up=hold_up
         )
+
+    def _goes_round(self, destination: str | None, trace_header: str) -> bool:
+        """Whether it is a function of the same loop: records of stops would go round for ever."""
+        if destination is None or kind_of(destination) != "function":
+            return False
+        function = parse_destination(destination).name
+        times = count_of(trace_header, self._targets.arn(function, None))
+        return times >= LOOP_INVOCATIONS_MAX and not self._targets.may_loop(function)
 
     def _drop(self, held: _Held) -> None:
         """Its function was deleted."""

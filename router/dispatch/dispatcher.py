@@ -2,20 +2,28 @@
 
 A caller of the API is throttled at once when nothing is free; a mapping waits its turn. Which
 slots there are and who gets them is the ledger's business; here is what waits and what runs.
+Each invocation is counted in the chain it belongs to, and one of a loop is stopped (7.6).
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+import structlog
+
 from router.dispatch.ledger import Ledger, Share, Turn
 from router.dispatch.pot import Pot
+from router.dispatch.traces import new_trace
 from router.model.concurrency import Allotments
-from router.model.errors import NotInvoked
+from router.model.errors import RECURSIVE_TEXT, NotInvoked
 from router.model.function import InvokeReply, InvokeRequest
+from router.model.trace_header import LOOP_INVOCATIONS_MAX, step
 from router.outcomes.error_document import UNKNOWN, error_name
 from router.telemetry import metrics
 from router.telemetry.provisioned import ProvisionedMetrics
+
+log = structlog.get_logger()
 
 WAIT_S_MAX = 30.0
 """Longest wait of a mapping for its turn; then the attempt counts as throttled, so that the
@@ -32,12 +40,26 @@ class InvokePool(Protocol):
         """Run it. Raises `NotInvoked`."""
 
 
+def _never(_function: str) -> bool:
+    return False
+
+
 class Dispatcher:
     """Hands out at most `limit` invocations at a time (L1)."""
 
-    def __init__(self, pool: InvokePool, limit: int, unreserved_min: int = 0) -> None:
-        """`unreserved_min`: what functions without a reservation have at least."""
+    def __init__(
+        self,
+        pool: InvokePool,
+        limit: int,
+        unreserved_min: int = 0,
+        may_loop: Callable[[str], bool] = _never,
+    ) -> None:
+        """`unreserved_min`: what functions without a reservation have at least.
+
+        `may_loop`: whether a function's loops go on (`RecursiveLoop: Allow`).
+        """
         self._pool = pool
+        self._may_loop = may_loop
         self.ledger = Ledger(limit, unreserved_min)
         self._numbers: dict[str, ProvisionedMetrics] = {}
         self.problems: dict[str, str] = {}
@@ -76,6 +98,7 @@ class Dispatcher:
 
     async def invoke(self, request: InvokeRequest) -> InvokeReply:
         """Invoke for a caller that waits: now or not at all. Raises `NotInvoked`."""
+        request = self._counted(request)
         function = request.function
         share = self.ledger.share_of(function.name)
         pot = self.ledger.take(share, function.version, API)
@@ -98,6 +121,7 @@ class Dispatcher:
 
         The longest one is `wait_s_max`, else `WAIT_S_MAX`. `on_turn`: called when it has its turn.
         """
+        request = self._counted(request)
         function = request.function
         share = self.ledger.share_of(function.name)
         pot = self.ledger.take_fairly(share, function.version, claimant)
@@ -131,6 +155,17 @@ class Dispatcher:
         elif self.problems:
             self.problems.pop(request.function.name, None)
         return reply
+
+    def _counted(self, request: InvokeRequest) -> InvokeRequest:
+        """The same invocation, counted in its chain. Raises `NotInvoked` where that is a loop."""
+        function = request.function
+        counted = step(request.trace_id or "", function.arn, new_trace)
+        if counted.before >= LOOP_INVOCATIONS_MAX and not self._may_loop(function.name):
+            metrics.RECURSIVE_DROPPED.labels(function.name).inc()
+            self.problems[function.name] = RECURSIVE_TEXT
+            log.warning("recursive_loop_stopped", function=function.name, trace=counted.header)
+            raise NotInvoked("recursive", RECURSIVE_TEXT)
+        return msgspec.structs.replace(request, trace_id=counted.header)
 
     async def _wait(self, turn: "_Turn", wait_s_max: float) -> "Pot[Turn]":
         self.ledger.wait(turn)

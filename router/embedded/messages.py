@@ -16,6 +16,9 @@ from router.model.limits import MIB
 from router.store.queues import StoredMessage
 
 ATTRIBUTES_MAX: Final = 10
+TRACE_HEADER: Final = "AWSTraceHeader"
+"""The one system attribute that senders set."""
+
 DELAY_S_MAX: Final = 900
 VISIBILITY_S_MAX: Final = 43_200
 BATCH_BYTES_MAX: Final = MIB
@@ -120,6 +123,13 @@ def check_order(params: Mapping[str, Any], order: Order) -> None:
         )
 
 
+def traced(draft: Draft, trace_header: str) -> Draft:
+    """The draft with a trace header, unless it has one."""
+    if draft.system.get(TRACE_HEADER):
+        return draft
+    return msgspec.structs.replace(draft, system={**draft.system, TRACE_HEADER: trace_header})
+
+
 def check_order_id(name: str, value: str) -> None:
     """Raise `QueueProblem` for a group, deduplication or attempt id SQS refuses."""
     if not _ORDER_ID.fullmatch(value):
@@ -137,7 +147,7 @@ def sequence_number(number: int) -> str:
 def _trace(params: Mapping[str, Any]) -> dict[str, str]:
     system = {}
     for name, value in (params.get("MessageSystemAttributes") or {}).items():
-        if name != "AWSTraceHeader" or value.get("DataType") != "String":
+        if name != TRACE_HEADER or value.get("DataType") != "String":
             raise bad_value(
                 f"Message system attribute name '{name}' is invalid. "
                 "Only AWSTraceHeader of type String is accepted."

@@ -167,6 +167,12 @@ class FunctionResolver:
         return [self.get(name, version) for version in versions]
 
 
+def may_loop(catalog: Known, name: str) -> bool:
+    """Whether a function's loops go on: a setting of all its versions (7.6)."""
+    function = catalog.functions.get(name)
+    return function is not None and function.recursive_loop == "Allow"
+
+
 def may_share(one: Function, other: Function) -> bool:
     """Whether two versions may share the invocations of an alias (5.2)."""
     letters = [function.extra.get("DeadLetterConfig") for function in (one, other)]

@@ -21,7 +21,7 @@ from router.dispatch.response_stream import ResponseStream
 from router.ingress import cors
 from router.ingress.url_desk import Rest
 from router.ingress.url_stream import WAITING_BYTES_MAX, StreamedReply
-from router.model.errors import NotFound, NotInvoked
+from router.model.errors import RECURSIVE, NotFound, NotInvoked
 from router.model.function import InvokeReply
 from router.model.function_url import FunctionUrl, UrlAnswer, UrlCall
 from router.model.limits import EVENT_BYTES_MAX
@@ -275,6 +275,8 @@ def _not_invoked(error: NotInvoked, url: FunctionUrl) -> UrlAnswer:
             return _refused(429, "TooManyRequestsException", "Rate Exceeded.")
         case "function_missing":
             return _refused(403, "AccessDeniedException", FORBIDDEN)
+        case "recursive":
+            return _refused(400, RECURSIVE, str(error))
         case "stopping":
             return _refused(503, "ServiceUnavailableException", "The router is stopping.")
         case _:

@@ -58,6 +58,8 @@ class Gathered:
     def __init__(self) -> None:
         self._queue: deque[Message] = deque()
         self.size_bytes = 0
+        self._has_chains = False
+        """Some message may be of another chain than the others."""
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -67,6 +69,7 @@ class Gathered:
 
     def add(self, message: Message) -> None:
         """Behind all others."""
+        self._has_chains |= bool(message.chain)
         self._queue.append(message)
         self.size_bytes += message.size_bytes
 
@@ -84,9 +87,30 @@ class Gathered:
         return batching.is_full(len(self._queue), self.size_bytes, spec)
 
     def take(self, spec: MappingSpec) -> tuple[Message, ...]:
-        """The next batch, from the front: not more than its size and its bytes allow."""
-        batch = batching.take_batch(self._queue, spec, None)
+        """The next batch, from the front: not more than its size and its bytes allow.
+
+        All of it is of the chain of its first message, so that each is counted by itself: a loop
+        that is stopped fails no other message, and passes its counts on to none.
+        """
+        if self._has_chains:
+            batch = self._take_of_one_chain(spec)
+            self._has_chains = bool(self._queue)
+        else:
+            batch = batching.take_batch(self._queue, spec, None)
         self.size_bytes -= sum(message.size_bytes for message in batch)
+        return batch
+
+    def _take_of_one_chain(self, spec: MappingSpec) -> tuple[Message, ...]:
+        """What is behind a message of another chain in its group stays behind it."""
+        chain, mine, left = self._queue[0].chain, deque[Message](), set[str]()
+        for message in self._queue:
+            if message.chain == chain and message.key not in left:
+                mine.append(message)
+            elif message.key:
+                left.add(message.key)
+        batch = batching.take_batch(mine, spec, None)
+        taken = {message.event_id for message in batch}
+        self._queue = deque(one for one in self._queue if one.event_id not in taken)
         return batch
 
     def drop(self, groups: Collection[str]) -> tuple[Message, ...]:

@@ -25,6 +25,10 @@ class Message(Record, frozen=True, gc=False, kw_only=True):
     """What the source deletes it by."""
     until_ms: int
     """Monotonic: nobody else gets it before."""
+    trace_header: str = ""
+    """Of the invocation that sent it; empty: unknown."""
+    chain: str = ""
+    """What that says of the chain it belongs to: messages of two never share a batch."""
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):

@@ -17,8 +17,9 @@ from router.mapping.visibility import hidden_until_ms, receive_visibility_s
 from router.model.errors import NotInvoked, RouterError
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.model.mapping_spec import MappingSpec
-from router.model.outcome import Failed, NotRun, Outcome
+from router.model.outcome import Failed, Outcome, not_invoked
 from router.model.queue_message import QueueMessage
+from router.model.trace_header import common_header
 from router.sources.sieve import Documents, Sieve
 from router.telemetry.chaos import chaos_point
 from router.telemetry.mapping_metrics import MappingMetrics
@@ -261,7 +262,7 @@ class QueueShell(Driver[q.Event, q.Command]):
                 outcome = self._format.interpret(self._spec, command.messages, reply)
                 error_text = reply.error_type
         except NotInvoked as error:
-            outcome = NotRun(error.reason)
+            outcome = not_invoked(error)
             error_text = str(error)
         finally:
             self.in_flight -= 1
@@ -291,6 +292,7 @@ class QueueShell(Driver[q.Event, q.Command]):
             invoked_arn=self._spec.function_arn,
             request_id=request_id,
             payload=payload,
+            trace_id=common_header(one.trace_header for one in command.messages),
         )
         left_s = (command.until_ms - self._clock.now_ms()) / 1000
         return await self._runner.invoke_for(

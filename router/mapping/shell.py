@@ -22,7 +22,7 @@ from router.model.errors import NotInvoked, RouterError
 from router.model.failure import FailureRecord
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.model.mapping_spec import MappingSpec
-from router.model.outcome import NotRun, Outcome
+from router.model.outcome import Outcome, not_invoked
 from router.model.progress import ProgressUpdate
 from router.model.record import Fetched
 from router.outcomes.failure_record import Discarded
@@ -242,7 +242,7 @@ class Shell(Driver[e.Event, e.Command]):
             else:
                 outcome, error_text = await self._run_shared(command, request_id, choose)
         except NotInvoked as error:
-            outcome = NotRun(error.reason)
+            outcome = not_invoked(error)
             error_text = str(error)
         finally:
             self.in_flight -= 1
@@ -281,7 +281,7 @@ class Shell(Driver[e.Event, e.Command]):
             try:
                 outcome, error = await self._run(mine, request_id, part.function)
             except NotInvoked as problem:
-                outcome, error = NotRun(problem.reason), str(problem)
+                outcome, error = not_invoked(problem), str(problem)
             ran.append((part, outcome))
             error_text = error_text or error
             if shares.is_over(outcome, command.attempt, self._spec):

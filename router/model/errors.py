@@ -1,5 +1,12 @@
 """Errors raised on purpose."""
 
+RECURSIVE = "RecursiveInvocationException"
+RECURSIVE_TEXT = (
+    "Lambda has detected your function being invoked in a recursive loop with other Amazon Web "
+    "Services resources and stopped your function's invocation."
+)
+"""What Lambda calls an invocation that it stopped, and says of it."""
+
 
 class RouterError(Exception):
     """Base of all errors raised on purpose; anything else that escapes is a bug.
@@ -65,9 +72,10 @@ class NotEmpty(StoreError):
 class NotInvoked(RouterError):
     """The function was not run: no free environment, a missing function, a failed start.
 
-    `reason` is one of `throttled`, `function_missing`, `start_failed`, `stopping`; `detail` says
-    what a throttle was for, as Lambda's `Reason` (`functions-and-invocation.md` 6.4).
-    Counts against no retry budget (`event-source-mappings.md` 3.4).
+    `reason` is one of `throttled`, `function_missing`, `start_failed`, `stopping`, `recursive`;
+    `detail` says what a throttle was for, as Lambda's `Reason` (`functions-and-invocation.md` 6.4).
+    Counts against no retry budget (`event-source-mappings.md` 3.4), but a loop that was stopped
+    does: it would be stopped again (`functions-and-invocation.md` 7.6).
     """
 
     code = "not_invoked"

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from router.model.errors import RECURSIVE, NotInvoked
+
 
 class Succeeded(msgspec.Struct, frozen=True, tag=True):
     """The whole batch is finished. `state` is the window's new one, None without a window."""
@@ -39,3 +41,10 @@ class NotRun(msgspec.Struct, frozen=True, tag=True):
 
 
 Outcome = Succeeded | PartlySucceeded | Failed | NotRun
+
+
+def not_invoked(error: NotInvoked) -> Failed | NotRun:
+    """Of a function that was not run. A loop that was stopped fails its batch (7.6)."""
+    if error.reason == "recursive":
+        return Failed(RECURSIVE, reason="it was invoked in a recursive loop")
+    return NotRun(error.reason)

@@ -24,6 +24,8 @@ FUNCTION_ERROR_CODE: Final = "200"
 
 THROTTLED_CODE: Final = "429"
 NOT_STARTED_CODE: Final = "500"
+STOPPED_CODE: Final = "400"
+"""Of a recursive loop."""
 
 DETAIL_TYPE: Final = "Lambda Function Invocation Result - "
 """Of events on a bus; `Success` or `Failure` follows."""

@@ -14,6 +14,7 @@ from router.model.mapping_spec import MappingSpec
 from router.model.outcome import Outcome
 from router.model.queue_message import QueueMessage
 from router.model.record import Record
+from router.model.trace_header import lineage_of
 from router.outcomes.interpret import interpret
 from router.sources.sqs_event import GROWTH_BYTES, build_event, event_record, record_bytes
 
@@ -36,6 +37,7 @@ class SqsFormat:
             event_record(received, self._arn, self._region, has_empty_digest=spec.window_ms > 0)
         )
         system = received.system
+        trace_header = system.get("AWSTraceHeader", "")
         return Message(
             position=position,
             key=system.get("MessageGroupId", "") if spec.source_arn.endswith(".fifo") else "",
@@ -45,6 +47,8 @@ class SqsFormat:
             event_id=received.message_id,
             receipt=received.receipt,
             until_ms=until_ms,
+            trace_header=trace_header,
+            chain=lineage_of(trace_header),
         )
 
     def match_document(self, _shard: str, record: Record, *, reads_payload: bool) -> MatchDocument:

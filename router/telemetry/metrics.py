@@ -314,6 +314,12 @@ THROTTLES = Counter(
     ["function"],
     registry=REGISTRY,
 )
+RECURSIVE_DROPPED = Counter(
+    "router_function_recursive_invocations_dropped_total",
+    "Invocations stopped as part of a recursive loop (RecursiveInvocationsDropped).",
+    ["function"],
+    registry=REGISTRY,
+)
 ASYNC_RECEIVED = Counter(
     "router_function_async_events_received_total",
     "Events taken for asynchronous invocation (AsyncEventsReceived).",

@@ -55,6 +55,8 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     """By function name."""
     enabled_unset: tuple[str, ...] = ()
     """UUIDs of mappings whose `Enabled` the template leaves to the operator."""
+    loops_unset: tuple[str, ...] = ()
+    """Functions whose `RecursiveLoop` the template leaves as it is."""
     order: tuple[str, ...] = ()
     """Logical ids, each after what it needs."""
     outputs: dict[str, str] = {}

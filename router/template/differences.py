@@ -54,6 +54,8 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
         "memory_mb": "MemorySize",
         "last_version": "newest version",
         "ephemeral_mb": "EphemeralStorage.Size",
+        "recursive_loop": "RecursiveLoop",
+        "runtime_management": "RuntimeManagementConfig",
         "file_systems": "FileSystemConfigs.LocalMountPath",
         "architecture": "Architectures",
         "code_hash": "Code",

@@ -249,6 +249,7 @@ class _Loading:
             queues=tuple(draft.queues.values()),
             webhooks=tuple(draft.webhooks.values()),
             enabled_unset=tuple(draft.enabled_unset),
+            loops_unset=tuple(draft.loops_unset),
             inline_code=draft.inline_code,
             order=tuple(order),
             outputs=outputs,

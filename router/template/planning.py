@@ -179,7 +179,7 @@ class Planning:
         )
 
     def _settled(self, before: Any, wish: Desired) -> Desired:
-        """The wish with what no template says: a mapping's switch, a stream's lineage."""
+        """The wish with what no template says: a mapping's switch, a stream's lineage, versions."""
         if isinstance(wish, Mapping) and wish.uuid in self._desired.enabled_unset:
             return msgspec.structs.replace(wish, is_enabled=before.is_enabled)
         if isinstance(wish, Webhook):
@@ -189,11 +189,12 @@ class Planning:
             spec = msgspec.structs.replace(wish.spec, lineage=lineage)
             return msgspec.structs.replace(wish, spec=spec)
         if isinstance(wish, Function):
+            is_unset = wish.name in self._desired.loops_unset
             wish = msgspec.structs.replace(
                 wish,
                 last_version=max(wish.last_version, before.last_version),
-                recursive_loop=before.recursive_loop,
-                runtime_management=before.runtime_management,
+                recursive_loop=before.recursive_loop if is_unset else wish.recursive_loop,
+                runtime_management={**before.runtime_management, **wish.runtime_management},
             )
         if isinstance(wish, Function) and wish.code_hash == before.code_hash:
             wish = msgspec.structs.replace(wish, code_sha256=before.code_sha256)

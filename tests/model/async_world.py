@@ -292,6 +292,9 @@ class World:
     def arn(self, function, qualifier):
         return f"{ARN}{function}:{qualifier or '$LATEST'}"
 
+    def may_loop(self, function):
+        return False
+
     def timeout_ms(self, function):
         return 3_000
 

@@ -259,7 +259,7 @@ EDITS = (
     Edit(
         "a refused invocation counts as handled",
         "mapping.shell",
-        "outcome = NotRun(error.reason)",
+        "outcome = not_invoked(error)",
         "outcome = Succeeded()",
     ),
     Edit(
@@ -540,7 +540,7 @@ EDITS = (
         "mapping.shell",
         "return self._format.interpret(self._spec, command, reply), reply.error_type",
         "outcome = self._format.interpret(self._spec, command, reply)\n"
-        "        outcome = NotRun('throttled') if reply.error_type else outcome\n"
+        "        outcome = not_invoked(NotInvoked('throttled')) if reply.error_type else outcome\n"
         "        return outcome, reply.error_type",
     ),
     Edit(

@@ -17,7 +17,7 @@ from router.control.protocol import event_stream
 from router.dispatch.response_stream import ResponseStream
 from router.functions.resolve import Found, look_up
 from router.model.concurrency import ACCOUNT_LIMIT
-from router.model.errors import NotFound, NotInvoked
+from router.model.errors import RECURSIVE, NotFound, NotInvoked
 from router.model.function import InvokeReply
 from router.model.limits import ASYNC_PAYLOAD_BYTES_MAX
 from router.model.version import LATEST
@@ -283,6 +283,8 @@ def _not_invoked(ref: FunctionRef, error: NotInvoked) -> ApiError:
             return _throttled(error.detail or ACCOUNT_LIMIT)
         case "function_missing":
             return _missing(ref)
+        case "recursive":
+            return ApiError(RECURSIVE, str(error))
         case "stopping":
             return ApiError(
                 "ServiceUnavailableException",

@@ -10,6 +10,7 @@ from router.embedded import messages
 from router.embedded.messages import Draft, Order
 from router.embedded.problems import QueueProblem, bad_value, missing, simple
 from router.embedded.queues import Received, Sent
+from router.model.trace_header import is_header
 
 ENTRIES_MAX: Final = 10
 WAIT_S_MAX: Final = 20
@@ -26,11 +27,16 @@ class Messages(SqsPart):
             name = self._name(params)
             draft = messages.draft(params, self._queues.order(name))
             self._queues.check_size(name, draft, "One or more parameters are invalid.")
-            (sent,) = await self._queues.send(name, [draft], self._sender(context))
+            (sent,) = await self._send(context, name, [draft])
         return _sent(sent, draft)
 
-    def _sender(self, context: Context) -> str:
-        return context.principal.name if context.principal is not None else self._account
+    async def _send(self, context: Context, name: str, drafts: list[Draft]) -> list[Sent]:
+        """Store drafts; those without a trace header of their own have that of the request."""
+        sender = context.principal.name if context.principal is not None else self._account
+        trace = context.headers.get("X-Amzn-Trace-Id", "")
+        if trace and is_header(trace):
+            drafts = [messages.traced(draft, trace) for draft in drafts]
+        return await self._queues.send(name, drafts, sender)
 
     async def send_message_batch(self, context: Context, params: Params) -> Params:
         """SendMessageBatch: what is sound is stored in one transaction, in order."""
@@ -52,9 +58,7 @@ class Messages(SqsPart):
                     failed.append(_failed(entry, problem))
             stored: list[Sent] = []
             if drafts:
-                stored = await self._queues.send(
-                    name, [draft for _entry, draft in drafts], self._sender(context)
-                )
+                stored = await self._send(context, name, [draft for _entry, draft in drafts])
         done = [
             {"Id": entry["Id"], **_sent(sent, draft)}
             for (entry, draft), sent in zip(drafts, stored, strict=True)

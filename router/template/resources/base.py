@@ -97,6 +97,7 @@ class Draft:
         """By `own_name`."""
         self.mappings: dict[str, Mapping] = {}
         self.enabled_unset: list[str] = []
+        self.loops_unset: list[str] = []
         """UUIDs of mappings whose `Enabled` is not given."""
         self.queues: dict[str, Queue] = {}
         self.webhooks: dict[str, Webhook] = {}

@@ -13,6 +13,7 @@ from router.model.hosting import FILE_SYSTEM_ARN, MOUNT_PATH
 from router.model.image import Image
 from router.model.resources import Function
 from router.model.runtimes import KNOWN, RETIRED, RUNTIMES, Family, family_of
+from router.model.version import LATEST
 from router.template.dynamic import check_references
 from router.template.properties import Properties
 from router.template.resources import images
@@ -29,6 +30,9 @@ INLINE_CHARACTERS_MAX = 4_194_304
 
 INLINE_FILES = {Family.PYTHON: "index.py", Family.NODEJS: "index.js"}
 """What code in a template becomes; other runtimes have none (CloudFormation)."""
+
+UPDATES = ("Auto", "FunctionUpdate", "Manual")
+"""When a function gets a newer runtime; only with the last one it names one."""
 
 EPHEMERAL_MB_MIN = 512
 EPHEMERAL_MB_MAX = 10_240
@@ -61,6 +65,7 @@ RESERVED_VARIABLES = frozenset(
 )
 """Set by the environment itself (`functions-and-invocation.md` 8.4)."""
 
+_RUNTIME_PATTERN = r"arn:(aws[a-zA-Z-]*):lambda:[a-z0-9-]+::runtime:[a-z0-9]{1,2048}"
 _VARIABLE_NAME = re.compile(r"[a-zA-Z]([a-zA-Z0-9_])+")
 _ROLE_PATTERN = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
 
@@ -88,6 +93,8 @@ _PROPERTIES = (
     "LoggingConfig",
     "Architectures",
     "PackageType",
+    "RecursiveLoop",
+    "RuntimeManagementConfig",
     "ReservedConcurrentExecutions",
     "Tags",
 )
@@ -95,8 +102,6 @@ _PROPERTIES = (
 _WITHOUT_EFFECT = {
     "CodeSigningConfigArn": "CodeSigningConfigArn",
     "KmsKeyArn": "KMSKeyArn",
-    "RecursiveLoop": "RecursiveLoop",
-    "RuntimeManagementConfig": "RuntimeManagementConfig",
     "SnapStart": "SnapStart",
     "TracingConfig": "TracingConfig",
     "VpcConfig": "VpcConfig",
@@ -166,10 +171,16 @@ class LambdaFunction:
             )
             if "ReservedConcurrentExecutions" in properties
             else None,
+            recursive_loop=properties.text(
+                "RecursiveLoop", "Terminate", choices=("Terminate", "Allow")
+            ),
+            runtime_management=_runtime_management(properties),
             tags=properties.tags(),
             extra=_extra(at, properties, draft),
             owner=at.owner,
         )
+        if "RecursiveLoop" not in properties:
+            draft.loops_unset.append(name)
         if lack := missing(draft.functions[name]):
             draft.warnings.append(f"{at.logical_id}: {lack}")
 
@@ -291,6 +302,22 @@ def _dead_letter_target(properties: Properties) -> str:
     if target and not is_dead_letter_target(target):
         section.problem("TargetArn", f"{target} is no standard SQS queue or SNS topic")
     return target
+
+
+def _runtime_management(properties: Properties) -> dict[str, dict[str, str]]:
+    """As `PutRuntimeManagementConfig` keeps it, of `$LATEST`."""
+    section = properties.section("RuntimeManagementConfig")
+    if section is None:
+        return {}
+    section.check_known(("UpdateRuntimeOn", "RuntimeVersionArn"), "RuntimeManagementConfig")
+    section.require("UpdateRuntimeOn")
+    kept = {"UpdateRuntimeOn": section.text("UpdateRuntimeOn", choices=UPDATES)}
+    is_manual = kept["UpdateRuntimeOn"] == UPDATES[-1]
+    if is_manual != ("RuntimeVersionArn" in section):
+        section.problem("RuntimeVersionArn", "belongs to UpdateRuntimeOn Manual, and only to it")
+    elif is_manual:
+        kept["RuntimeVersionArn"] = section.text("RuntimeVersionArn", pattern=_RUNTIME_PATTERN)
+    return {LATEST: kept}
 
 
 def _extra(at: At, properties: Properties, draft: Draft) -> dict[str, object]:

@@ -162,7 +162,7 @@ EDITS = (
     Edit(
         "a throttle is told as a failure",
         "mapping.queue_shell",
-        "outcome = NotRun(error.reason)",
+        "outcome = not_invoked(error)",
         "outcome = Failed(error.reason)",
     ),
     Edit(

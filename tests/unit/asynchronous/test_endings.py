@@ -42,16 +42,16 @@ def test_nothing_is_told_where_nobody_listens():
 
 
 def test_queues_and_functions_of_this_router_get_theirs_at_once():
-    told = end(Ways(HERE, TOPIC), trace_id=TRACE)
+    told = end(Ways(HERE, TOPIC), trace_header=TRACE)
     (message,), (letter,) = told.messages, told.outbox
     assert json.loads(message.body)["requestContext"]["requestId"] == "r"
     assert (message.attributes, message.trace_header) == (b"", TRACE)
     assert (letter.destination, letter.body, letter.function) == (TOPIC, b"{}", "f")
     assert json.loads(letter.attributes)["ErrorMessage"]["StringValue"] == "no"
-    told = end(Ways(OTHER, HERE), trace_id="Root=nonsense")
+    told = end(Ways(OTHER, HERE), trace_header=TRACE)
     (event,), (message,) = told.events, told.messages
     assert (event.function, event.qualifier, event.accepted_ms) == ("other", "live", 1_000)
-    assert event.trace_id == "", "queues refuse what is no trace header"
+    assert event.trace_id == TRACE
     assert message.body == "{}"
     assert told.outbox == []
 

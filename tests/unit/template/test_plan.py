@@ -203,6 +203,37 @@ async def test_mapping_keeps_its_uuid_and_its_switch(applier, load, catalog):
     assert catalog.mappings[mapping.uuid].is_enabled
 
 
+async def test_loops_and_runtimes_are_as_the_template_or_the_api_said(applier, load, catalog):
+    """What a template does not say stays (`RecursiveLoop`, `RuntimeManagementConfig`)."""
+    plain = await applier.apply(load(TEMPLATE))
+    assert catalog.functions["save"].recursive_loop == "Terminate"
+    before = msgspec.structs.replace(
+        catalog.functions["save"], recursive_loop="Allow",
+        runtime_management={"1": {"UpdateRuntimeOn": "FunctionUpdate"}},
+    )  # fmt: skip
+    await catalog.commit([put("function", "save", before)])
+    assert (await applier.apply(load(TEMPLATE))).is_empty
+    assert catalog.functions["save"].recursive_loop == "Allow"
+    runtime = f"arn:aws:lambda:us-east-1::runtime:{'0' * 64}"
+    said = TEMPLATE.replace(
+        "Code: ./code\n",
+        "Code: ./code\n"
+        "          RecursiveLoop: Terminate\n"
+        "          RuntimeManagementConfig:\n"
+        f"            {{UpdateRuntimeOn: Manual, RuntimeVersionArn: '{runtime}'}}\n",
+    )
+    plan = await applier.apply(load(said))
+    differences = {it.property: it for change in plan.changes for it in change.differences}
+    assert differences["RecursiveLoop"] == Difference("RecursiveLoop", "Allow", "Terminate")
+    assert "RuntimeManagementConfig.$LATEST" in differences
+    after = catalog.functions["save"]
+    assert after.recursive_loop == "Terminate"
+    manual = {"UpdateRuntimeOn": "Manual", "RuntimeVersionArn": runtime}
+    assert after.runtime_management == {**before.runtime_management, "$LATEST": manual}
+    assert (await applier.apply(load(said))).is_empty
+    assert plain.warnings == plan.warnings, "neither is without effect"
+
+
 async def test_filters_that_change_are_shown_where_they_differ(applier, load, catalog):
     def with_filters(*patterns):
         filters = ", ".join(f"{{Pattern: '{pattern}'}}" for pattern in patterns)

@@ -107,6 +107,20 @@ CASES = {
         11,
         "has no value",
     ),
+    "loops": (
+        below(FUNCTION, "RecursiveLoop: Never"),
+        "Save",
+        "RecursiveLoop",
+        9,
+        "Terminate, Allow",
+    ),
+    "runtime management without its member": (
+        below(FUNCTION, "RuntimeManagementConfig: {UpdateRuntimeOn: Manual}"),
+        "Save",
+        "RuntimeManagementConfig.RuntimeVersionArn",
+        9,
+        "belongs to UpdateRuntimeOn Manual",
+    ),
     "runtime unknown": (
         FUNCTION.replace("python3.12", "python4"),
         "Save",
