@@ -53,8 +53,10 @@ def step(header: str, function_arn: str, fresh: Callable[[], str]) -> Step:
 
     A header without a sound `Root` begins a trace, with the fields of `fresh()` that it lacks.
     """
-    fields, counts = _read(header)
     function = _name_of(function_arn)
+    if not header:  # most invocations, by far
+        return Step(f"{fresh()};Lineage=1:{function}:0", 0)
+    fields, counts = _read(header)
     before = counts.get(function, 0)
     if before or len(counts) < LINEAGE_FUNCTIONS_MAX:
         counts[function] = min(before + 1, COUNT_MAX)

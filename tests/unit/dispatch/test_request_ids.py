@@ -3,12 +3,16 @@
 import os
 import uuid
 
+from router.dispatch.entropy import Entropy
 from router.dispatch.request_ids import RequestIds
+from router.dispatch.traces import new_trace
+
+KEPT = Entropy.KEPT_BYTES // RequestIds.BYTES
 
 
 def test_every_id_is_a_random_uuid_of_its_own():
     ids = RequestIds()
-    made = [ids.next() for _ in range(10 * RequestIds.KEPT)]
+    made = [ids.next() for _ in range(10 * KEPT)]
     assert len(set(made)) == len(made)
     for text in made:
         found = uuid.UUID(text)
@@ -23,8 +27,13 @@ def test_the_system_is_asked_once_for_many(monkeypatch):
         asked.append(size_bytes)
         return real(size_bytes)
 
-    monkeypatch.setattr("router.dispatch.request_ids.os.urandom", urandom)
+    monkeypatch.setattr("router.dispatch.entropy.os.urandom", urandom)
     ids = RequestIds()
-    for _ in range(RequestIds.KEPT + 1):
+    for _ in range(KEPT + 1):
         ids.next()
-    assert asked == [RequestIds.KEPT * RequestIds.BYTES] * 2
+    assert asked == [Entropy.KEPT_BYTES] * 2
+
+
+def test_traces_are_new_however_many():
+    made = {new_trace() for _ in range(10 * KEPT)}
+    assert len(made) == 10 * KEPT
