@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from tests.attack.site import HEADING, TABLE
-from tests.integration.bed import Bed, Ear
+from tests.integration.bed import lone_bed
 
 FILES = 8_192
 """Two thousand connections have two ends."""
@@ -21,20 +21,14 @@ def files():
 
 @pytest.fixture(scope="module")
 def shared_bed(tmp_path_factory):
-    ear = Ear()
-    bed = Bed(tmp_path_factory.mktemp("attack"), ear)
-    yield bed
-    bed.close()
-    ear.close()
+    with lone_bed(tmp_path_factory.mktemp("attack")) as bed:
+        yield bed
 
 
 @pytest.fixture
 def bed(tmp_path):
-    ear = Ear()
-    bed = Bed(tmp_path, ear)
-    yield bed
-    bed.close()
-    ear.close()
+    with lone_bed(tmp_path) as bed:
+        yield bed
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -516,6 +516,13 @@ class Traffic:
             time.sleep(self._pause_s)
 
 
+@contextlib.contextmanager
+def lone_bed(folder: Path) -> Iterator[Bed]:
+    """A bed with an ear of its own, gone after it."""
+    with contextlib.closing(Ear()) as ear, contextlib.closing(Bed(folder, ear)) as bed:
+        yield bed
+
+
 def first_sights(seen: list[tuple[str, int]]) -> dict[str, list[int]]:
     """Per key its records in the order of first sight."""
     order: dict[str, list[int]] = {}

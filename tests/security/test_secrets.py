@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.bed import Bed, Ear, call, children_of, template, until
+from tests.integration.bed import Bed, call, children_of, lone_bed, template, until
 from tests.unit.workers.aws_client import put_client
 
 PLANTED = {
@@ -90,11 +90,8 @@ def declared(name: str, code: str, runtime: str, timeout: int = 60, **more: str)
 
 @pytest.fixture
 def bed(tmp_path):
-    ear = Ear()
-    bed = Bed(tmp_path, ear)
-    yield bed
-    bed.close()
-    ear.close()
+    with lone_bed(tmp_path) as bed:
+        yield bed
 
 
 def furnish(bed: Bed) -> None:

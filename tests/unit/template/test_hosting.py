@@ -2,15 +2,9 @@
 
 import pytest
 
-from router.config import StoreSettings
-from router.functions.packages import CodeStore
 from router.model.hosting import BARE, Hosting
-from router.store.catalog import Catalog
-from router.store.sqlite import SqliteStore
-from router.template.apply import Applier
-from router.template.code import InPlace
-from router.template.holdings import holdings_of
 from router.template.plan import PlanRefused
+from tests.unit.template.appliers import hosted
 
 ARN = "arn:aws:elasticfilesystem:eu-west-1:123456789012:access-point/fsap-0123456789abcdef0"
 
@@ -87,27 +81,13 @@ def test_more_than_one(refuse):
 
 @pytest.fixture
 async def apply(tmp_path, load):
-    store = SqliteStore(tmp_path / "data", StoreSettings())
-    await store.open()
-    catalog = Catalog(store.metadata)
-    await catalog.load()
-    holds = holdings_of(store, catalog, lambda: 0)
+    async with hosted(tmp_path) as (catalog, applier):
 
-    async def run(hosting):
-        applier = Applier(
-            catalog,
-            InPlace(),
-            holds,
-            tmp_path / "in",
-            lambda: 1,
-            hosting,
-            codes=CodeStore(tmp_path / "copies"),
-        )
-        await applier.apply(load(text()))
-        return catalog.functions["save"]
+        async def run(hosting):
+            await applier(hosting).apply(load(text()))
+            return catalog.functions["save"]
 
-    yield run
-    await store.close()
+        yield run
 
 
 async def test_a_path_without_a_folder_is_refused_when_applied(apply):

@@ -4,16 +4,10 @@ import json
 
 import pytest
 
-from router.config import StoreSettings
 from router.functions.images import ImageUnusable
-from router.functions.packages import CodeStore
 from router.model.hosting import BARE, Hosting
-from router.store.catalog import Catalog
-from router.store.sqlite import SqliteStore
-from router.template.apply import Applier
-from router.template.code import InPlace
-from router.template.holdings import holdings_of
 from router.template.plan import PlanRefused
+from tests.unit.template.appliers import hosted
 
 URI = "000000000000.dkr.ecr.us-east-1.amazonaws.com/shop:v7"
 
@@ -55,27 +49,14 @@ def image(folder):
 
 @pytest.fixture
 async def applier(tmp_path):
-    store = SqliteStore(tmp_path / "data", StoreSettings())
-    await store.open()
-    catalog = Catalog(store.metadata)
-    await catalog.load()
-    holds = holdings_of(store, catalog, lambda: 0)
+    async with hosted(tmp_path) as (catalog, make):
 
-    def make(hosting):
-        made = Applier(
-            catalog,
-            InPlace(),
-            holds,
-            tmp_path / "in",
-            lambda: 1,
-            hosting,
-            codes=CodeStore(tmp_path / "copies"),
-        )
-        made.catalog = catalog
-        return made
+        def catalogued(hosting):
+            made = make(hosting)
+            made.catalog = catalog
+            return made
 
-    yield make
-    await store.close()
+        yield catalogued
 
 
 @pytest.mark.parametrize("template", [SAM, PLAIN])

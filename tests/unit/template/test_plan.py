@@ -29,6 +29,7 @@ from router.template.holdings import holdings_of
 from router.template.plan import PlanRefused
 from router.template.plan_document import plan_document
 from router.template.render import print_plan
+from tests.unit.template.appliers import applier_of
 from tests.unit.template.texts import SAVE
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/shop-Hook"
@@ -89,17 +90,7 @@ async def catalog(store):
 
 @pytest.fixture
 def applier(catalog, store, tmp_path):
-    clock = iter(range(1_000, 1_000_000, 1_000))
-    holds = holdings_of(store, catalog, lambda: 0)
-    codes = CodeStore(tmp_path / "copies")
-    return Applier(
-        catalog,
-        InPlace(),
-        holds,
-        tmp_path / "inline",
-        lambda: next(clock),
-        codes=codes,
-    )
+    return applier_of(catalog, holdings_of(store, catalog, lambda: 0), tmp_path)
 
 
 def actions(plan):
@@ -331,15 +322,7 @@ async def test_queues_of_aws_are_not_looked_for(catalog, store, load, tmp_path):
     elsewhere = "arn:aws:sqs:eu-west-1:111122223333:none"
     desired = load(TEMPLATE.replace("!GetAtt Failed.Arn", elsewhere), has_queues=False)
     hosting, holds = Hosting(has_queues=False), holdings_of(store, catalog, lambda: 0)
-    await Applier(
-        catalog,
-        InPlace(),
-        holds,
-        tmp_path / "in",
-        lambda: 1,
-        hosting,
-        codes=CodeStore(tmp_path / "copies"),
-    ).apply(desired)
+    await applier_of(catalog, holds, tmp_path, hosting).apply(desired)
     (mapping,) = catalog.mappings.values()
     assert mapping.destination_arn == elsewhere
 
@@ -420,14 +403,7 @@ async def test_d1_what_comes_between_the_look_and_the_commit_is_not_lost(
             await store.progress.discard("m", STEP, None, delivery)
         return found
 
-    applier = Applier(
-        catalog,
-        InPlace(),
-        look_then_take_in,
-        tmp_path / "inline",
-        lambda: 1,
-        codes=CodeStore(tmp_path / "copies"),
-    )
+    applier = applier_of(catalog, look_then_take_in, tmp_path)
     await applier.apply(load(TEMPLATE))
     with pytest.raises(NotEmpty, match="has taken something in"):
         await applier.apply(load(text))
