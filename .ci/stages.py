@@ -84,6 +84,12 @@ DEMO = ["make", "--no-print-directory", "demo"]
 BESIDE = [
     [
         Stage("security", [*PYTEST, "tests/security"]),
+    ],
+    [
+        Stage("simulation, 50 seeds", [*PYTEST, "tests/simulation"]),
+        Stage("models", ["env", "MODEL_EXAMPLES=500", *PYTEST, "--timeout=600", "tests/model"]),
+        Stage("mutants", [PYTHON, "-m", "tests.simulation.trials", "--check"]),
+        Stage("demo with kafka", [PYTHON, "-m", "examples.orders.demo", "--optional"]),
         Stage("demo", DEMO),
         Stage("demo with kill -9", [*DEMO, "CHAOS=1"]),
         Stage("demo with windows", [*DEMO, "WINDOWS=1"]),
@@ -93,15 +99,8 @@ BESIDE = [
             [PYTHON, "-m", "examples.polyglot.demo", "--only", "python,node,go,java,shell"],
         ),
     ],
-    [
-        Stage("simulation, 50 seeds", [*PYTEST, "tests/simulation"]),
-        Stage("models", ["env", "MODEL_EXAMPLES=500", *PYTEST, "--timeout=600", "tests/model"]),
-        Stage("mutants", [PYTHON, "-m", "tests.simulation.trials", "--check"]),
-        Stage("demo with kafka", [PYTHON, "-m", "examples.orders.demo", "--optional"]),
-    ],
 ]
-"""Functions that do their worst wait for their timeouts, and demos for their records; the others
-only compute."""
+"""Functions that do their worst wait for their timeouts; the others compute, or show work."""
 
 PATIENT = Stage("simulation, 400 hours", [PYTHON, "-m", "tests.simulation"], is_patient=True)
 """Its time is virtual: beside `BESIDE` and `ATTACK`, which mostly wait."""
