@@ -18,7 +18,7 @@ from router.dispatch.traces import new_trace
 from router.model.concurrency import Allotments
 from router.model.errors import RECURSIVE_TEXT, NotInvoked
 from router.model.function import InvokeReply, InvokeRequest
-from router.model.trace_header import LOOP_INVOCATIONS_MAX, step
+from router.model.trace_header import LOOP_INVOCATIONS_MAX, first_header, step
 from router.outcomes.error_document import UNKNOWN, error_name
 from router.telemetry import metrics
 from router.telemetry.provisioned import ProvisionedMetrics
@@ -159,7 +159,10 @@ class Dispatcher:
     def _counted(self, request: InvokeRequest) -> InvokeRequest:
         """The same invocation, counted in its chain. Raises `NotInvoked` where that is a loop."""
         function = request.function
-        counted = step(request.trace_id or "", function.arn, new_trace)
+        if not request.trace_id:
+            trace_id = first_header(function.arn, new_trace())
+            return msgspec.structs.replace(request, trace_id=trace_id)
+        counted = step(request.trace_id, function.arn, new_trace)
         if counted.before >= LOOP_INVOCATIONS_MAX and not self._may_loop(function.name):
             metrics.RECURSIVE_DROPPED.labels(function.name).inc()
             self.problems[function.name] = RECURSIVE_TEXT

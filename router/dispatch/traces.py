@@ -4,11 +4,11 @@ import time
 from typing import Final
 
 from router.dispatch.entropy import Entropy
-from router.model.trace_header import FRESH_BYTES, fresh_header
+from router.model.trace_header import FRESH_DIGITS, fresh_header
 
 _ENTROPY: Final = Entropy()
 
 
 def new_trace() -> str:
     """The header of a new trace, not sampled. On the event loop only."""
-    return fresh_header(int(time.time()), _ENTROPY.take(FRESH_BYTES))
+    return fresh_header(int(time.time()), _ENTROPY.take(FRESH_DIGITS))

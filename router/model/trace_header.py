@@ -32,8 +32,8 @@ FIELDS_LENGTH_MAX: Final = 1_024
 HEADER_LENGTH_MAX: Final = 2_048
 """Longest header that is read; a longer one counts as none. Those written here are shorter."""
 
-FRESH_BYTES: Final = 20
-"""Random bytes of a header that begins a trace."""
+FRESH_DIGITS: Final = 40
+"""Random hexadecimal digits of a header that begins a trace."""
 
 _ROOT: Final = re.compile(r"root=1-[0-9a-f]{8}-[0-9a-f]{24}", re.IGNORECASE)
 _ENTRY: Final = re.compile(r"([0-9]{1,5}):([0-9a-f]{8}):[0-9]{1,3}")
@@ -54,13 +54,16 @@ def step(header: str, function_arn: str, fresh: Callable[[], str]) -> Step:
     A header without a sound `Root` begins a trace, with the fields of `fresh()` that it lacks.
     """
     function = _name_of(function_arn)
-    if not header:  # most invocations, by far
-        return Step(f"{fresh()};Lineage=1:{function}:0", 0)
     fields, counts = _read(header)
     before = counts.get(function, 0)
     if before or len(counts) < LINEAGE_FUNCTIONS_MAX:
         counts[function] = min(before + 1, COUNT_MAX)
     return Step(";".join((*_rooted(fields, fresh), f"Lineage={_text(counts)}")), before)
+
+
+def first_header(function_arn: str, fresh: str) -> str:
+    """What `step` makes of no header, as most invocations have none; `fresh` begins a trace."""
+    return f"{fresh};Lineage=1:{_name_of(function_arn)}:0"
 
 
 def count_of(header: str, function_arn: str) -> int:
@@ -85,9 +88,8 @@ def common_header(headers: Iterable[str]) -> str:
     return f"Lineage={lineage}" if lineage else ""
 
 
-def fresh_header(wall_s: int, random: bytes) -> str:
-    """The header of a trace that begins; `random`: `FRESH_BYTES`."""
-    digits = random.hex()
+def fresh_header(wall_s: int, digits: str) -> str:
+    """The header of a trace that begins; `digits`: `FRESH_DIGITS`, random."""
     return f"Root=1-{wall_s:08x}-{digits[:24]};Parent={digits[24:40]};Sampled=0"
 
 

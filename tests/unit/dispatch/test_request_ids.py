@@ -7,7 +7,7 @@ from router.dispatch.entropy import Entropy
 from router.dispatch.request_ids import RequestIds
 from router.dispatch.traces import new_trace
 
-KEPT = Entropy.KEPT_BYTES // RequestIds.BYTES
+KEPT = 2 * Entropy.KEPT_BYTES // RequestIds.DIGITS
 
 
 def test_every_id_is_a_random_uuid_of_its_own():

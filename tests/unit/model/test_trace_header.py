@@ -15,7 +15,7 @@ OF_AWS = "1:a87bd80c:0"
 
 
 def new():
-    return t.fresh_header(1, bytes(t.FRESH_BYTES))
+    return t.fresh_header(1, "0" * t.FRESH_DIGITS)
 
 
 def name(arn):
@@ -27,6 +27,7 @@ def test_a_trace_begins_where_there_is_none():
     assert new() == NEW
     step = t.step("", A, new)
     assert (step.header, step.before) == (f"{NEW};Lineage=1:{name(A)}:0", 0)
+    assert t.first_header(A, NEW) == step.header
     assert re.fullmatch("[0-9a-f]{8}", name(A))
     assert name(A) != name(B)
 
