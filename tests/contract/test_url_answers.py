@@ -158,9 +158,11 @@ def test_the_kinds_of_answers(aws):
 
 def test_who_may_not(aws):
     cors = {"AllowOrigins": ["https://a.example"], "AllowMethods": ["POST"], "MaxAge": 9}
-    aws("lambda", "publish_version", FunctionName="kinds")
-    aws("lambda", "create_alias", FunctionName="kinds", Name="live", FunctionVersion="1")
-    url = url_of(aws, "kinds", Qualifier="live", Cors=cors, AuthType="NONE")
+    create(aws, "guarded", {"app.py": KINDS})
+    aws("lambda", "wait:function_active_v2", FunctionName="guarded")
+    aws("lambda", "publish_version", FunctionName="guarded")
+    aws("lambda", "create_alias", FunctionName="guarded", Name="live", FunctionVersion="1")
+    url = url_of(aws, "guarded", Qualifier="live", Cors=cors, AuthType="NONE")
     asks = ("-X", "OPTIONS", "-H", "Origin: https://a.example")
     status, headers, body = curl(url, *asks, "-H", "Access-Control-Request-Method: POST")
     assert (status, body) == (200, b"")
@@ -169,7 +171,7 @@ def test_who_may_not(aws):
     status, headers, body = curl(f"{url}text", "-H", "Origin: https://a.example")
     assert (status, body) == (200, b"hello")
     assert "access-control-allow-origin: https://a.example" in headers
-    aws("lambda", "delete_alias", FunctionName="kinds", Name="live")
+    aws("lambda", "delete_alias", FunctionName="guarded", Name="live")
     status, headers, body = curl(f"{url}text")
     assert status == 403
     assert "x-amzn-errortype: accessdeniedexception" in headers
@@ -177,8 +179,8 @@ def test_who_may_not(aws):
     nobody = url.replace(where.hostname.partition(".")[0], "0" * 32)
     status, headers, body = curl(nobody)
     assert (status, body) == (403, b'{"Message":null}')
-    aws("lambda", "delete_function_url_config", FunctionName="kinds")
-    url = url_of(aws, "kinds", AuthType="AWS_IAM")
+    aws("lambda", "delete_function_url_config", FunctionName="guarded")
+    url = url_of(aws, "guarded", AuthType="AWS_IAM")
     status, headers, body = curl(f"{url}text")
     assert status == 403
     assert json.loads(body)["Message"].startswith("Forbidden. For troubleshooting Function URL")
