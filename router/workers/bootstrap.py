@@ -35,7 +35,7 @@ READ_BUFFER_BYTES = 256 * 1024
 WARM_UP_ROUNDS = 20
 """More often than the interpreter runs code before it specialises it."""
 
-OWN_FOLDER = os.path.dirname(__file__) + os.sep  # noqa: PTH120
+OWN_FOLDER = os.path.dirname(__file__) + os.sep
 
 Handler = Callable[[Any, LambdaContext], Any]
 

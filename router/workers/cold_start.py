@@ -150,7 +150,7 @@ class ColdStart:
         if kind == wire.EXEC_FAILED:
             text, request_id = str(facts.get("text", "")), self._request.request_id
             self._error_type = str(facts.get("type") or payloads.INVALID_ENTRYPOINT)
-            self._payload = payloads.not_executable(request_id, text, self._error_type)
+            self._payload = payloads.failed(request_id, self._error_type, text)
             return
         self._error_type = str(facts.get("type", "Runtime.Unknown"))
         self._payload = payload

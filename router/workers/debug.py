@@ -28,7 +28,7 @@ QUIT_STATUS = 3
 
 def main() -> None:
     """Run the job and end as it did."""
-    folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  # as in fresh.py
+    folder = os.path.dirname(os.path.abspath(__file__))
     if sys.path and sys.path[0] == folder:
         del sys.path[0]  # nothing of ours may be importable by the function
     with os.fdopen(int(sys.argv[1]), "rb") as file:

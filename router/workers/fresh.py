@@ -16,7 +16,7 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 
 def main() -> None:
     """Take over the start message and serve, as a forked environment does."""
-    folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    folder = os.path.dirname(os.path.abspath(__file__))
     if sys.path and sys.path[0] == folder:
         del sys.path[0]  # nothing of ours may be importable by the function
     frames_fd, start_fd = int(sys.argv[1]), int(sys.argv[2])

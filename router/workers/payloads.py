@@ -5,6 +5,7 @@ Source of every text: `functions-and-invocation.md` 6.3.
 
 import os
 import signal
+from typing import Final
 
 import orjson
 
@@ -13,7 +14,7 @@ EXITED = "Runtime.ExitError"
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
 INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
 
-SIGNAL_NAMES = {
+SIGNAL_NAMES: Final[dict[int, str]] = {
     signal.SIGHUP: "hangup",
     signal.SIGINT: "interrupt",
     signal.SIGQUIT: "quit",
@@ -38,39 +39,32 @@ SIGNAL_NAMES = {
 
 def timed_out(request_id: str, timeout_ms: int) -> bytes:
     """The function did not answer within its timeout."""
-    return _document(
-        TIMED_OUT,
-        f"RequestId: {request_id} Error: Task timed out after {timeout_ms / 1000:.2f} seconds",
-    )
+    return failed(request_id, TIMED_OUT, f"Task timed out after {timeout_ms / 1000:.2f} seconds")
 
 
 def exited(request_id: str, status: int, error_type: str = EXITED) -> bytes:
     """The process ended; `status` is a wait status."""
-    return _document(error_type, f"RequestId: {request_id} Error: {exit_text(status)}")
-
-
-def not_executable(request_id: str, text: str, error_type: str = INVALID_ENTRYPOINT) -> bytes:
-    """There is no program to run, or the kernel refuses to."""
-    return _document(error_type, f"RequestId: {request_id} Error: {text}")
+    return failed(request_id, error_type, exit_text(status))
 
 
 def failed(request_id: str, error_type: str, text: str) -> bytes:
-    """Something beside the handler failed, such as an extension."""
-    return _document(error_type, f"RequestId: {request_id} Error: {text}")
+    """Something beside the handler failed: an extension, or a program that cannot be run."""
+    message = f"RequestId: {request_id} Error: {text}"
+    return orjson.dumps({"errorType": error_type, "errorMessage": message})
+
+
+def signal_text(status: int) -> str:
+    """How the signal reads that ended a process."""
+    number = os.WTERMSIG(status)
+    return f"signal: {SIGNAL_NAMES.get(number, f'signal {number}')}"
 
 
 def exit_text(status: int) -> str:
     """How a wait status reads."""
     if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        name = SIGNAL_NAMES.get(number, f"signal {number}")  # type: ignore[call-overload]
         dumped = " (core dumped)" if os.WCOREDUMP(status) else ""
-        return f"Runtime exited with error: signal: {name}{dumped}"
+        return f"Runtime exited with error: {signal_text(status)}{dumped}"
     code = os.WEXITSTATUS(status)
     if code:
         return f"Runtime exited with error: exit status {code}"
     return "Runtime exited without providing a reason"
-
-
-def _document(error_type: str, text: str) -> bytes:
-    return orjson.dumps({"errorType": error_type, "errorMessage": text})

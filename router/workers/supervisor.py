@@ -85,7 +85,7 @@ class Supervisor:
                 send(pid, number)
 
     def _launch_extension(self, path: str, environment: "dict[str, str]") -> None:
-        name = os.path.basename(path)  # noqa: PTH119
+        name = os.path.basename(path)
         failure_fd, report_fd = os.pipe2(os.O_CLOEXEC)
 
         def become() -> None:
@@ -138,7 +138,7 @@ class Supervisor:
             os.setsid()
             self._die_with(parent)
             become()
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  # a fork never goes on as its parent
             sys.excepthook(type(error), error, error.__traceback__)
         finally:
             os._exit(1)

@@ -133,7 +133,7 @@ class Zygote:
     def _prepare(self, message: Message) -> None:
         folder = message["folder"]
         load_package("_router_workers", folder)
-        load_package("_router_isolation", os.path.join(folder, "isolation"))  # noqa: PTH118
+        load_package("_router_isolation", os.path.join(folder, "isolation"))
         self._bootstrap = importlib.import_module("_router_workers.bootstrap")
         self._api_client = importlib.import_module("_router_workers.api_client")
         self._supervisor = importlib.import_module("_router_workers.supervisor")
@@ -195,12 +195,12 @@ class Zygote:
             kept = [0, 1, 2, frames_fd, *others, *([start_fd] if start_fd >= 0 else [])]
             try:
                 self._ladder.enter(message["plan"], keep_fds=kept)
-            except Exception as failure:  # noqa: BLE001
+            except Exception as failure:  # noqa: BLE001  # told to the router, whatever it is
                 self._refuse(frames_fd, f"isolation: {failure}")
             if others:
                 self._supervise(message, frames_fd, start_fd, others[0])
             self._become_runtime(message, frames_fd, start_fd)
-        except BaseException as caught:  # noqa: BLE001
+        except BaseException as caught:  # noqa: BLE001  # ends the process as `leave` says
             error = caught
         finally:
             self._bootstrap.leave(error)
@@ -215,7 +215,7 @@ class Zygote:
             try:
                 os.close(output_fd)
                 self._become_runtime(message, frames_fd, start_fd)
-            except BaseException as caught:  # noqa: BLE001
+            except BaseException as caught:  # noqa: BLE001  # ends the process as `leave` says
                 error = caught
             finally:
                 self._bootstrap.leave(error)
@@ -338,7 +338,7 @@ class Zygote:
 def _found(program: str, path: str) -> str:
     """The file behind a program's name, which without a slash is looked for on PATH; or empty."""
     folders = [""] if "/" in program else [f"{folder or '.'}/" for folder in path.split(":")]
-    return next((place for folder in folders if os.path.isfile(place := folder + program)), "")  # noqa: PTH113
+    return next((place for folder in folders if os.path.isfile(place := folder + program)), "")
 
 
 def _reason(error: OSError) -> str:
@@ -356,7 +356,7 @@ def _own_children() -> list[int]:
     Found among all processes where the kernel keeps no list (without CONFIG_PROC_CHILDREN).
     """
     try:
-        with open("/proc/thread-self/children", "rb") as file:  # noqa: PTH123
+        with open("/proc/thread-self/children", "rb") as file:
             return [int(pid) for pid in file.read().split()]
     except OSError:
         return _children_of_all().get(os.getpid(), [])
@@ -374,14 +374,14 @@ def _kill_child_of(parent: int, pid: int) -> None:
 
 
 def _parent_of(pid: int) -> int:
-    with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+    with open(f"/proc/{pid}/stat", "rb") as file:
         return int(file.read().rpartition(b")")[2].split()[1])
 
 
 def _children_of_all() -> dict[int, list[int]]:
     """Parent → children, of every process there is."""
     found: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208
+    for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError):
                 found.setdefault(_parent_of(int(name)), []).append(int(name))
@@ -404,7 +404,7 @@ def _keep_for_exec(start: Message) -> int:
 
 
 def _exec_fresh(start: Message, frames_fd: int, start_fd: int, wrapper: list[str]) -> NoReturn:
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fresh.py")  # noqa: PTH100, PTH118, PTH120
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fresh.py")
     os.chdir(start["paths"]["task"])
     os.set_inheritable(start_fd, True)
     command = [*wrapper, sys.executable, "-s", "-S", script, str(frames_fd), str(start_fd)]

@@ -93,7 +93,7 @@ while True:
 
 
 @pytest.fixture(scope="module")
-def aws(router):  # noqa: F811
+def aws(router):  # noqa: F811  # the fixture
     agent = Agent(router["api"])
     yield agent
     agent.close()
@@ -234,7 +234,7 @@ def test_curl_reads_what_a_function_of_node_has_not_ended(aws, gate):
     assert (done.returncode, done.stdout) == (18, b"first")  # transfer closed, data outstanding
 
 
-def test_requests_reads_what_a_program_of_its_own_has_not_ended(aws, router, gate):  # noqa: F811
+def test_requests_reads_what_a_program_of_its_own_has_not_ended(aws, router, gate):  # noqa: F811  # so too
     """More than 6 MB, by path, for a program that speaks the Runtime API."""
     url = create(
         aws, "program", {"bootstrap": PROGRAM}, "provided.al2023", InvokeMode="RESPONSE_STREAM"

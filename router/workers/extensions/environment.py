@@ -109,7 +109,7 @@ class ExtendedEnvironment(RuntimeEnvironment):
             deadline = self._loop.time() + LAST_WORDS_S
             self._hear_runtime_out(payloads.exit_text(status), deadline)
         else:
-            self._fail(self.extensions.error_type(calls.CRASH), exit_text(status))
+            self._fail(self.extensions.error_type(calls.CRASH), extension_exit_text(status))
 
     def _hear_runtime_out(self, text: str, deadline: float) -> None:
         """What the runtime sent before it ended is still to be read."""
@@ -271,12 +271,10 @@ class ExtendedEnvironment(RuntimeEnvironment):
             self._transport.write(wire.encode(wire.ORDER, orjson.dumps(order)))
 
 
-def exit_text(status: int) -> str:
+def extension_exit_text(status: int) -> str:
     """How the end of an extension reads."""
     if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        name = payloads.SIGNAL_NAMES.get(number, f"signal {number}")  # type: ignore[call-overload]
-        return f"signal: {name}"
+        return payloads.signal_text(status)
     code = os.WEXITSTATUS(status)
     return f"exit status {code}" if code else "exit code 0"
 

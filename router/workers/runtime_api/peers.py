@@ -65,7 +65,7 @@ def listens(port: int, pid: int, uid: int | None) -> bool:
     if owner is None or (uid is not None and owner.uid != uid):
         return False
     try:
-        os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+        os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208  # only whether it may be read
     except PermissionError:
         return uid is not None
     except OSError:

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from tests.unit.workers.runtime_api.test_server import Bed, Client, bed  # noqa: F401
+from tests.unit.workers.runtime_api.test_server import Bed, Client
 
 API = "/2020-01-01/extension"
 UNKNOWN = str(uuid.UUID(int=7))
@@ -78,13 +78,13 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "headers", "error_type", "text"), REFUSALS)
-async def test_refusals(bed: Bed, method, path, body, headers, error_type, text):  # noqa: F811
-    client = await bed.connect()
+async def test_refusals(api_bed: Bed, method, path, body, headers, error_type, text):
+    client = await api_bed.connect()
     assert await answered(client, method, path, body, *headers) == error(error_type, text)
 
 
-async def test_registration_tells_of_the_function(bed: Bed):  # noqa: F811
-    client = await bed.connect()
+async def test_registration_tells_of_the_function(api_bed: Bed):
+    client = await api_bed.connect()
     wish = "Lambda-Extension-Accept-Feature: other, accountId"
     facts = {"functionName": "f", "functionVersion": "7", "handler": "app.handler"}
     status, body = await answered(client, "POST", "register", b"{}", NAMED)
@@ -94,18 +94,18 @@ async def test_registration_tells_of_the_function(bed: Bed):  # noqa: F811
     assert (status, body) == (200, {"accountId": "000000000000", **facts})
 
 
-async def test_an_invocation_waits_for_all_and_reaches_who_wants_it(bed: Bed):  # noqa: F811
-    runtime, inside, silent = [await bed.connect() for _ in range(3)]
+async def test_an_invocation_waits_for_all_and_reaches_who_wants_it(api_bed: Bed):
+    runtime, inside, silent = [await api_bed.connect() for _ in range(3)]
     wanting = await register(inside)
     other = await register(silent, "silent", b"{}")
     for client, identifier in ((inside, wanting), (silent, other)):
         client.send("GET", f"{API}/event/next", b"", me(identifier))
     runtime.send("GET", "/2018-06-01/runtime/invocation/next")
-    await bed.until_ready()
+    await api_bed.until_ready()
     async with asyncio.timeout(20):
-        while not bed.extensions.are_ready:
+        while not api_bed.extensions.are_ready:
             await asyncio.sleep(0.001)
-    bed.extensions.invoke({"id": "one", "arn": "arn:f"}, 123)
+    api_bed.extensions.invoke({"id": "one", "arn": "arn:f"}, 123)
     status, headers, body = await inside.answer()
     assert (status, headers["Content-Type"]) == (200, "application/json")
     assert uuid.UUID(headers["Lambda-Extension-Event-Identifier"])
@@ -115,39 +115,39 @@ async def test_an_invocation_waits_for_all_and_reaches_who_wants_it(bed: Bed):  
         "requestId": "one",
         "invokedFunctionArn": "arn:f",
     }
-    assert not bed.extensions.are_ready
+    assert not api_bed.extensions.are_ready
     inside.send("GET", f"{API}/event/next", b"", me(wanting))
-    other_connection = await bed.connect()
+    other_connection = await api_bed.connect()
     status, refusal = await answered(other_connection, "GET", "event/next", b"", me(other))
     assert (status, refusal["errorType"]) == (403, "Extension.InvalidExtensionState")
 
 
-async def test_an_event_is_kept_for_who_has_lost_its_connection(bed: Bed):  # noqa: F811
-    client = await bed.connect()
+async def test_an_event_is_kept_for_who_has_lost_its_connection(api_bed: Bed):
+    client = await api_bed.connect()
     identifier = await register(client)
     client.send("GET", f"{API}/event/next", b"", me(identifier))
     async with asyncio.timeout(20):
-        while not bed.extensions.are_ready:
+        while not api_bed.extensions.are_ready:
             await asyncio.sleep(0.001)
         client.writer.close()
-        while bed.extensions._askers:
+        while api_bed.extensions._askers:
             await asyncio.sleep(0.001)
-    bed.extensions.invoke({"id": "one", "arn": "arn:f"}, 123)
-    again = await bed.connect()
+    api_bed.extensions.invoke({"id": "one", "arn": "arn:f"}, 123)
+    again = await api_bed.connect()
     status, body = await answered(again, "GET", "event/next", b"", me(identifier))
     assert (status, body["requestId"]) == (200, "one")
 
 
-async def test_paths_and_methods_there_are_not(bed: Bed):  # noqa: F811
-    client = await bed.connect()
+async def test_paths_and_methods_there_are_not(api_bed: Bed):
+    client = await api_bed.connect()
     assert (await client.call("GET", f"{API}/register"))[0] == 405
     assert (await client.call("POST", f"{API}/other"))[0] == 404
     large = b'{"events":[]}' + b" " * 100_000
     assert (await client.call("POST", f"{API}/register", large, NAMED))[0] == 413
 
 
-async def test_telemetry_where_there_is_none(bed: Bed):  # noqa: F811
-    client = await bed.connect()
+async def test_telemetry_where_there_is_none(api_bed: Bed):
+    client = await api_bed.connect()
     known = me(await register(client))
     for path, kind in (("2022-07-01/telemetry", "Telemetry"), ("2020-08-15/logs", "Logs")):
         for identifier, wanted in (
