@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import json
 import uuid
 from typing import Any, Final
@@ -200,5 +199,5 @@ def _read_handle(shown: str) -> str:
     try:
         handle = json.loads(base64.b64decode(shown.encode(), altchars=b"-_", validate=True))
         return str(handle["taskId"])
-    except (ValueError, binascii.Error, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise bad_value("Value for parameter TaskHandle is invalid.") from None

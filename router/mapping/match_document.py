@@ -5,7 +5,6 @@ is never changed.
 """
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +28,7 @@ def base64_payload(text: str | None) -> tuple[Form, Any]:
         return Form.NEITHER, {}
     try:
         return text_payload(base64.b64decode(text, validate=True).decode())
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return Form.NEITHER, {}
 
 

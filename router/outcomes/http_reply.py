@@ -4,7 +4,6 @@ A JSON object with a `statusCode` is a response, anything else the body of one.
 """
 
 import base64
-import binascii
 import re
 from typing import Any, Final
 
@@ -148,5 +147,5 @@ def _body(given: Any, *, is_encoded: Any) -> bytes | None:
         return given.encode("utf-8", "replace")
     try:
         return base64.b64decode(given, validate=True)
-    except binascii.Error:
+    except ValueError:
         return None

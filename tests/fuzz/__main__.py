@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -58,20 +59,34 @@ def kept(name):
     return sorted((CORPUS / name).iterdir())
 
 
-def fuzz(name, seconds):
-    """One target for some time in a process of its own; whether it found nothing."""
-    work, found = WORK / name, WORK / "findings" / name
-    for folder in (work, found):
-        folder.mkdir(parents=True, exist_ok=True)
+def fuzz(name, seconds, seed):
+    """One target for some time in a process of its own; whether it found nothing.
+
+    With a `seed` the inputs are the same each time, as many of them as the time allows; without one
+    (0) they are others each time, and what they reached is where the next run begins.
+    """
+    found = WORK / "findings" / name
+    found.mkdir(parents=True, exist_ok=True)
+    if seed:
+        with tempfile.TemporaryDirectory() as work:
+            return fuzz_in(Path(work), found, name, seconds, seed)
+    work = WORK / name
+    work.mkdir(parents=True, exist_ok=True)
+    return fuzz_in(work, found, name, seconds, seed)
+
+
+def fuzz_in(work, found, name, seconds, seed):
     command = [
-        sys.executable, "-m", "tests.fuzz.child", name, f"-max_total_time={seconds}",
-        f"-max_len={LENGTH_MAX}", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1",
+        sys.executable, "-m", "tests.fuzz.child", name, f"-seed={seed}",
+        f"-max_total_time={seconds}", f"-max_len={LENGTH_MAX}", "-timeout=10",
+        "-rss_limit_mb=1024", "-print_final_stats=1",
         f"-artifact_prefix={found}/", str(work), str(CORPUS / name),
     ]  # fmt: skip
     started = time.monotonic()
     try:
         done = subprocess.run(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             check=False, timeout=seconds + GRACE_S,
         )  # fmt: skip
         output, status = done.stdout.decode("utf-8", "replace"), done.returncode
@@ -93,7 +108,7 @@ def fuzz(name, seconds):
     return status == 0
 
 
-def fuzz_all(names, seconds):
+def fuzz_all(names, seconds, seed):
     """Targets side by side, one for each core up to two; whether none found anything."""
     waiting, results = sorted(names, key=lambda name: name not in SLOW_TO_START), []
 
@@ -102,7 +117,7 @@ def fuzz_all(names, seconds):
             with printing:
                 name = waiting.pop(0) if waiting else None
             if name:
-                results.append(fuzz(name, seconds))
+                results.append(fuzz(name, seconds, seed))
 
     threads = [threading.Thread(target=work) for _ in range(min(2, os.cpu_count() or 1))]
     for thread in threads:
@@ -116,6 +131,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--target", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="the same inputs each time; 0: others")
     parser.add_argument("--replay", action="store_true", help="only run what is kept")
     parser.add_argument("--input", type=Path, help="with --replay and --target: this file alone")
     options = parser.parse_args()
@@ -128,7 +144,7 @@ def main():
         wrong = sum(replay(name, inputs) for name, inputs in files.items())
         print(f"{sum(map(len, files.values()))} inputs replayed, {wrong} of them wrong")
         return 1 if wrong else 0
-    return 0 if fuzz_all(names, options.seconds) else 1
+    return 0 if fuzz_all(names, options.seconds, options.seed) else 1
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 from collections.abc import AsyncGenerator
 from typing import Any, Final, Protocol
 
@@ -258,7 +257,7 @@ def read_client_context(text: str | None) -> bytes | None:
     try:
         decoded = base64.b64decode(text, validate=True)
         document = orjson.loads(decoded)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise refusal from None
     if not isinstance(document, dict):
         raise refusal

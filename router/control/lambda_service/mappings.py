@@ -1,7 +1,6 @@
 """Event source mappings: create, read, change, delete (`event-source-mappings.md` 1)."""
 
 import base64
-import binascii
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
@@ -321,7 +320,7 @@ def _read_marker(marker: str) -> tuple[int, str]:
         text = base64.b64decode(marker, altchars=b"-_", validate=True).decode()
         created_ms, _, name = text.partition("/")
         return int(created_ms), name
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise invalid("The Marker is none that this API has given.") from None
 
 

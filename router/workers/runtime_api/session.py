@@ -4,7 +4,6 @@ No I/O: connections ask by `Asker`, the environment hears by `Owner`.
 """
 
 import base64
-import binascii
 import re
 from collections import deque
 from collections.abc import Callable
@@ -217,5 +216,5 @@ def kept_type(text: str) -> str:
 def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         return b""

@@ -75,6 +75,7 @@ def test_a_response_with_little_in_it():
         {"statusCode": 200, "cookies": ["a=1\nb"]},
         {"statusCode": 200, "body": {"a": 1}},
         {"statusCode": 200, "body": "no base64", "isBase64Encoded": True},
+        {"statusCode": 200, "body": "aGVsbG8\u00e9", "isBase64Encoded": True},
     ],
 )
 def test_a_response_that_is_none(value):
