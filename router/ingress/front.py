@@ -20,6 +20,8 @@ from typing import Any, Final
 import structlog
 
 from router.config import Settings
+from router.http.server import ABORT_S
+from router.http.sockets import listen
 from router.ingress import tally
 from router.ingress.child import Child
 from router.ingress.frames import (
@@ -34,9 +36,7 @@ from router.ingress.frames import (
     Routes,
     Stop,
 )
-from router.ingress.http_server import ABORT_S
 from router.ingress.intake import Intake
-from router.ingress.sockets import listen
 from router.ingress.told import Told, look_up
 from router.ingress.url_desk import Answering, UrlDesk
 from router.model.errors import RouterError

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from router.config import IngressSettings
-from router.ingress.http_server import HttpServer
-from router.ingress.http_values import HttpLimits
+from router.http.server import HttpServer
+from router.http.values import HttpLimits
 from router.ingress.switchboard import Switchboard
 from router.ingress.urls import Caller, UrlIngress
 from router.ingress.webhooks import Appender, WebhookIngress

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from router.auth.signing import MESSAGES
-from router.ingress.http_values import (
+from router.http.values import (
     JSON_HEADERS,
     RETRY_HEADERS,
     Response,

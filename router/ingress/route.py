@@ -9,7 +9,7 @@ import structlog
 
 from router.auth.signing import Scheme
 from router.auth.webhooks import scheme_for
-from router.ingress.http_values import BodyPolicy
+from router.http.values import BodyPolicy
 from router.ingress.keys import Key, parse_key, parse_keys
 from router.ingress.rate import RateLimit
 from router.ingress.senders import CLOUDEVENTS, sender_of

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import orjson
 
-from router.ingress.http_values import JSON_HEADERS, Head, Pairs, Response, json_response
+from router.http.values import JSON_HEADERS, Head, Pairs, Response, json_response
 from router.model.media_types import FORM, media_type
 from router.model.webhook import WebhookSpec
 

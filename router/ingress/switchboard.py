@@ -1,6 +1,6 @@
 """What stands behind the listener: webhooks by their path, functions' URLs by name or path."""
 
-from router.ingress.http_values import BodyPolicy, Handler, Head, Pending, Request, Response
+from router.http.values import BodyPolicy, Handler, Head, Pending, Request, Response
 from router.ingress.urls import UrlIngress, is_url
 
 

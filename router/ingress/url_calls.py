@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+from router.http.values import Outlet
 from router.ingress.frames import FrameError
-from router.ingress.http_values import Outlet
 from router.ingress.url_desk import WINDOW_BYTES, Answering, UrlDesk
 from router.model.function_url import UrlAnswer, UrlCall, UrlPart, UrlTaken
 

@@ -8,7 +8,7 @@ is decided where functions are run (`url_service.py`).
 import asyncio
 from typing import Any, Final, Protocol
 
-from router.ingress.http_values import (
+from router.http.values import (
     BodyPolicy,
     Head,
     Refusal,

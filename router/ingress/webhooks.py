@@ -14,9 +14,7 @@ import msgspec
 
 from router.auth.bearer import TOKEN_HEADER, TOKEN_PARAMETER
 from router.auth.signing import QUERY_FIELDS_MAX
-from router.ingress import cloudevents, refusals
-from router.ingress.event_id import EventIds
-from router.ingress.http_values import (
+from router.http.values import (
     BodyPolicy,
     Head,
     Pending,
@@ -24,6 +22,8 @@ from router.ingress.http_values import (
     Response,
     json_response,
 )
+from router.ingress import cloudevents, refusals
+from router.ingress.event_id import EventIds
 from router.ingress.keys import BodyUnreadable, Key
 from router.ingress.route import Route, make_routes
 from router.ingress.senders import Answer, accepted

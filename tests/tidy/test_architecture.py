@@ -18,7 +18,7 @@ STAGES = [
     {"config", "telemetry"},
     {"patterns", "outcomes"},
     {"mapping"},
-    {"store", "auth"},
+    {"store", "auth", "http"},
     {"functions", "embedded", "workers", "sources", "destinations"},
     {"dispatch"},
     {*DRIVERS, "ingress", "control", "ops", "asynchronous"},

@@ -5,8 +5,8 @@ import asyncio
 import orjson
 from structlog.testing import capture_logs
 
-from router.ingress.http_reader import Memory, RequestReader
-from tests.unit.ingress.client import answered
+from router.http.reader import Memory, RequestReader
+from tests.unit.http.client import answered
 from tests.unit.ingress.test_fuzz import LIMITS, site
 
 STATUSES = {202, 400, 401, 404, 405, 408, 413, 414, 417, 431, 501, 503, 505}

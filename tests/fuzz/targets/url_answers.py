@@ -9,8 +9,8 @@ import asyncio
 import httptools
 
 from router.dispatch.response_stream import ResponseStream
-from router.ingress.http_outflow import Outflow
-from router.ingress.http_values import Response, Streamed, render
+from router.http.outflow import Outflow
+from router.http.values import Response, Streamed, render
 from router.ingress.url_stream import StreamedReply
 from router.model.function import InvokeReply
 from router.outcomes.http_reply import INTEGRATION, http_reply

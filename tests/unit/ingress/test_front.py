@@ -16,7 +16,7 @@ from router.model.errors import ConfigError
 from router.store.sqlite.store import SqliteStore
 from router.telemetry import metrics
 from tests.patience import PATIENCE_S, until
-from tests.unit.ingress.client import connect, no_function, post
+from tests.unit.http.client import connect, no_function, post
 from tests.unit.ingress.test_webhooks import (
     ARN,
     BODY,

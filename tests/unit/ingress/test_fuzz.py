@@ -11,8 +11,8 @@ import time
 import orjson
 import structlog
 
-from router.ingress.http_reader import Memory, RequestReader
-from router.ingress.http_values import HttpLimits
+from router.http.reader import Memory, RequestReader
+from router.http.values import HttpLimits
 from router.ingress.webhooks import WebhookIngress
 from router.mapping.lanes import lane_of
 from router.model.limits import EVENT_BYTES_MAX
@@ -21,7 +21,7 @@ from router.model.shard import KeyRanges, first_shards
 from router.model.webhook import Deduplicate, Signature, WebhookSpec
 from router.sources.webhook_event import EVENT_FRAME_BYTES, build_event
 from router.store.base import Appended
-from tests.unit.ingress.client import answered
+from tests.unit.http.client import answered
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/h"
 LIMITS = HttpLimits(head_bytes_max=2_048, url_bytes_max=512, headers_max=24, pipelined_max=8)

@@ -18,7 +18,7 @@ from router.store.sqlite.store import SqliteStore
 from router.telemetry import metrics
 from router.telemetry.metrics import REGISTRY
 from tests.senders import digest_query, proof
-from tests.unit.ingress.client import connect, no_function, post
+from tests.unit.http.client import connect, no_function, post
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/"
 KEY = "c2VjcmV0LWtleS1vZi0yNC1ieXRlcw=="

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from router.auth.webhooks import SCHEMES
-from router.ingress.http_values import Head
+from router.http.values import Head
 from router.ingress.keys import parse_keys
 from router.ingress.senders import SENDERS, accepted, default_dedup_key
 

@@ -20,7 +20,7 @@ from router.outcomes.http_reply import INTEGRATION
 from router.store.catalog import put
 from router.telemetry import metrics
 from tests.patience import PATIENCE_S, until
-from tests.unit.ingress.client import Client, connect
+from tests.unit.http.client import Client, connect
 from tests.unit.ingress.test_urls import CORS, STREAMS, Site, url
 
 HOST = f"Host: {STREAMS}.lambda-url.us-east-1.localhost\r\n"

@@ -14,8 +14,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from router.config import IngressSettings, Settings, StoreSettings
+from router.http.values import HttpLimits
 from router.ingress.front import IngressProcess
-from router.ingress.http_values import HttpLimits
 from router.ingress.listener import Ingress
 from router.ingress.url_calls import LocalCaller
 from router.ingress.url_service import UrlService
@@ -27,7 +27,7 @@ from router.model.version import Alias
 from router.store.base import Delete
 from router.store.catalog import Catalog, own_name, put
 from router.store.sqlite.store import SqliteStore
-from tests.unit.ingress.client import connect
+from tests.unit.http.client import connect
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from router.config import IngressSettings, StoreSettings
-from router.ingress.http_values import Head, Request
+from router.http.values import Head, Request
 from router.ingress.listener import Ingress, count_refused
 from router.ingress.route import Route
 from router.ingress.url_calls import LocalCaller
@@ -21,7 +21,7 @@ from router.sources.webhook_event import build_event
 from router.store.sqlite.store import SqliteStore
 from router.telemetry import metrics
 from router.telemetry.metrics import REGISTRY
-from tests.unit.ingress.client import answered, connect, no_function, post
+from tests.unit.http.client import answered, connect, no_function, post
 
 ARN = "arn:aws:router:us-east-1:000000000000:webhook/"
 SECRETS = {"{{one}}": "first", "{{two}}": "second", "{{three}}": "whsec_Zmlyc3Q="}

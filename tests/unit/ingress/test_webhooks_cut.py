@@ -7,15 +7,15 @@ import msgspec
 import pytest
 
 from router.config import StoreSettings
-from router.ingress.http_server import HttpServer
-from router.ingress.http_values import Head, HttpLimits, Request
+from router.http.server import HttpServer
+from router.http.values import Head, HttpLimits, Request
 from router.ingress.listener import count_refused
 from router.ingress.webhooks import WebhookIngress
 from router.model.shard import KeyRanges, cut_anew
 from router.model.webhook import Deduplicate, Signature, WebhookSpec
 from router.store.base import CutStream
 from router.store.sqlite.store import SqliteStore
-from tests.unit.ingress.client import answered, connect, post
+from tests.unit.http.client import answered, connect, post
 
 KEYS = [f"key-{number}" for number in range(40)]
 SPEC = WebhookSpec(

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import structlog
 
-from router.ingress import http_values as values
-from router.ingress.http_outflow import Outflow
-from router.ingress.http_reader import BODY, HEAD, IDLE, RequestReader, Turn
-from router.ingress.http_values import (
+from router.http import values
+from router.http.outflow import Outflow
+from router.http.reader import BODY, HEAD, IDLE, RequestReader, Turn
+from router.http.values import (
     CHUNKED,
     TO_THE_END,
     Pending,
@@ -21,7 +21,7 @@ from router.ingress.http_values import (
 )
 
 if TYPE_CHECKING:
-    from router.ingress.http_server import HttpServer
+    from router.http.server import HttpServer
 
 log = structlog.get_logger(__name__)
 
@@ -309,7 +309,7 @@ class Connection(asyncio.Protocol):
         self._outflow.begin(line)
 
     def outflow_ended(self, *, is_broken: bool) -> None:
-        """See `http_outflow.Way`."""
+        """See `outflow.Way`."""
         self._running = self._outflow = None
         if is_broken:
             self._close(is_lingering=False)

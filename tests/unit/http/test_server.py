@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from router.ingress.http_connection import Connection
-from router.ingress.http_values import Response
+from router.http.connection import Connection
+from router.http.values import Response
 from tests.patience import PATIENCE_S
-from tests.unit.ingress.client import connect, post
+from tests.unit.http.client import connect, post
 
 CHUNKED = b"POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
 

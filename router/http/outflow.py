@@ -9,7 +9,7 @@ import socket
 import struct
 from typing import Final, Protocol
 
-from router.ingress.http_values import CHUNKED, TO_THE_END, BodySource, Streamed, render_open
+from router.http.values import CHUNKED, TO_THE_END, BodySource, Streamed, render_open
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 

@@ -6,7 +6,7 @@ import struct
 
 import msgspec
 
-from router.ingress.http_values import Response
+from router.http.values import Response
 from router.model.function_url import UrlAnswer, UrlCall
 from tests.patience import PATIENCE_S
 

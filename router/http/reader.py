@@ -12,8 +12,8 @@ import httptools
 import msgspec
 import structlog
 
-from router.ingress import http_values as values
-from router.ingress.http_values import (
+from router.http import values
+from router.http.values import (
     BodyPolicy,
     Handler,
     Head,

@@ -14,11 +14,11 @@ from typing import Final
 
 import structlog
 
-from router.ingress import http_values as values
-from router.ingress.http_connection import Connection
-from router.ingress.http_reader import Memory
-from router.ingress.http_values import Handler, HttpLimits, Refusal
-from router.ingress.sockets import BACKLOG, listen
+from router.http import values
+from router.http.connection import Connection
+from router.http.reader import Memory
+from router.http.sockets import BACKLOG, listen
+from router.http.values import Handler, HttpLimits, Refusal
 
 log = structlog.get_logger(__name__)
 

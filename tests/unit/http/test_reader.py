@@ -4,9 +4,8 @@ import tracemalloc
 
 import pytest
 
-from router.ingress import http_reader
-from router.ingress.http_reader import Memory, RequestReader
-from router.ingress.http_values import BodyPolicy, HttpLimits
+from router.http.reader import Memory, RequestReader
+from router.http.values import BodyPolicy, HttpLimits
 
 HEAD = b"POST / HTTP/1.1\r\nHost: t\r\n"
 
@@ -45,7 +44,7 @@ def test_a_body_in_tiny_pieces_takes_little_more_than_its_size(framing):
 def test_long_header_names_are_not_kept(monkeypatch):
     """What strangers make up would stay for as long as the router runs."""
     kept = {}
-    monkeypatch.setattr(http_reader, "_LOWER", kept)
+    monkeypatch.setattr("router.http.reader._LOWER", kept)
     reader = reader_of(Memory(1 << 30))
     reader.feed(HEAD + b"X-Usual: 1\r\n" + b"N" * 10_000 + b": 2\r\n\r\n")
     assert reader.turns[0].request.head.headers["n" * 10_000] == "2"
