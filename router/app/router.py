@@ -290,6 +290,7 @@ class Router:
         self.urls = UrlService(
             self.catalog,
             self.invoker,
+            region=settings.region,
             account=settings.account,
             secret_of=self._secret_of if settings.access_keys else None,
             wall_ms=self.clock.wall_ms,

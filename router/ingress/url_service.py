@@ -18,13 +18,16 @@ from multidict import CIMultiDict
 from router.auth import sigv4
 from router.auth.sigv4 import SignatureRefused
 from router.dispatch.response_stream import ResponseStream
+from router.functions.url_policy import UrlPolicy, Visitor
 from router.ingress import cors
 from router.ingress.url_desk import Rest
 from router.ingress.url_stream import WAITING_BYTES_MAX, StreamedReply
+from router.model.arn import function_arn
 from router.model.errors import RECURSIVE, NotFound, NotInvoked
 from router.model.function import InvokeReply
 from router.model.function_url import FunctionUrl, UrlAnswer, UrlCall
 from router.model.limits import EVENT_BYTES_MAX
+from router.model.permission import Permission
 from router.model.version import LATEST
 from router.outcomes.http_reply import http_reply
 from router.sources.url_event import Signer, url_event
@@ -96,17 +99,24 @@ class UrlService:
         catalog: Catalog,
         invoker: UrlInvoker,
         *,
+        region: str,
         account: str,
         secret_of: SecretOf | None,
         wall_ms: Callable[[], int],
     ) -> None:
-        """`secret_of` None: signatures are asked for and not checked, as the API takes any key."""
+        """`secret_of` None: the API takes any key.
+
+        Signatures are asked for and not checked then, and no policy keeps anybody out.
+        """
         self._catalog = catalog
         self._invoker = invoker
+        self._region = region
         self._account = account
         self._secret_of = secret_of
         self._wall_ms = wall_ms
         self._urls: dict[str, FunctionUrl] = {}
+        self._policies: dict[str, UrlPolicy] = {}
+        """By the URL's id; none where none is enforced."""
         self._running: set[asyncio.Task[InvokeReply]] = set()
         """What streams; its caller may be gone."""
         self.port = 80
@@ -151,7 +161,7 @@ class UrlService:
         signer = self._signer(call) if url.is_signed else None
         if isinstance(signer, UrlAnswer):
             return signer, None
-        if not self._has_function(url):
+        if not self._has_function(url) or not self._is_let_in(url, call, signer):
             return _refused(403, "AccessDeniedException", FORBIDDEN), None
         domain = call.headers.get("host", "").partition(":")[0]
         event = url_event(
@@ -211,6 +221,17 @@ class UrlService:
         name = own_name(url.function, url.qualifier)
         return url.qualifier == LATEST or name in self._catalog.aliases
 
+    def _is_let_in(self, url: FunctionUrl, call: UrlCall, signer: Signer | None) -> bool:
+        """Whether the policy of the function, or of the alias, lets a request through."""
+        policy = self._policies.get(url.id)
+        if policy is None:
+            return True
+        whose = ("", "") if signer is None else (signer.account, signer.arn)
+        why_not = policy.why_not(Visitor(call.peer, *whose))
+        if why_not is not None:
+            log.info("url_refused", function=url.function, url_id=url.id, why=why_not)
+        return why_not is None
+
     def _signer(self, call: UrlCall) -> Signer | UrlAnswer:
         """Who signed the request; else what it is answered."""
         headers = CIMultiDict(call.headers)
@@ -244,11 +265,29 @@ class UrlService:
         return Signer(key, self._account, f"arn:aws:iam::{self._account}:user/{key}")
 
     def _hear(self, changes: Sequence[Change]) -> None:
-        if any(kind == "function_url" for kind, _ in named(changes)):
+        if any(kind in {"function_url", "permission"} for kind, _ in named(changes)):
             self._index()
 
     def _index(self) -> None:
         self._urls = {url.id: url for url in self._catalog.function_urls.values()}
+        if self._secret_of is None:
+            return
+        found: dict[tuple[str, str], list[Permission]] = {}
+        for permission in self._catalog.permissions.values():
+            found.setdefault((permission.function, permission.qualifier), []).append(permission)
+        self._policies = {
+            url_id: UrlPolicy(
+                found.get((url.function, url.qualifier), ()),
+                self._arn(url),
+                account=self._account,
+                is_signed=url.is_signed,
+            )
+            for url_id, url in self._urls.items()
+        }
+
+    def _arn(self, url: FunctionUrl) -> str:
+        qualifier = None if url.qualifier == LATEST else url.qualifier
+        return function_arn(self._region, self._account, url.function, qualifier)
 
 
 def _count(url: FunctionUrl, status: int, began_s: float) -> None:

@@ -71,10 +71,6 @@ class LambdaUrl:
         name = own_name(found.name, qualifier)
         if name in draft.urls:
             properties.problem("TargetFunctionArn", f"{found.name} has two URLs for {qualifier}")
-        if mode == "RESPONSE_STREAM":
-            draft.warnings.append(
-                f"{at.logical_id}: answers are sent once they are whole, not as a stream"
-            )
         draft.urls[name] = FunctionUrl(
             function=found.name,
             qualifier=qualifier,

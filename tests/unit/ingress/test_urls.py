@@ -14,14 +14,17 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from router.config import IngressSettings, Settings, StoreSettings
+from router.functions.permissions import permission_name, statement_of
 from router.http.values import HttpLimits
 from router.ingress.front import IngressProcess
 from router.ingress.listener import Ingress
 from router.ingress.url_calls import LocalCaller
 from router.ingress.url_service import UrlService
+from router.model.arn import function_arn
 from router.model.errors import NotInvoked
 from router.model.function import InvokeReply
 from router.model.function_url import Cors, FunctionUrl
+from router.model.permission import Permission
 from router.model.resources import Function
 from router.model.version import Alias
 from router.store.base import Delete
@@ -123,8 +126,8 @@ class Site:
             ]
         )  # fmt: skip
         self.service = UrlService(
-            self.catalog, self.invoker, account="000000000000", secret_of=self.secret_of,
-            wall_ms=self.wall_ms,
+            self.catalog, self.invoker, region="us-east-1", account="000000000000",
+            secret_of=self.secret_of, wall_ms=self.wall_ms,
         )  # fmt: skip
         if self.is_apart:
             settings = Settings(listen=self.listen)
@@ -358,6 +361,52 @@ async def test_a_signature_is_checked_where_keys_are_known(tmp_path):
     reply = await site.ask(where=SIGNED, Authorization="Bearer x")
     assert json.loads(reply.body)["Message"].startswith("Forbidden. ")
     assert len(site.invoker.calls) == 1
+    await site.stop()
+
+
+def statement(sid, qualifier=None, effect="Allow", **given):
+    resource = function_arn("us-east-1", "000000000000", "f", qualifier)
+    kept = Permission(
+        function="f", qualifier=qualifier or "$LATEST", sid=sid, place=0,
+        statement={**statement_of(sid, resource, {"Principal": "*", **given}), "Effect": effect},
+    )  # fmt: skip
+    return put("permission", permission_name(kept), kept)
+
+
+OPEN = {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"}
+RUN = {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True}
+
+
+async def test_where_keys_are_known_a_url_is_open_to_whom_its_policy_says(tmp_path):
+    """Both statements for a caller without a signature, none for one of this account."""
+    site = Site(tmp_path, is_apart=False, secret_of={"AKIA": "s3cret"}.get)
+    site.wall_ms = lambda: int(time.time() * 1000)
+    await site.start()
+
+    async def statuses():
+        headers = signed("/", SIGNED)
+        return [
+            (await site.ask(where=PLAIN)).status,
+            (await site.ask(where=GONE)).status,
+            (await site.ask("/", SIGNED, "POST", **headers)).status,
+        ]
+
+    assert await statuses() == [403, 403, 201]
+    reply = await site.ask()
+    assert reply.headers["x-amzn-errortype"] == "AccessDeniedException"
+    assert json.loads(reply.body)["Message"].startswith("Forbidden. ")
+    assert len(site.invoker.calls) == 1
+    await site.catalog.commit([statement("a", **OPEN)])
+    assert await statuses() == [403, 403, 201]
+    await site.catalog.commit([statement("b", **RUN)])
+    assert await statuses() == [201, 403, 201]
+    await site.catalog.commit([statement("a", "live", **OPEN), statement("b", "live", **RUN)])
+    assert await statuses() == [201, 201, 201]
+    await site.catalog.commit([statement("c", effect="Deny", Action="lambda:*")])
+    assert await statuses() == [403, 201, 403]
+    # Web pages are answered before anybody is asked who they are.
+    asking = {"Access_Control_Request_Method": "POST", "Origin": "https://a.example.com"}
+    assert (await site.ask(where=PAGES, method="OPTIONS", **asking)).status == 200
     await site.stop()
 
 
