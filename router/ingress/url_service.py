@@ -4,9 +4,7 @@ Who may call, what web pages may, the event, the invocation, and the reply as a 
 """
 
 import asyncio
-import secrets
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -14,9 +12,12 @@ from typing import Any, Final, Protocol
 import orjson
 import structlog
 from multidict import CIMultiDict
+from prometheus_client import Counter
 
 from router.auth import sigv4
 from router.auth.sigv4 import SignatureRefused
+from router.dispatch.entropy import Entropy
+from router.dispatch.request_ids import RequestIds
 from router.dispatch.response_stream import ResponseStream
 from router.functions.url_policy import UrlPolicy, Visitor
 from router.ingress import cors
@@ -61,6 +62,9 @@ NO_KEY: Final = (
 """What is said to a signature that does not prove who asks: error type and text."""
 
 RESPONSE_STREAM: Final = "RESPONSE_STREAM"
+
+ROOT_DIGITS: Final = 24
+"""Random hexadecimal digits of a trace that begins with a request."""
 
 _ANYBODY: Final = "any"
 
@@ -117,8 +121,12 @@ class UrlService:
         self._urls: dict[str, FunctionUrl] = {}
         self._policies: dict[str, UrlPolicy] = {}
         """By the URL's id; none where none is enforced."""
+        self._counts: dict[str, _Counts] = {}
+        """By the name of the function."""
         self._running: set[asyncio.Task[InvokeReply]] = set()
         """What streams; its caller may be gone."""
+        self._ids = RequestIds()
+        self._entropy = Entropy()
         self.port = 80
         """Where the ingress listener is."""
         self._index()
@@ -127,50 +135,59 @@ class UrlService:
     async def answer(self, call: UrlCall) -> tuple[UrlAnswer, Rest | None]:
         """The answer to a call. Raises nothing a function or a client can bring about."""
         began_s = time.perf_counter()
+        wall_ms = self._wall_ms()
         url = self._urls.get(call.url_id)
-        request_id, trace_id = str(uuid.uuid4()), _trace_id(call.headers, self._wall_ms())
-        headers = [("x-amzn-requestid", request_id), ("x-amzn-trace-id", trace_id)]
-        rest = None
+        request_id, trace_id = self._ids.next(), self._trace_id(call.headers, wall_ms)
         if url is None:
-            answer = _refused(403, "AccessDeniedException", None)
+            answer, rest = _refused(403, "AccessDeniedException", None), None
         else:
-            answer, rest = await self._shared(url, call, request_id, trace_id)
+            answer, rest = await self._answer(url, call, request_id, trace_id, wall_ms)
+            counts = self._counts.get(url.function) or self._counts_of(url.function)
             if rest is None:
-                _count(url, answer.status, began_s)
+                counts.count(answer.status, began_s)
             else:
                 status = answer.status
-                rest.over = lambda is_whole: _count(url, status if is_whole else 502, began_s)
+                rest.over = lambda is_whole: counts.count(status if is_whole else 502, began_s)
         answer.number = call.number
-        answer.headers = [*answer.headers, *headers]
+        answer.headers += (("x-amzn-requestid", request_id), ("x-amzn-trace-id", trace_id))
         return answer, rest
 
-    async def _shared(
-        self, url: FunctionUrl, call: UrlCall, request_id: str, trace_id: str
+    async def _answer(
+        self, url: FunctionUrl, call: UrlCall, request_id: str, trace_id: str, wall_ms: int
     ) -> Reply:
         """The answer, with what web pages are told."""
-        if url.cors is None:
-            return await self._answer(url, call, request_id, trace_id)
-        if (preflight := cors.preflight(call, url.cors)) is not None:
+        if url.cors is not None and (preflight := cors.preflight(call, url.cors)) is not None:
             return preflight, None
-        answer, rest = await self._answer(url, call, request_id, trace_id)
-        return cors.shared(answer, url.cors, call.headers), rest
+        event = self._event(url, call, request_id, trace_id, wall_ms)
+        if isinstance(event, UrlAnswer):
+            answer, rest = event, None
+        else:
+            try:
+                answer, rest = await self._run(url, event, request_id, trace_id)
+            except NotFound:
+                answer, rest = _refused(403, "AccessDeniedException", FORBIDDEN), None
+            except NotInvoked as error:
+                answer, rest = _not_invoked(error, url), None
+        if url.cors is not None:
+            answer = cors.shared(answer, url.cors, call.headers)
+        return answer, rest
 
-    async def _answer(
-        self, url: FunctionUrl, call: UrlCall, request_id: str, trace_id: str
-    ) -> Reply:
+    def _event(
+        self, url: FunctionUrl, call: UrlCall, request_id: str, trace_id: str, wall_ms: int
+    ) -> bytes | UrlAnswer:
+        """The event of a request that may be made; else what it is answered."""
         signer = self._signer(call) if url.is_signed else None
         if isinstance(signer, UrlAnswer):
-            return signer, None
+            return signer
         if not self._has_function(url) or not self._is_let_in(url, call, signer):
-            return _refused(403, "AccessDeniedException", FORBIDDEN), None
-        domain = call.headers.get("host", "").partition(":")[0]
+            return _refused(403, "AccessDeniedException", FORBIDDEN)
         event = url_event(
             call,
-            domain=domain,
+            domain=call.headers.get("host", "").partition(":")[0],
             request_id=request_id,
             trace_id=trace_id,
             port=self.port,
-            wall_ms=self._wall_ms(),
+            wall_ms=wall_ms,
             signer=signer,
         )
         if len(event) > EVENT_BYTES_MAX:
@@ -178,19 +195,15 @@ class UrlService:
                 f"Request must be smaller than {EVENT_BYTES_MAX} bytes for the InvokeFunction "
                 "operation"
             )
-            return _refused(413, "RequestEntityTooLargeException", text), None
-        try:
-            return await self._run(url, event, request_id, trace_id)
-        except NotFound:
-            return _refused(403, "AccessDeniedException", FORBIDDEN), None
-        except NotInvoked as error:
-            return _not_invoked(error, url), None
+            return _refused(413, "RequestEntityTooLargeException", text)
+        return event
 
     async def _run(self, url: FunctionUrl, event: bytes, request_id: str, trace_id: str) -> Reply:
         """Invoke, and make an answer of the reply. Raises `NotInvoked`, `NotFound`."""
-        is_streamed = url.invoke_mode == RESPONSE_STREAM
-        stream = ResponseStream(WAITING_BYTES_MAX) if is_streamed else None
         qualifier = None if url.qualifier == LATEST else url.qualifier
+        stream = None
+        if url.invoke_mode == RESPONSE_STREAM:
+            stream = ResponseStream(WAITING_BYTES_MAX)
         invoking = self._invoker.invoke(
             url.function, qualifier, event, request_id=request_id, trace_id=trace_id, stream=stream
         )
@@ -218,8 +231,9 @@ class UrlService:
         """Whether the function and the alias are still there."""
         if url.function not in self._catalog.functions:
             return False
-        name = own_name(url.function, url.qualifier)
-        return url.qualifier == LATEST or name in self._catalog.aliases
+        if url.qualifier == LATEST:
+            return True
+        return own_name(url.function, url.qualifier) in self._catalog.aliases
 
     def _is_let_in(self, url: FunctionUrl, call: UrlCall, signer: Signer | None) -> bool:
         """Whether the policy of the function, or of the alias, lets a request through."""
@@ -264,6 +278,16 @@ class UrlService:
                 return _not_signed(NO_KEY)
         return Signer(key, self._account, f"arn:aws:iam::{self._account}:user/{key}")
 
+    def _trace_id(self, headers: Mapping[str, str], wall_ms: int) -> str:
+        given = headers.get("x-amzn-trace-id")
+        if given and given.isascii() and given.isprintable():
+            return given
+        return f"Root=1-{wall_ms // 1000:08x}-{self._entropy.take(ROOT_DIGITS)}"
+
+    def _counts_of(self, function: str) -> "_Counts":
+        counts = self._counts[function] = _Counts(function)
+        return counts
+
     def _hear(self, changes: Sequence[Change]) -> None:
         if any(kind in {"function_url", "permission"} for kind, _ in named(changes)):
             self._index()
@@ -290,9 +314,22 @@ class UrlService:
         return function_arn(self._region, self._account, url.function, qualifier)
 
 
-def _count(url: FunctionUrl, status: int, began_s: float) -> None:
-    metrics.URL_REQUESTS.labels(url.function, f"{status // 100}xx").inc()
-    metrics.URL_DURATION.labels(url.function).observe(time.perf_counter() - began_s)
+class _Counts:
+    """What is counted of the URLs of one function, the children of its metrics looked up once."""
+
+    def __init__(self, function: str) -> None:
+        self._function = function
+        self._durations = metrics.URL_DURATION.labels(function)
+        self._statuses: dict[int, Counter] = {}
+
+    def count(self, status: int, began_s: float) -> None:
+        """One request has its whole answer."""
+        counter = self._statuses.get(status)
+        if counter is None:
+            counter = metrics.URL_REQUESTS.labels(self._function, f"{status // 100}xx")
+            self._statuses[status] = counter
+        counter.inc()
+        self._durations.observe(time.perf_counter() - began_s)
 
 
 def _answered(reply: InvokeReply) -> UrlAnswer:
@@ -336,10 +373,3 @@ def _not_signed(why: tuple[str, str]) -> UrlAnswer:
     error_type, text = why
     headers = [("content-type", "application/json"), ("x-amzn-errortype", error_type)]
     return UrlAnswer(0, 403, headers, orjson.dumps({"message": text}))
-
-
-def _trace_id(headers: Mapping[str, str], wall_ms: int) -> str:
-    given = headers.get("x-amzn-trace-id", "")
-    if given.isascii() and given.isprintable() and given:
-        return given
-    return f"Root=1-{wall_ms // 1000:08x}-{secrets.token_hex(12)}"

@@ -54,6 +54,8 @@ def step(header: str, function_arn: str, fresh: Callable[[], str]) -> Step:
     A header without a sound `Root` begins a trace, with the fields of `fresh()` that it lacks.
     """
     function = _name_of(function_arn)
+    if _ROOT.fullmatch(header) is not None:  # nothing else: what a request to a URL begins with
+        return Step(f"{header};Lineage=1:{function}:0", 0)
     fields, counts = _read(header)
     before = counts.get(function, 0)
     if before or len(counts) < LINEAGE_FUNCTIONS_MAX:

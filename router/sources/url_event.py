@@ -3,6 +3,7 @@
 import base64
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -14,6 +15,12 @@ from router.model.media_types import media_type
 
 QUERY_FIELDS_MAX: Final = 10_000
 """More than any URL that is let in can hold."""
+
+SECONDS_REMEMBERED: Final = 16
+"""Seconds whose text is remembered: thousands of requests share one."""
+
+JSON_TYPE: Final = "application/json"
+"""What most bodies are."""
 
 _TEXT_TYPES: Final = re.compile(
     r"text/.*|application/(json|xml|javascript|ecmascript|x-www-form-urlencoded|graphql|"
@@ -45,11 +52,12 @@ def url_event(
     `domain` is the host name of the request, `port` the one it came to. A trace id the client
     sent stays. Of no signer the request is anonymous.
     """
-    headers = {name: text for name, text in call.headers.items() if name != "connection"}
+    headers = call.headers.copy()
+    headers.pop("connection", None)
     before = headers.get("x-forwarded-for")
     headers["x-forwarded-for"] = f"{before}, {call.peer}" if before else call.peer
     headers.setdefault("x-forwarded-proto", "http")
-    headers.setdefault("x-forwarded-port", str(port))
+    headers.setdefault("x-forwarded-port", f"{port}")
     headers["x-amzn-trace-id"] = trace_id
     event: dict[str, Any] = {
         "version": "2.0",
@@ -73,7 +81,6 @@ def url_event(
 def _context(
     call: UrlCall, domain: str, request_id: str, wall_ms: int, signer: Signer | None
 ) -> dict[str, Any]:
-    moment = datetime.fromtimestamp(wall_ms / 1000, UTC)
     context: dict[str, Any] = {
         "accountId": signer.account if signer is not None else "anonymous",
         "apiId": call.url_id,
@@ -90,7 +97,7 @@ def _context(
         "requestId": request_id,
         "routeKey": "$default",
         "stage": "$default",
-        "time": f"{moment:%d/%b/%Y:%H:%M:%S} +0000",
+        "time": _time_text(wall_ms // 1000),
         "timeEpoch": wall_ms,
     }
     if signer is not None:
@@ -108,6 +115,11 @@ def _context(
     return context
 
 
+@lru_cache(maxsize=SECONDS_REMEMBERED)
+def _time_text(wall_s: int) -> str:
+    return f"{datetime.fromtimestamp(wall_s, UTC):%d/%b/%Y:%H:%M:%S} +0000"
+
+
 def _parameters(query: str) -> dict[str, str]:
     found: dict[str, str] = {}
     pairs = parse_qsl(
@@ -119,7 +131,8 @@ def _parameters(query: str) -> dict[str, str]:
 
 
 def _body(call: UrlCall) -> tuple[str, bool]:
-    if _TEXT_TYPES.fullmatch(media_type(call.headers.get("content-type"))):
+    content_type = call.headers.get("content-type")
+    if content_type == JSON_TYPE or _TEXT_TYPES.fullmatch(media_type(content_type)):
         try:
             return call.body.decode(), False
         except UnicodeDecodeError:
