@@ -180,6 +180,9 @@ TO_THE_END: Final = -2
 """Instead of a body's length: how a client knows where it ends."""
 
 
+_STATUS_LINES: Final = {one.value: f"HTTP/1.1 {one.value} {one.phrase}" for one in HTTPStatus}
+
+
 def _framing(status: int, body_bytes: int) -> tuple[str, ...]:
     """The header that says where the body ends."""
     if status in BODILESS or body_bytes == TO_THE_END:
@@ -191,16 +194,15 @@ def _framing(status: int, body_bytes: int) -> tuple[str, ...]:
 
 def _head_lines(status: int, headers: Pairs, body_bytes: int) -> bytes:
     """Status line and headers. Raises `ValueError` for a header that would end its line."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Unknown"
-    lines = [f"HTTP/1.1 {status} {phrase}"]
-    for name, value in headers:
-        if {"\r", "\n", "\0"} & {*name, *value}:
-            raise ValueError("a response header holds a line break")
-        lines.append(f"{name}: {value}")
-    return "\r\n".join([*lines, *_framing(status, body_bytes), ""]).encode("latin-1")
+    lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    lines += _framing(status, body_bytes)
+    ends = len(lines)
+    lines.append("")
+    text = "\r\n".join(lines)
+    if text.count("\r") != ends or text.count("\n") != ends or "\0" in text:
+        raise ValueError("a response header holds a line break")
+    return text.encode("latin-1")
 
 
 _common_lines = lru_cache(maxsize=1024)(_head_lines)

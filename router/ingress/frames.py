@@ -181,11 +181,11 @@ def encode(message: Any) -> bytes:
 
 def decode(kind: int, body: memoryview) -> Any:
     """The message of a frame; a bare kind is itself. Raises `FrameError`."""
-    if kind in _BARE and not body:
-        return kind
     try:
         return _DECODERS[kind](body)
     except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if kind in _BARE and not body:
+            return kind
         # The text of an error may show what was sent.
         raise FrameError(f"kind {kind}: {type(error).__name__}") from None
 
@@ -201,6 +201,12 @@ class FrameReader:
     def feed(self, chunk: bytes) -> None:
         """Read on. Raises `FrameError`."""
         if not self._rest:
+            if len(chunk) >= HEAD.size:
+                length, kind = HEAD.unpack_from(chunk)
+                if len(chunk) == length + LENGTH_BYTES <= FRAME_BYTES_MAX:
+                    # Nearly always: one chunk is one frame.
+                    self._on_frame(kind, memoryview(chunk)[HEAD.size :])
+                    return
             used = self._cut(chunk)
             if used < len(chunk):
                 self._rest += memoryview(chunk)[used:]
@@ -214,21 +220,24 @@ class FrameReader:
         self._rest = rest[used:] + self._rest
 
     def _cut(self, data: bytes | bytearray) -> int:
-        start = 0
+        start, size = 0, len(data)
         with memoryview(data) as view:
-            while len(data) - start >= HEAD.size:
-                length = _length(data, start)
-                end = start + LENGTH_BYTES + length
-                if end > len(data):
+            while size - start >= HEAD.size:
+                length, kind = HEAD.unpack_from(data, start)
+                end = start + LENGTH_BYTES + _checked(length)
+                if end > size:
                     break
                 with view[start + HEAD.size : end] as body:
-                    self._on_frame(data[start + LENGTH_BYTES], body)
+                    self._on_frame(kind, body)
                 start = end
         return start
 
 
 def _length(data: bytes | bytearray, start: int) -> int:
-    length, _kind = HEAD.unpack_from(data, start)
+    return _checked(HEAD.unpack_from(data, start)[0])
+
+
+def _checked(length: int) -> int:
     if not 1 <= length <= FRAME_BYTES_MAX:
         raise FrameError(f"a frame of {length} bytes")
-    return int(length)
+    return length

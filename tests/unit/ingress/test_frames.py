@@ -65,6 +65,7 @@ def read(chunks):
 
 def test_every_message_arrives_as_it_was():
     assert read([b"".join(map(encode, MESSAGES))]) == MESSAGES
+    assert read(map(encode, MESSAGES)) == MESSAGES
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=400))
