@@ -1,7 +1,8 @@
-"""One handler, two ways to run it: the fast path and AWS's own client on the Runtime API.
+"""One handler, three ways to run it.
 
-Whatever a handler can see and whatever its caller gets must be the same. Where the two differ the
-fast path is wrong: the other one is AWS's code.
+On the fast path, by the code of the fast path asking the Runtime API (as with extensions), and by
+AWS's own client. Whatever a handler can see and whatever its caller gets must be the same. Where
+they differ ours are wrong: the last one is AWS's code.
 """
 
 import json
@@ -38,6 +39,12 @@ def give_client(function: FunctionVersion) -> FunctionVersion:
     return function
 
 
+def name_the_api(function: FunctionVersion) -> FunctionVersion:
+    """The function with a file that might be an extension within it: it asks the Runtime API."""
+    Path(function.code_path, "mention.py").write_text("# AWS_LAMBDA_RUNTIME_API\n")
+    return function
+
+
 def masked(text: str) -> str:
     text = UUID.sub("<uuid>", TIME.sub("<time>", text))
     text = FOLDER.sub("/var/task", text)
@@ -61,38 +68,42 @@ def seen(reply: InvokeReply) -> dict[str, object]:
     }
 
 
-class Pair:
-    """The same function on both paths."""
+class Ways:
+    """The same function on every path, AWS's last."""
 
     def __init__(self, bed: Bed, source: str, **fields: object) -> None:
         fields = {"timeout_ms": int(PATIENCE_S * 1_000), "memory_mb": 512} | fields
         self._bed = bed
-        self.fast = bed.function(source, **fields)
-        self.client = give_client(bed.function(source, **fields))
+        self.functions = (
+            bed.function(source, **fields),
+            name_the_api(bed.function(source, **fields)),
+            give_client(bed.function(source, **fields)),
+        )
 
     async def replies(
         self, *payloads: bytes, **fields: object
-    ) -> Iterator[tuple[InvokeReply, InvokeReply]]:
-        """What both answer to one event after another."""
-        fast = [await self._bed.invoke(self.fast, payload, **fields) for payload in payloads]
-        client = [await self._bed.invoke(self.client, payload, **fields) for payload in payloads]
-        return zip(fast, client, strict=True)
+    ) -> Iterator[tuple[InvokeReply, InvokeReply, InvokeReply]]:
+        """What all answer to one event after another."""
+        answered = [
+            [await self._bed.invoke(function, payload, **fields) for payload in payloads]
+            for function in self.functions
+        ]
+        return zip(*answered, strict=True)
 
     async def compare(self, *payloads: bytes, **fields: object) -> list[dict[str, object]]:
-        """The same is seen of both."""
+        """The same is seen of all."""
         found = []
-        for fast, client in await self.replies(*payloads, **fields):
+        for fast, asking, client in await self.replies(*payloads, **fields):
             assert seen(fast) == seen(client)
+            assert seen(asking) == seen(client)
             found.append(seen(fast))
         return found
 
-    async def results(self, name: str, **fields: object) -> tuple[Any, Any]:
-        """What both return, for what may differ in a known way."""
-        ((fast, client),) = await self.replies(do(name), **fields)
-        assert (fast.error_type, client.error_type) == (None, None), (fast, client)
-        return json.loads(masked(fast.payload.decode())), json.loads(
-            masked(client.payload.decode())
-        )
+    async def results(self, name: str, **fields: object) -> list[Any]:
+        """What all return, for what may differ in a known way."""
+        (replies,) = await self.replies(do(name), **fields)
+        assert [reply.error_type for reply in replies] == [None] * 3, replies
+        return [json.loads(masked(reply.payload.decode())) for reply in replies]
 
 
 def do(name: str, **extra: object) -> bytes:
@@ -270,8 +281,8 @@ def do_interrupt(event, context): raise KeyboardInterrupt("ctrl")
 
 
 @pytest.fixture
-def pair(bed: Bed) -> Pair:
-    return Pair(bed, HANDLER)
+def ways(bed: Bed) -> Ways:
+    return Ways(bed, HANDLER)
 
 
 RESULTS = (
@@ -287,68 +298,69 @@ ERRORS = (
 
 @pytest.mark.parametrize("runtime", ["python3.11", "python3.12"])
 async def test_results(bed: Bed, runtime: str):
-    pair = Pair(bed, HANDLER, runtime=runtime)
+    ways = Ways(bed, HANDLER, runtime=runtime)
     events = [b"{}", b"[1, 2.50, null]", b'"caf\xc3\xa9"', b"0", b"1e400", b"9" * 40, b"-0.0"]
-    await pair.compare(*events, *map(do, RESULTS))
+    await ways.compare(*events, *map(do, RESULTS))
 
 
 @pytest.mark.parametrize("runtime", ["python3.11", "python3.12"])
 async def test_errors(bed: Bed, runtime: str):
-    pair = Pair(bed, HANDLER, runtime=runtime)
-    for found in await pair.compare(*map(do, ERRORS)):
+    ways = Ways(bed, HANDLER, runtime=runtime)
+    for found in await ways.compare(*map(do, ERRORS)):
         assert found["error_type"] is not None
 
 
-async def test_a_result_of_six_megabytes_and_one_byte_more(pair: Pair):
+async def test_a_result_of_six_megabytes_and_one_byte_more(ways: Ways):
     most = 6 * 1024 * 1024 + 100
-    (whole,) = await pair.compare(do("size", size=most))
+    (whole,) = await ways.compare(do("size", size=most))
     assert whole["error_type"] is None
     # Less the log: what the client says of a refused answer comes once the invocation is over.
-    ((fast, client),) = await pair.replies(do("size", size=most + 1))
-    assert fast.error_type == client.error_type == "Function.ResponseSizeTooLarge"
-    assert fast.payload == client.payload
+    (replies,) = await ways.replies(do("size", size=most + 1))
+    for reply in replies:
+        assert reply.error_type == "Function.ResponseSizeTooLarge"
+        assert reply.payload == replies[-1].payload
 
 
-async def test_bytes_pass_as_they_are(pair: Pair):
-    ((fast, client),) = await pair.replies(do("bytes"))
-    assert fast.payload == client.payload == b"raw \xff bytes"
+async def test_bytes_pass_as_they_are(ways: Ways):
+    (replies,) = await ways.replies(do("bytes"))
+    assert [reply.payload for reply in replies] == [b"raw \xff bytes"] * 3
 
 
-async def test_output(pair: Pair):
-    await pair.compare(*map(do, ("print", "log", "bad_log", "context_log", "root_level", "raise")))
+async def test_output(ways: Ways):
+    await ways.compare(*map(do, ("print", "log", "bad_log", "context_log", "root_level", "raise")))
 
 
-async def test_context(pair: Pair):
-    fast, client = await pair.results("context")
-    assert fast == client
+async def test_context(ways: Ways):
+    fast, asking, client = await ways.results("context")
+    assert fast == asking == client
     context = b'{"custom":{"a":1},"env":{"b":"2"},"client":{"app_title":"t","other":1},"w3c":'
     for w3c in (b'{"traceparent":"00-1","other":"x","baggage":7}', b"7", b"null", b"{}"):
-        fast, client = await pair.results("context", client_context=context + w3c + b"}")
-        assert fast == client
-    await pair.compare(do("context"), client_context=b"not JSON")
+        fast, asking, client = await ways.results("context", client_context=context + w3c + b"}")
+        assert fast == asking == client
+    await ways.compare(do("context"), client_context=b"not JSON")
     for odd in (b"{}", b"null", b'{"client":{}}', b'{"custom":7}'):
-        await pair.compare(do("client_context"), client_context=odd)
+        await ways.compare(do("client_context"), client_context=odd)
 
 
-async def test_trace(pair: Pair):
+async def test_trace(ways: Ways):
     for trace in ("Root=1-2-3;Sampled=1", None):
-        fast, client = await pair.results("trace", trace_id=trace)
-        assert fast == client == trace
+        assert await ways.results("trace", trace_id=trace) == [trace] * 3
 
 
-async def test_variables(pair: Pair):
-    fast, client = await pair.results("environment")
-    assert client.pop("AWS_LAMBDA_RUNTIME_API")  # nobody to ask on the fast path
-    for variables in (fast, client):
+async def test_variables(ways: Ways):
+    fast, asking, client = await ways.results("environment")
+    for variables in (asking, client):
+        assert variables.pop("AWS_LAMBDA_RUNTIME_API")  # nobody to ask on the fast path
+    for variables in (fast, asking, client):
         variables.pop("LC_CTYPE", None)  # a new interpreter sets it where the locale is missing
         variables.pop("AWS_LAMBDA_LOG_STREAM_NAME")
-    assert fast == client
+    assert fast == asking == client
 
 
 @pytest.mark.parametrize("name", ["place", "process", "logging"])
-async def test_surroundings(pair: Pair, name: str):
-    fast, client = await pair.results(name)
-    assert fast == client
+async def test_surroundings(ways: Ways, name: str):
+    fast, asking, client = await ways.results(name)
+    assert fast == asking == client
 
 
 ENDS = (
@@ -364,17 +376,18 @@ ENDS = (
 
 async def test_ends(bed: Bed):
     """Each but the first finds a new environment: globals are gone, files are kept."""
-    pair = Pair(bed, HANDLER, runtime="python3.12")  # which cannot write half a surrogate pair
+    ways = Ways(bed, HANDLER, runtime="python3.12")  # which cannot write half a surrogate pair
     events = [do("count"), *(event for end in ENDS for event in (end, do("count")))]
-    for (fast, client), event in zip(await pair.replies(*events), events, strict=True):
-        assert masked(fast.payload.decode()) == masked(client.payload.decode()), event
-        assert fast.error_type == client.error_type
-        assert (fast.error_type is None) == (event == do("count"))
+    for replies, event in zip(await ways.replies(*events), events, strict=True):
+        for reply in replies:
+            assert masked(reply.payload.decode()) == masked(replies[-1].payload.decode()), event
+            assert reply.error_type == replies[-1].error_type, event
+            assert (reply.error_type is None) == (event == do("count"))
 
 
 async def test_timeout(bed: Bed):
-    pair = Pair(bed, HANDLER, timeout_ms=3_000)
-    count, slow, again = await pair.compare(do("count"), do("sleep", s=30), do("count"))
+    ways = Ways(bed, HANDLER, timeout_ms=3_000)
+    count, slow, again = await ways.compare(do("count"), do("sleep", s=30), do("count"))
     assert slow["error_type"] == "Sandbox.Timedout"
     assert (count["payload"], again["payload"], again["is_cold"]) == ("[1, 1]", "[1, 2]", True)
 
@@ -405,16 +418,17 @@ INNER = "def handler(event, context): return __name__\n"
 @pytest.mark.parametrize("name", BROKEN)
 async def test_beginnings(bed: Bed, name: str):
     handler, source = BROKEN[name]
-    pair = Pair(bed, source, handler=handler)
-    for function in (pair.fast, pair.client):
+    ways = Ways(bed, source, handler=handler)
+    for function in ways.functions:
         folder = Path(function.code_path)
         (folder / "broken.py").write_text("x = = 1\n")
         (folder / "other.py").write_text("import nowhere_to_be_found\n")
         (folder / "folder").mkdir()
         (folder / "folder" / "inner.py").write_text(INNER)
     if "exit" in name or "base" in name:  # the traceback on stderr shows whose code runs below
-        ((fast, client),) = await pair.replies(b"{}")
-        assert masked(fast.payload.decode()) == masked(client.payload.decode())
-        assert fast.error_type == client.error_type
+        (replies,) = await ways.replies(b"{}")
+        for reply in replies:
+            assert masked(reply.payload.decode()) == masked(replies[-1].payload.decode())
+            assert reply.error_type == replies[-1].error_type
     else:
-        await pair.compare(b"{}")
+        await ways.compare(b"{}")
