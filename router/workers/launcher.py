@@ -168,7 +168,7 @@ class Launcher:
                 ports=[] if listener is None else [listener.getsockname()[1]],
                 services=_ports_of(extra),
                 cgroup=self._make_group(group, function.memory_mb),
-                hosts=self._hosts() if extensions or is_api else "",
+                hosts="" if listener is None else self._hosts(),
             )
         except (RouterError, OSError) as error:
             if listener is not None:
@@ -355,7 +355,7 @@ class Launcher:
         return self._suits[key]
 
     def _hosts(self) -> str:
-        """A file of host names that has those of an environment with extensions as well."""
+        """A file of host names that has those by which extensions listen as well."""
         path = self._folder / "hosts"
         if not path.is_file():
             path.write_text(found.hosts(), encoding="utf-8")

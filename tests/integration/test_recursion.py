@@ -1,6 +1,7 @@
 """Loops that unmodified boto3 closes, by every way the router delivers (7.6)."""
 
 import json
+import urllib.parse
 
 import pytest
 
@@ -68,8 +69,17 @@ def sends(event, context):
         tell(function=context.function_name, body=record["body"], size=len(event["Records"]))
         name = record["eventSourceARN"].rpartition(":")[2]
         url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
-        if record["body"] != "once":
-            sqs.send_message(QueueUrl=url, MessageBody=record["body"])
+        word, _, left = record["body"].partition(" ")
+        if word == "round":
+            sqs.send_message(QueueUrl=url, MessageBody=word)
+        elif word == "own" and left != "0":
+            root = os.environ["_X_AMZN_TRACE_ID"].partition(";")[0]
+            sqs.send_message(
+                QueueUrl=url, MessageBody=f"own {int(left) - 1}",
+                MessageSystemAttributes={
+                    "AWSTraceHeader": {"DataType": "String", "StringValue": root}
+                },
+            )
 '''
 
 
@@ -166,6 +176,14 @@ def test_a_function_that_calls_itself_is_stopped_at_its_17th_call(loops):
     )  # fmt: skip
     assert (stream.status, stream.headers["x-amzn-errortype"]) == (400, RECURSIVE)
     assert loops.metric(HELD_UP, function="waits") == 3
+    made = loops.rest("POST", "/2021-10-31/functions/waits/url", {"AuthType": "NONE"}).json
+    where = urllib.parse.urlsplit(made["FunctionUrl"])
+    asked = {"Host": where.netloc, "X-Amzn-Trace-Id": traces[-1]}
+    by_url = call(loops.addresses["ingress"], "/", None, asked)
+    assert (by_url.status, by_url.headers["x-amzn-errortype"]) == (400, RECURSIVE)
+    assert by_url.json["Message"].startswith("Lambda has detected your function being invoked")
+    assert loops.metric(HELD_UP, function="waits") == 4
+    assert len(calls(loops, "waits")) == 3
 
     # What the template and the API say of loops takes effect at once.
     last = f"{root};Lineage=16:{name_in_lineage(loops, 'free')}:0"
@@ -229,7 +247,10 @@ def test_events_that_go_round_end_at_the_failure_destination(loops):
 
 @pytest.mark.parametrize("kept", ["embedded", "server"])
 def test_a_message_that_goes_round_is_left_to_the_redrive_policy(bed, kept, request):
-    """The batch of the 17th fails; messages of other chains beside it are handled."""
+    """The batch of the 17th fails; messages of other chains beside it are handled.
+
+    So is what goes round with a trace header of the function's own, without the lineage.
+    """
     server = request.getfixturevalue("elasticmq") if kept == "server" else None
     more = named("sends", "sends")
     if server is not None:
@@ -242,7 +263,9 @@ def test_a_message_that_goes_round_is_left_to_the_redrive_policy(bed, kept, requ
     send = {"QueueUrl": jobs.url, "MessageBody": "round"}
     side.ask("SendMessage", **send)
     side.ask("SendMessage", **{**send, "MessageBody": "once"})
+    side.ask("SendMessage", **{**send, "MessageBody": f"own {LOOP_INVOCATIONS_MAX + 1}"})
     until(lambda: bed.metric(HELD_UP, function="sends") >= 1, what="a stop")
+    until(lambda: any(facts["body"] == "own 0" for facts in list(bed.ear.heard)))
     sent = [facts["body"] for facts in list(bed.ear.heard)]
     assert (sent.count("round"), sent.count("once")) == (LOOP_INVOCATIONS_MAX, 1)
     (failed,) = bed.lines("batch_failed")

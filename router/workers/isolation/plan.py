@@ -266,7 +266,7 @@ class Planner:
         `root` is an unpacked image: all that is seen besides `tmp` and file systems.
         `read_only` are seen where they are. `ports` of this host stay reachable whatever the
         network is, `services` when it is embedded. `cgroup` comes from `Groups.make`. `hosts` is
-        seen as /etc/hosts where there is a private file view, but not in an image.
+        seen as /etc/hosts where there is a private file view.
         Raises `ConfigError` when a hidden folder would be seen, no user is left, a file system
         of the function has no folder, or no root can be changed.
         """
@@ -286,6 +286,7 @@ class Planner:
             "binds": binds,
             "cover": self._cover([(root, "/")]) if root else self._covered + self._cover(binds),
             "root": root,
+            "hosts": hosts,
             "read_only": list(read_only),
             "writable": [self._writable(path) for path in function.file_systems],
             "ports": self._reachable(ports, services),

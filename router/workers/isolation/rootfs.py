@@ -12,7 +12,8 @@ from typing import Any
 
 from . import trees
 
-_SHARED = ("/proc", "/dev", "/sys", "/etc/resolv.conf", "/etc/hosts")
+_HOSTS = "/etc/hosts"
+_SHARED = ("/proc", "/dev", "/sys", "/etc/resolv.conf", _HOSTS)
 """Taken from the root that all environments share (`mounts.View`), as far as it has them."""
 
 _TMP = "/tmp"  # noqa: S108 - of the new root
@@ -25,10 +26,14 @@ def enter(plan: dict[str, Any]) -> None:
     ours |= {target: trees.hold(source) for source, target in plan["writable"]}
     for tree in ours.values():
         trees.open_for_writing(tree)
-    shared = [path for path in _SHARED if os.path.exists(trees.STAGE + path)]
-    are_folders = {path: os.path.isdir(trees.STAGE + path) for path in shared}
+    shared = {path: trees.STAGE + path for path in _SHARED if os.path.exists(trees.STAGE + path)}
+    if plan["hosts"]:
+        shared[_HOSTS] = plan["hosts"]
+    are_folders = {path: os.path.isdir(source) for path, source in shared.items()}
     are_folders |= dict.fromkeys(ours, True)
-    ours |= {path: trees.hold(trees.STAGE + path) for path in shared}
+    ours |= {path: trees.hold(source) for path, source in shared.items()}
+    if plan["hosts"]:
+        trees.close(ours[_HOSTS])
     root = plan["root"]
     missing = [path for path in ours if not _has(root, path, folder=are_folders[path])]
     if missing:

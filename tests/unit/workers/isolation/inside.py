@@ -71,6 +71,7 @@ def plan_for(base, *mechanisms, **more):
         "cover": [],
         "read_only": [],
         "root": "",
+        "hosts": "",
         "writable": [],
         "ports": None,
         "tmp": tmp,
