@@ -1,6 +1,7 @@
 """A response on its way from a function that streams to whoever called it."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -18,7 +19,7 @@ class ResponseStream:
         self.content_type = ""
         self.executed_version = "$LATEST"
         """Set by who looks the function up."""
-        self.has_begun = False
+        self.begun_at: float | None = None
         self._waiting_bytes_max = waiting_bytes_max
         self._chunks: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -27,11 +28,16 @@ class ResponseStream:
         self._is_over = False
         self._is_closed = False
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the function streams its answer."""
+        return self.begun_at is not None
+
     # What the function's side calls.
 
     def begin(self, content_type: str, on_room: Callable[[], None]) -> None:
         """See `Sink.begin`."""
-        self.content_type, self.has_begun = content_type, True
+        self.content_type, self.begun_at = content_type, time.perf_counter()
         self._on_room = on_room
         self._changed.set()
 

@@ -7,6 +7,9 @@ from typing import Protocol
 class Sink(Protocol):
     """Takes one response. The invocation's reply says how it ended."""
 
+    begun_at: float | None
+    """When `begin` was called, by `time.perf_counter`; None: it was not."""
+
     def begin(self, content_type: str, on_room: Callable[[], None]) -> None:
         """The response begins; before the first `write`, and only if the function streams.
 

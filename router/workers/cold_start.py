@@ -54,14 +54,14 @@ class ColdStart:
         self._take_folder = take_folder
         self._adopt = adopt
         function = self._request.function
-        env = await self._attempt(INIT_TIMEOUT_MS, platform_lines.init_start(function))
+        env = await self._attempt(INIT_TIMEOUT_MS, self._init_start)
         error_type = None if self._is_loaded else self._error_type
         self._report(env, "init", error_type)
         if self._is_loaded:
             return env
         timeout_ms = function.timeout_ms
         started = platform_lines.start(self._request)
-        env = await self._attempt(timeout_ms, started)
+        env = await self._attempt(timeout_ms, lambda _instance: started)
         self._spent_ms = self.init_ms
         return env if self._is_loaded else None
 
@@ -75,7 +75,7 @@ class ColdStart:
         self._adopt = adopt
         function = self._request.function
         timeout_ms = min(INIT_AHEAD_MS_MAX, max(INIT_AHEAD_MS_MIN, function.timeout_ms))
-        env = await self._attempt(timeout_ms, platform_lines.init_start(function))
+        env = await self._attempt(timeout_ms, self._init_start)
         error_type = None if self._is_loaded else self._error_type
         self._report(env, "init", error_type)
         return env if self._is_loaded else None
@@ -101,6 +101,9 @@ class ColdStart:
             memory_mb_max=memory_mb,
         )
 
+    def _init_start(self, instance: str) -> str:
+        return platform_lines.init_start(self._request.function, instance)
+
     def _report(self, env: Environment, phase: str, error_type: str | None) -> None:
         function = self._request.function
         env.output.write(platform_lines.init_report(function, self.init_ms, phase, error_type))
@@ -109,7 +112,7 @@ class ColdStart:
                 platform_lines.init_records(function, self.init_ms, phase, error_type)
             )
 
-    async def _attempt(self, timeout_ms: int, line: str) -> Environment:
+    async def _attempt(self, timeout_ms: int, line: Callable[[str], str]) -> Environment:
         function = self._request.function
         for left in reversed(range(STARTS_MAX)):
             began = time.perf_counter()

@@ -40,6 +40,7 @@ async def run(
         env.telemetry.platform([platform_lines.start_record(request)])
     frame = await env.result(answer)
     error_type: str | None
+    latency_ms: float | None = None
     duration_ms = (time.perf_counter() - began) * 1000 + (spent_ms or 0.0)
     memory_mb = 0
     if frame is None:
@@ -50,13 +51,13 @@ async def run(
         facts = facts_in(reply_header)
         error_type = None if kind == wire.RESULT else str(facts.get("type", "Runtime.Unknown"))
         memory_mb = _megabytes(facts.get("rss_kb"))
+        latency_ms = _latency_ms(request, began - (spent_ms or 0.0) / 1000, duration_ms)
     size = len(payload)
-    lines = platform_lines.end(request, duration_ms, memory_mb, init_ms, error_type, size)
+    how = (duration_ms, memory_mb, init_ms, error_type, size, latency_ms)
+    lines = platform_lines.end(request, *how)
     log_tail = env.output.end(lines)
     if env.telemetry is not None:  # after the output, which has all the function wrote by now
-        env.telemetry.platform(
-            platform_lines.end_records(request, duration_ms, memory_mb, init_ms, error_type, size)
-        )
+        env.telemetry.platform(platform_lines.end_records(request, *how))
     return InvokeReply(
         payload=payload,
         error_type=error_type,
@@ -65,6 +66,12 @@ async def run(
         init_ms=init_ms,
         memory_mb_max=memory_mb,
     )
+
+
+def _latency_ms(request: InvokeRequest, began: float, duration_ms: float) -> float:
+    """How long it took until the answer began: all the time, unless it was passed on meanwhile."""
+    begun_at = None if request.sink is None else request.sink.begun_at
+    return duration_ms if begun_at is None else (begun_at - began) * 1000
 
 
 def ended(env: Environment, request_id: str, timeout_ms: int) -> tuple[str, bytes]:

@@ -129,11 +129,12 @@ class Launcher:
         timeout_ms: int,
         on_end: Callable[[Environment], None],
         on_made: Callable[[Environment], None],
-        first_line: str,
+        first_line: Callable[[str], str],
     ) -> tuple[Environment, wire.Frame | None]:
         """Make an environment: it and its first frame (None: it ended or was too slow).
 
-        `on_made` hears of it before it runs. `tmp_path` is the folder of an environment
+        `on_made` hears of it before it runs. `first_line` of its log is made of an id that is
+        this environment's alone. `tmp_path` is the folder of an environment
         that was reset; None makes a new one.
         Raises `StartFailed`.
         """
@@ -197,7 +198,7 @@ class Launcher:
             ),
         }
         output = Output(stream, self._logs, function.logs)
-        output.begin(first_line)
+        output.begin(first_line(stream.instance))
         env = self._made(
             function,
             zygote,

@@ -46,6 +46,11 @@ class LogStream(msgspec.Struct, frozen=True, eq=False):
     group: str = ""
     """Empty: the function's default one."""
 
+    @property
+    def instance(self) -> str:
+        """The end of its name: 32 hexadecimal digits that no other environment has."""
+        return self.name[-32:]
+
 
 class LogEntry(msgspec.Struct, frozen=True):
     """One log event as read back."""

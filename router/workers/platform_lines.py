@@ -5,6 +5,7 @@ and `platform.init…` (`functions-and-invocation.md` 8.7). A line a level hides
 not among the lines returned.
 """
 
+import hashlib
 import math
 import platform
 import re
@@ -33,21 +34,25 @@ DEBUG, INFO, WARN = range(3)
 SYSTEM_LEVELS: Final = {"DEBUG": DEBUG, "INFO": INFO, "WARN": WARN}
 
 
-def init_start(function: FunctionVersion) -> str:
-    """An environment begins."""
+def init_start(function: FunctionVersion, instance: str) -> str:
+    """An environment begins; `instance` is no other one's."""
     if not function.logs.is_json:
-        return f"INIT_START Runtime Version: {_shown_version(function)}"
-    return _record(function, INFO, *init_start_record(function))
+        shown = _shown_version(function)
+        return f"INIT_START Runtime Version: {shown}\tRuntime Version ARN: {_arn_of(function)}"
+    return _record(function, INFO, *init_start_record(function, instance))
 
 
-def init_start_record(function: FunctionVersion) -> Record:
+def init_start_record(function: FunctionVersion, instance: str) -> Record:
     """The same for the Telemetry API, as the other records are: whatever the format and levels."""
     record = {
         "initializationType": function.initialization,
         "phase": "init",
         "runtimeVersion": _shown_version(function),
+        "runtimeVersionArn": _arn_of(function),
         "functionName": function.name,
         "functionVersion": function.version,
+        "functionArn": function.arn,
+        "instanceId": instance,
         "instanceMaxMemory": function.memory_mb * MIB,
     }
     return "initStart", record
@@ -126,7 +131,12 @@ def start(request: InvokeRequest) -> str:
 
 def start_record(request: InvokeRequest) -> Record:
     """The beginning of an invocation."""
-    return "start", {"requestId": request.request_id, "version": request.function.version}
+    record = {
+        "requestId": request.request_id,
+        "version": request.function.version,
+        "functionArn": request.invoked_arn,
+    }
+    return "start", record | _tracing(request)
 
 
 def end(
@@ -136,12 +146,16 @@ def end(
     init_ms: float | None,
     error_type: str | None,
     produced_bytes: int = 0,
+    latency_ms: float | None = None,
 ) -> tuple[str, ...]:
-    """An invocation ended. As text an exception of the handler is no status of the platform's."""
+    """An invocation ended. As text an exception of the handler is no status of the platform's.
+
+    `latency_ms` is how long it took until the answer began; None: there was none.
+    """
     request_id, function = request.request_id, request.function
     if function.logs.is_json:
         done, report_record = end_records(
-            request, duration_ms, memory_mb, init_ms, error_type, produced_bytes
+            request, duration_ms, memory_mb, init_ms, error_type, produced_bytes, latency_ms
         )
         is_ok = error_type is None
         return _shown(
@@ -177,6 +191,7 @@ def end_records(
     init_ms: float | None,
     error_type: str | None,
     produced_bytes: int,
+    latency_ms: float | None,
 ) -> tuple[Record, Record]:
     """The end of an invocation."""
     metrics = {
@@ -187,9 +202,11 @@ def end_records(
     }
     if init_ms is not None:
         metrics["initDurationMs"] = round(init_ms, 3)
-    done = done_record(request.request_id, duration_ms, error_type, produced_bytes)
+    kind, done = done_record(request.request_id, duration_ms, error_type, produced_bytes)
+    tracing = _tracing(request)
+    spans = {} if latency_ms is None else {"spans": _spans(duration_ms, latency_ms)}
     report = {"requestId": request.request_id, **_status(error_type), "metrics": metrics}
-    return done, ("report", report)
+    return (kind, {**done, **spans, **tracing}), ("report", {**report, **tracing})
 
 
 def done_record(
@@ -198,6 +215,26 @@ def done_record(
     """The runtime's part of an invocation is over."""
     metrics = {"durationMs": round(duration_ms, 3), "producedBytes": produced_bytes}
     return "runtimeDone", {"requestId": request_id, **_status(error_type), "metrics": metrics}
+
+
+def _spans(duration_ms: float, latency_ms: float) -> list[dict[str, Any]]:
+    """What an invocation that has just ended was made of."""
+    began_ms = time.time() * 1000 - duration_ms
+    spans = [("responseLatency", began_ms, latency_ms)]
+    if latency_ms < duration_ms:  # it was passed on while it was made
+        spans.append(("responseDuration", began_ms + latency_ms, duration_ms - latency_ms))
+    return [
+        {"name": name, "start": _moment(int(start_ms)), "durationMs": round(length_ms, 3)}
+        for name, start_ms, length_ms in spans
+    ]
+
+
+def _tracing(request: InvokeRequest) -> dict[str, Any]:
+    """Where an invocation belongs, if its trace is kept."""
+    header = request.trace_id or ""
+    if "Sampled=1" not in header.split(";"):
+        return {}
+    return {"tracing": {"type": "X-Amzn-Trace-Id", "value": header}}
 
 
 def _billed_ms(duration_ms: float, init_ms: float | None) -> int:
@@ -215,10 +252,13 @@ def _record(function: FunctionVersion, level: int, kind: str, record: Mapping[st
 
 
 def _document(kind: str, record: Mapping[str, Any]) -> str:
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    moment = f"{now}.{milliseconds:03d}Z"
+    moment = _moment(time.time_ns() // 1_000_000)
     return orjson.dumps({"time": moment, "type": f"platform.{kind}", "record": record}).decode()
+
+
+def _moment(epoch_ms: int) -> str:
+    seconds, milliseconds = divmod(epoch_ms, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}Z"
 
 
 def _status(error_type: str | None) -> dict[str, str]:
@@ -244,6 +284,12 @@ def _status_text(error_type: str | None) -> str:
 
 def _shown_version(function: FunctionVersion) -> str:
     return _version_of(function.runtime) or "image"
+
+
+def _arn_of(function: FunctionVersion) -> str:
+    """Of what runs it: another one for another version of the runtime."""
+    digest = hashlib.sha256(_shown_version(function).encode()).hexdigest()
+    return f"arn:aws:lambda:{function.arn.split(':')[3]}::runtime:{digest}"
 
 
 def _version_of(runtime: str) -> str:

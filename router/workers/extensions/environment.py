@@ -66,7 +66,9 @@ class ExtendedEnvironment(RuntimeEnvironment):
         """When its last invocation did."""
         if self._can_listen:
             self.telemetry = self._new_telemetry()
-            self.telemetry.platform([platform_lines.init_start_record(self._function)])
+            instance = self.output.stream.instance
+            record = platform_lines.init_start_record(self._function, instance)
+            self.telemetry.platform([record])
         self._timers: list[asyncio.TimerHandle] = []
         self._ends_at = 0.0
 

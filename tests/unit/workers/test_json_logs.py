@@ -1,11 +1,17 @@
 """The JSON log format and its levels, end to end (`functions-and-invocation.md` 8.7)."""
 
+import hashlib
 import json
+import platform
+import re
+from datetime import datetime
 
 import msgspec
 import pytest
 
+from router.model.function import FunctionVersion, InvokeRequest
 from router.model.log_settings import LogSettings
+from router.workers import platform_lines
 from router.workers.log_files import read_log
 
 JSON = LogSettings(is_json=True)
@@ -39,7 +45,8 @@ async def test_every_line_of_an_invocation_in_json(bed):
     start, info, plain, failure, report = documents(reply.log_tail)
     request_id = start["record"]["requestId"]
     assert start["type"] == "platform.start"
-    assert start["record"] == {"requestId": request_id, "version": "$LATEST"}
+    arn = "arn:aws:lambda:eu-west-1:000000000000:function:f"
+    assert start["record"] == {"requestId": request_id, "version": "$LATEST", "functionArn": arn}
     assert {name: info[name] for name in info if name != "timestamp"} == {
         "level": "INFO", "message": "order 7", "logger": "shop", "order": 7,
         "requestId": request_id,
@@ -142,5 +149,54 @@ async def test_the_beginning_of_an_environment_is_in_the_log(bed, logs):
     """Also when neither the initialisation nor the handler prints anything."""
     await bed.run("def handler(event, context): pass", logs=logs)
     await bed.pool.close(0)
-    first = read_log(bed.data, "f", 10)[0].text
-    assert first.startswith("INIT_START") or json.loads(first)["type"] == "platform.initStart"
+    entry = read_log(bed.data, "f", 10)[0]
+    version = f"python:{platform.python_version()}"
+    digest = hashlib.sha256(version.encode()).hexdigest()
+    arn = f"arn:aws:lambda:eu-west-1::runtime:{digest}"
+    if not logs.is_json:
+        line = f"INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}"
+        assert entry.text == line
+        return
+    document = json.loads(entry.text)
+    assert document["type"] == "platform.initStart"
+    assert document["record"] == {
+        "initializationType": "on-demand", "phase": "init", "runtimeVersion": version,
+        "runtimeVersionArn": arn, "functionName": "f", "functionVersion": "$LATEST",
+        "functionArn": "arn:aws:lambda:eu-west-1:000000000000:function:f",
+        "instanceId": entry.stream.rpartition("]")[2], "instanceMaxMemory": 128 << 20,
+    }  # fmt: skip
+
+
+async def test_records_of_an_invocation_say_its_trace_if_it_is_kept_and_when_it_answered(bed):
+    """A trace that is not sampled is kept nowhere; of what did not answer there is no span."""
+    loud = msgspec.structs.replace(JSON, system_level="DEBUG")
+    source = "import os\ndef handler(event, context):\n    if event: os._exit(1)\n"
+    function = bed.function(source, logs=loud)
+    trace = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"
+    for given, payload in ((trace, b"{}"), (trace[:-1] + "0", b"{}"), (trace, b"1")):
+        tail = documents((await bed.invoke(function, payload, trace_id=given)).log_tail)
+        records = {line["type"].partition(".")[2]: line["record"] for line in tail}
+        told = {"type": "X-Amzn-Trace-Id", "value": trace} if given == trace else None
+        for kind in ("start", "runtimeDone", "report"):
+            assert records[kind].get("tracing") == told
+        assert ("spans" in records["runtimeDone"]) == (payload == b"{}")
+        if payload == b"{}":
+            (span,) = records["runtimeDone"]["spans"]
+            assert span["name"] == "responseLatency"
+            assert span["durationMs"] == records["runtimeDone"]["metrics"]["durationMs"]
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", span["start"])
+
+
+def test_an_answer_that_was_passed_on_meanwhile_has_a_span_of_its_own():
+    request = InvokeRequest(
+        function=FunctionVersion(
+            name="f", arn="arn:aws:lambda:eu-west-1:000000000000:function:f",
+            runtime="python3.11", handler="a.b", code_path="/x", code_hash="h",
+        ),
+        invoked_arn="a", request_id="r", payload=b"{}",
+    )  # fmt: skip
+    (_, done), _ = platform_lines.end_records(request, 30.0, 1, None, None, 5, 10.0)
+    lengths = [(span["name"], span["durationMs"]) for span in done["spans"]]
+    assert lengths == [("responseLatency", 10.0), ("responseDuration", 20.0)]
+    starts = [datetime.fromisoformat(span["start"]) for span in done["spans"]]
+    assert 0.008 < (starts[1] - starts[0]).total_seconds() < 0.012

@@ -80,7 +80,10 @@ async def test_an_extension_hears_what_happens_in_its_environment(bed: Bed):
     await free(bed)
     assert "watcher subscribed (200, 'OK')" in log_of(bed)
     found = {event["type"]: event["record"] for event in taken(bed)}
-    assert found["platform.initStart"]["functionName"] == "f"
+    begun = found["platform.initStart"]
+    assert begun["functionName"] == "f"
+    assert len(begun["instanceId"]) == 32
+    assert ":runtime:" in begun["runtimeVersionArn"]
     assert found["platform.initRuntimeDone"]["status"] == "success"
     assert found["platform.initReport"]["metrics"]["durationMs"] > 0
     assert found["platform.telemetrySubscription"] == {
@@ -96,6 +99,7 @@ async def test_an_extension_hears_what_happens_in_its_environment(bed: Bed):
     request_id = found["platform.start"]["requestId"]
     assert found["platform.runtimeDone"]["requestId"] == request_id
     assert found["platform.runtimeDone"]["metrics"]["producedBytes"] == len(reply.payload)
+    assert found["platform.runtimeDone"]["spans"][0]["name"] == "responseLatency"
     assert found["platform.report"]["metrics"]["memorySizeMB"] == 128
     assert found["function"] == "at work"
     wanted = ["platform.initStart", "platform.start", "platform.runtimeDone", "platform.report"]
