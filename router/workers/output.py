@@ -108,19 +108,19 @@ class Output:
         return ("\n".join(self._tail) + "\n").replace("\r", "\n").encode()[-LOG_TAIL_BYTES:]
 
     def drain(self) -> None:
-        """Read what is in the pipe now."""
-        if not self._is_open:
-            return
+        """Read what is in the pipe now; a last line without its end is one."""
         for _ in range(DRAIN_READS_MAX):
+            if not self._is_open:
+                break
             try:
                 chunk = os.read(self._read_fd, READ_BYTES)
             except BlockingIOError:
                 break
-            if not chunk:
+            if chunk:
+                self._take(chunk)
+            else:
                 self._stop_reading()
-                break
-            self._take(chunk)
-        if self._partial:
+        if self._partial:  # also of a pipe whose end the loop has seen before
             self._keep_bytes(self._partial.split(b"\n"))
             self._partial = b""
         self._report_dropped()

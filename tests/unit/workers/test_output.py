@@ -37,6 +37,20 @@ async def test_output_stands_between_start_and_end(tmp_path):
     assert len(await texts(tmp_path, writer)) == 7
 
 
+async def test_what_a_process_wrote_last_is_kept_whoever_sees_the_end_of_its_pipe(tmp_path):
+    """The loop may come to the end before it is asked for the last lines."""
+    writer = LogWriter(tmp_path)
+    out = Output(LogStream("f", "s"), writer)
+    out.begin("START")
+    os.write(out.write_fd, b"whole\nlast words")
+    os.close(out.write_fd)
+    while out._is_open:
+        out._on_readable()
+    assert out.end(("END",)) == b"START\nwhole\nlast words\nEND\n"
+    out.close()
+    assert await texts(tmp_path, writer) == ["START", "whole", "last words", "END"]
+
+
 async def test_the_tail_is_the_last_four_kilobytes(tmp_path):
     writer = LogWriter(tmp_path)
     out = Output(LogStream("f", "s"), writer)
