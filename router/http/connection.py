@@ -1,7 +1,7 @@
 """One connection of the HTTP server: answers turns one by one and keeps the deadlines."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
@@ -235,7 +235,7 @@ class Connection(asyncio.Protocol):
             log.exception("request_failed")
             return self._failure(values.HANDLER_FAILED)
 
-    def _on_done(self, _future: asyncio.Future[Any]) -> None:
+    def _on_done(self, _future: object) -> None:
         """The running request has its answer."""
         if self._running is None:
             return

@@ -3,7 +3,6 @@
 A handler is plain functions from a request to a response, so that the server under it can change.
 """
 
-import asyncio
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
@@ -96,6 +95,16 @@ class Streamed(msgspec.Struct, frozen=True):
     """How long the rest may take while the client reads."""
 
 
+class Awaited(Protocol):
+    """What is done when there is an answer: an `asyncio.Future`, or what needs none."""
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Call this, with itself, once it is done; not before this returns."""
+
+    def cancel(self) -> bool:
+        """Wait no longer: it is done soon, without an answer."""
+
+
 class Pending(Protocol):
     """An answer to come. The future is cancelled when it takes too long."""
 
@@ -104,7 +113,7 @@ class Pending(Protocol):
         """How long the answer may take; 0 is what the server's limits say."""
 
     @property
-    def future(self) -> asyncio.Future[Any]:
+    def future(self) -> Awaited:
         """Done when there is an answer."""
 
     def response(self) -> "Response | Streamed | Pending":

@@ -11,16 +11,20 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+import structlog
+
 from router.http.values import Outlet
 from router.ingress.frames import FrameError
 from router.ingress.url_desk import WINDOW_BYTES, Answering, UrlDesk
 from router.model.function_url import UrlAnswer, UrlCall, UrlPart, UrlTaken
 
+log = structlog.get_logger(__name__)
+
 TOLD_BYTES: Final = WINDOW_BYTES // 4
 """What a client has read is told when it is this much, or when nothing more can come before."""
 
-Answered = tuple[UrlAnswer, "Inflow | None"]
-"""An answer, and the rest of its body."""
+OnAnswer = Callable[[UrlAnswer, "Inflow | None"], None]
+"""Hears the answer, and of the rest of its body."""
 
 
 class Inflow:
@@ -89,30 +93,27 @@ class RemoteCaller:
     def __init__(self, send: Callable[[Any], None]) -> None:
         self._send = send
         self._numbers = 0
-        self._open: dict[int, asyncio.Future[Answered]] = {}
+        self._open: dict[int, OnAnswer] = {}
         self._inflows: dict[int, Inflow] = {}
 
-    def call(self, call: UrlCall) -> "asyncio.Future[Answered]":
+    def call(self, call: UrlCall, on_answer: OnAnswer) -> None:
         """See `Caller.call`."""
-        self._numbers += 1
-        call.number = self._numbers
-        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        self._open[call.number] = future
+        self._numbers = call.number = self._numbers + 1
+        self._open[call.number] = on_answer
         self._send(call)
-        return future
 
     def answered(self, answer: UrlAnswer) -> None:
         """The router's answer. Raises `FrameError` for one that fits no call."""
-        future = self._open.pop(answer.number, None)
-        if future is None:
+        on_answer = self._open.pop(answer.number, None)
+        if on_answer is None:
             raise FrameError(f"no such call: {answer.number}")
         inflow = None
         if answer.is_open:
             inflow = self._inflows[answer.number] = Inflow(answer.number, self._send)
-        if not future.done():
-            future.set_result((answer, inflow))
-        elif inflow is not None:  # whoever waited has given up
-            inflow.leave()
+        try:
+            on_answer(answer, inflow)
+        except Exception:  # a bug in one answer is no matter of the others
+            log.exception("url_answer_failed")
 
     def more(self, part: UrlPart) -> None:
         """The next part of an answer. Raises `FrameError` for one of none that is open."""

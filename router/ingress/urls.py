@@ -6,6 +6,7 @@ is decided where functions are run (`url_service.py`).
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from router.http.values import (
@@ -18,8 +19,8 @@ from router.http.values import (
     json_response,
 )
 from router.ingress.refusals import DRAINING, OVERLOADED
-from router.ingress.url_calls import Answered
-from router.model.function_url import HOST_MARK, ID_LENGTH, PATH_START, UrlCall
+from router.ingress.url_calls import Inflow, OnAnswer
+from router.model.function_url import HOST_MARK, ID_LENGTH, PATH_START, UrlAnswer, UrlCall
 from router.model.limits import EVENT_BYTES_MAX, TIMEOUT_S_MAX
 from router.telemetry import metrics
 
@@ -45,11 +46,18 @@ TOO_LARGE: Final = Refusal(
 )
 
 
+def _count_refused(reason: str) -> None:
+    metrics.INGRESS_REFUSED.labels(reason).inc()
+
+
+POLICY: Final = BodyPolicy(EVENT_BYTES_MAX, _count_refused, TOO_LARGE)
+
+
 class Caller(Protocol):
     """The way to what answers."""
 
-    def call(self, call: UrlCall) -> "asyncio.Future[Answered]":
-        """Hand a request over. Who cancels the future waits no longer; the function runs on."""
+    def call(self, call: UrlCall, on_answer: OnAnswer) -> None:
+        """Hand a request over. Its answer comes once, later than this returns."""
 
 
 class UrlIngress:
@@ -74,51 +82,82 @@ class UrlIngress:
         if self._calls >= self._calls_max:
             metrics.INGRESS_REFUSED.labels("overloaded").inc()
             return OVERLOADED
-        return BodyPolicy(EVENT_BYTES_MAX, _count_refused, TOO_LARGE)
+        return POLICY
 
     def on_request(self, request: Request) -> "Asked":
         """As `Handler.on_request`."""
         head = request.head
-        url_id, path = place_of(head)
-        call = UrlCall(
-            number=0,
-            url_id=url_id,
-            method=head.method,
-            path=path,
-            prefix=head.path[: len(head.path) - len(path)] if head.path != path else "",
-            query=head.query,
-            headers=head.headers,
-            peer=head.peer,
-            body=bytes(request.body),
+        path = head.path
+        url_id, rest = place_of(head)
+        prefix = path[: len(path) - len(rest)] if path != rest else ""
+        headers, query = head.headers, head.query
+        asked = Asked(self._over)
+        self._caller.call(
+            UrlCall(0, url_id, head.method, rest, prefix, query, headers, head.peer, request.body),
+            asked.hear,
         )
-        future = self._caller.call(call)
         self._calls += 1
-        future.add_done_callback(self._answered)
-        return Asked(future)
+        return asked
 
-    def _answered(self, future: "asyncio.Future[Answered]") -> None:
-        inflow = None if future.cancelled() else future.result()[1]
-        if inflow is None:
-            self._over(future)
-        else:
-            inflow.over.add_done_callback(self._over)
-
-    def _over(self, _future: "asyncio.Future[Any]") -> None:
+    def _over(self, _future: Any = None) -> None:
         self._calls -= 1
 
 
 class Asked:
-    """A request that is with its function: the server's `Pending`."""
+    """A request that is with its function: the server's `Pending`, and what that waits for.
+
+    Who cancels it waits no longer; the function runs on.
+    """
 
     wait_s = ANSWER_S_MAX
-    __slots__ = ("future",)
+    __slots__ = ("_answer", "_inflow", "_is_cancelled", "_on_done", "_over")
 
-    def __init__(self, future: "asyncio.Future[Answered]") -> None:
-        self.future = future
+    def __init__(self, over: Callable[..., None]) -> None:
+        """`over`: called when nothing is held for the request any more."""
+        self._over = over
+        self._on_done: Callable[[Asked], object] | None = None
+        self._answer: UrlAnswer | None = None
+        self._inflow: Inflow | None = None
+        self._is_cancelled = False
+
+    @property
+    def future(self) -> "Asked":
+        """See `Pending.future`."""
+        return self
+
+    def add_done_callback(self, callback: "Callable[[Asked], object]", /) -> None:
+        """See `Awaited.add_done_callback`."""
+        self._on_done = callback
+
+    def cancel(self) -> bool:
+        """See `Awaited.cancel`."""
+        if self._answer is not None or self._is_cancelled:
+            return False
+        self._is_cancelled = True
+        self._over()
+        if self._on_done is not None:
+            asyncio.get_running_loop().call_soon(self._on_done, self)
+        return True
+
+    def hear(self, answer: UrlAnswer, inflow: Inflow | None) -> None:
+        """The answer is here, and the client has it when this returns: no turn of the loop more."""
+        if self._is_cancelled:
+            if inflow is not None:
+                inflow.leave()
+            return
+        self._answer, self._inflow = answer, inflow
+        if inflow is None:
+            self._over()
+        else:
+            inflow.over.add_done_callback(self._over)
+        if self._on_done is not None:
+            self._on_done(self)
 
     def response(self) -> Response | Streamed:
         """The function's answer."""
-        answer, inflow = self.future.result()
+        answer, inflow = self._answer, self._inflow
+        if answer is None:
+            raise asyncio.CancelledError
         head = Response(answer.status, answer.body, tuple(answer.headers), is_own=True)
         return head if inflow is None else Streamed(head, inflow, ANSWER_S_MAX)
 
@@ -136,7 +175,3 @@ def place_of(head: Head) -> tuple[str, str]:
         return host[:ID_LENGTH].lower(), head.path
     url_id, _, path = head.path.removeprefix(PATH_START).partition("/")
     return url_id, f"/{path}"
-
-
-def _count_refused(reason: str) -> None:
-    metrics.INGRESS_REFUSED.labels(reason).inc()
