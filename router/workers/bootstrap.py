@@ -16,8 +16,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from . import child_output, results, wire
+from . import child_output, events, results, wire
 from .context import LambdaContext
+from .trace_variable import VARIABLE
 
 RESPONSE_BYTES_MAX = 6 * 1024 * 1024 + 100
 """Largest reply, 6,291,556 bytes (Lambda quota)."""
@@ -62,11 +63,12 @@ def warm_up(rounds: int = WARM_UP_ROUNDS) -> None:
     The interpreter then specialises this code once, in pages that all forks share.
     """
     facts = dict.fromkeys(("name", "version", "memory_mb", "log_group", "log_stream"), "")
-    header = {"id": "", "arn": "", "deadline_ms": 0.0}
+    header = {"id": "", "arn": "", "deadline_ms": 0.0, "trace": "Root=1"}
     for _ in range(rounds):
         answer(lambda event, _: event, results.encoder("python3.11"), facts, header, b'{"a": 1.5}')
-        json.loads(json.dumps(header).encode())
+        events.parse(json.dumps(header).encode())
         child_output.flush_streams()
+    VARIABLE.set(None)
 
 
 def enter(start: "dict[str, Any]") -> None:
@@ -110,7 +112,7 @@ def run(start: "dict[str, Any]", frames_fd: int) -> None:
     child_output.flush_streams()
     _send(frames_fd, wire.READY, b"{}", b"")
     while (frame := read_frame(reader)) is not None:
-        header = json.loads(frame[0])
+        header = events.parse(frame[0])
         child_output.REQUEST_IDS.request_id = header["id"]
         child_output.REQUEST_IDS.tenant_id = header.get("tenant")
         kind, error_type, reply = answer(handler, encode, facts, header, frame[1])
@@ -133,7 +135,7 @@ def answer(
     """Run one invocation: frame kind, error type and payload of the reply."""
     request_id = header["id"]
     try:
-        _set_trace_id(header.get("trace"))
+        VARIABLE.set(header.get("trace"))
         event, context = arguments(facts, header, payload)
         result = handler(event, context)
         text = result if isinstance(result, bytes) else _written(encode, result)
@@ -169,16 +171,9 @@ def arguments(
             "Runtime.LambdaContextUnmarshalError", f"Unable to parse Client Context JSON: {error}"
         ) from None
     try:
-        return json.loads(payload), context
+        return events.parse(payload), context
     except (ValueError, RecursionError) as error:
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from None
-
-
-def _set_trace_id(trace_id: "str | None") -> None:
-    if trace_id is not None:
-        os.environ["_X_AMZN_TRACE_ID"] = trace_id
-    elif "_X_AMZN_TRACE_ID" in os.environ:
-        del os.environ["_X_AMZN_TRACE_ID"]
 
 
 def load_handler(text: str) -> Handler:

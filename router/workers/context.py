@@ -31,6 +31,9 @@ class CognitoIdentity(_Record):
 
     __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
 
+    def __init__(self) -> None:
+        self.cognito_identity_id = self.cognito_identity_pool_id = None
+
 
 class Client(_Record):
     """The application that called, as its SDK described itself."""
@@ -71,16 +74,21 @@ class LambdaContext:
         self.log_group_name: str = facts["log_group"]
         self.log_stream_name: str = facts["log_stream"]
         self.tenant_id: str | None = header.get("tenant")
-        text = header.get("client")
-        pairs = json.loads(text) if text else None
-        found = pairs.get("w3c") if isinstance(pairs, dict) else None
-        texts = found if isinstance(found, dict) else {}
-        self._w3c: dict[str, str] = {
-            name: texts[name] for name in TRACE_FIELDS if isinstance(texts.get(name), str)
-        }
-        self.client_context = ClientContext(pairs) if isinstance(pairs, dict) else None
-        self.identity = CognitoIdentity({})
+        self._w3c: dict[str, str] = {}
+        self.client_context: ClientContext | None = None
+        if text := header.get("client"):
+            self._describe_client(json.loads(text))
+        self.identity = CognitoIdentity()
         self._deadline_ms: float = header["deadline_ms"]
+
+    def _describe_client(self, pairs: Any) -> None:
+        if isinstance(pairs, dict):
+            self.client_context = ClientContext(pairs)
+            found = pairs.get("w3c")
+            texts = found if isinstance(found, dict) else {}
+            self._w3c = {
+                name: texts[name] for name in TRACE_FIELDS if isinstance(texts.get(name), str)
+            }
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until the invocation is ended; never below 0."""

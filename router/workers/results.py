@@ -12,6 +12,12 @@ from typing import Any
 
 from . import child_output
 
+_make_writer: Any = getattr(json.encoder, "c_make_encoder", None)
+"""None in an interpreter without it."""
+
+_ascii_text = json.encoder.encode_basestring_ascii
+_utf8_text: Any = getattr(json.encoder, "encode_basestring")  # noqa: B009  # not in the stubs
+
 PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
@@ -19,11 +25,11 @@ def encoder(runtime: str) -> Callable[[Any], str]:
     """How this runtime writes results. What it returns raises as the runtime's own would."""
     minor = runtime.removeprefix("python3.")
     ascii_only = minor.isdigit() and int(minor) < child_output.UTF8_RUNTIME_MINOR
-    plain = json.JSONEncoder(ensure_ascii=ascii_only).encode
+    plain = _Plain(ascii_only=ascii_only)
 
     def encode(result: Any) -> str:
         try:
-            text = plain(result)
+            text = plain.encode(result)
         except TypeError:
             return _encode_with_care(result, ascii_only=ascii_only)
         if "[" in text and _has_named(result):
@@ -31,6 +37,41 @@ def encoder(runtime: str) -> Callable[[Any], str]:
         return text
 
     return encode
+
+
+class _Plain:
+    """`json.JSONEncoder`, whose `encode` makes anew for each result what is kept here."""
+
+    def __init__(self, *, ascii_only: bool) -> None:
+        self._encoder = json.JSONEncoder(ensure_ascii=ascii_only)
+        self._text = _ascii_text if ascii_only else _utf8_text
+        self._write = self._writer()
+
+    def encode(self, result: Any) -> str:
+        """Raises what `json.JSONEncoder.encode` raises."""
+        if self._write is None:
+            return self._encoder.encode(result)
+        try:
+            return "".join(self._write(result, 0))
+        except BaseException:
+            self._write = self._writer()  # it takes what it was in for still being written
+            raise
+
+    def _writer(self) -> Any:
+        if _make_writer is None:
+            return None
+        encoder = self._encoder
+        return _make_writer(
+            {},  # what is being written: something that is in itself is found out so
+            encoder.default,
+            self._text,
+            encoder.indent,
+            encoder.key_separator,
+            encoder.item_separator,
+            encoder.sort_keys,
+            encoder.skipkeys,
+            encoder.allow_nan,
+        )
 
 
 def _has_named(result: Any) -> bool:

@@ -39,7 +39,10 @@ FORBIDDEN = {
     "asyncio", "time", "random", "os", "socket", "logging", "structlog", "aiohttp", "aiokafka",
     "botocore", "aioboto3", "sqlite3", "threading", "subprocess", "secrets", "uuid",
 }  # fmt: skip
-STDLIB_ONLY = ("workers/wire.py", "workers/bootstrap.py", "workers/results.py")
+STDLIB_ONLY = (
+    *("workers/wire.py", "workers/bootstrap.py", "workers/results.py", "workers/events.py"),
+    "workers/trace_variable.py",
+)
 
 
 def modules() -> list[Path]:
