@@ -64,7 +64,7 @@ def http_reply(payload: bytes) -> HttpReply | None:
         return HttpReply(200, (DEFAULT_TYPE,), payload)
     if isinstance(value, dict) and "statusCode" in value:
         return _response(value)
-    body = value.encode() if isinstance(value, str) else orjson.dumps(value)
+    body = value.encode() if isinstance(value, str) else _compact(payload)
     return HttpReply(200, (DEFAULT_TYPE,), body)
 
 
@@ -86,6 +86,14 @@ def prelude_head(prelude: bytes) -> HttpReply | None:
         return None
     head = {name: value.get(name) for name in ("headers", "cookies")}
     return _response({"statusCode": value.get("statusCode", 200), **head}, STREAM_TYPE)
+
+
+def _compact(document: bytes) -> bytes:
+    """JSON without its white space; what nests deeper than can be written again stays as it is."""
+    try:
+        return msgspec.json.format(document, indent=-1)
+    except RecursionError:
+        return document
 
 
 def _response(value: dict[str, Any], content_type: str = DEFAULT_TYPE[1]) -> HttpReply | None:
@@ -121,7 +129,10 @@ def _headers(given: Any) -> list[tuple[str, str]] | None:
         return None
     found = []
     for name, value in given.items():
-        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        try:
+            text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        except orjson.JSONEncodeError:
+            return None  # it nests too deep to be written again
         if not _NAME.fullmatch(name) or not _is_value(text):
             return None
         if name.lower() not in HOP_BY_HOP:

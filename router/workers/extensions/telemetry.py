@@ -122,11 +122,12 @@ class Telemetry:
                 one.add(structured if one.subscription.is_structured else data)
 
 
-def _document(text: str) -> dict[str, Any] | None:
+def _document(text: str) -> orjson.Fragment | None:
+    """A line that is a JSON object, as it is: read and written again it might nest too deep."""
     if not text.startswith("{"):
         return None
     try:
-        document = orjson.loads(text)
+        orjson.loads(text)
     except (orjson.JSONDecodeError, UnicodeEncodeError):
         return None
-    return document if isinstance(document, dict) else None
+    return orjson.Fragment(text)

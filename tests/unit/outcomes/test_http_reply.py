@@ -26,6 +26,24 @@ def test_anything_without_a_status_is_the_body(value, body):
     assert (reply.status, reply.headers, reply.body) == (200, (JSON,), body)
 
 
+@pytest.mark.parametrize("depth", [254, 255, 900, 1_024, 5_000])
+def test_however_deep_a_value_nests_it_is_the_body(depth):
+    value = b"[" * depth + b"]" * depth
+    assert http_reply(value).body == value
+    assert http_reply(b'{"a":%b}' % value).body == b'{"a":%b}' % value
+
+
+def test_numbers_stay_as_they_are_written():
+    value = b"[123456789012345678901234567890,1.50,1e2]"
+    assert http_reply(value.replace(b",", b" , ")).body == value
+
+
+def test_a_header_that_nests_too_deep_cannot_be_sent():
+    nested = b"[" * 300 + b"]" * 300
+    assert http_reply(b'{"statusCode":200,"headers":{"a":%b}}' % nested) is None
+    assert prelude_head(b'{"statusCode":200,"headers":{"a":%b}}' % nested) is None
+
+
 def test_a_response_in_full():
     reply = http_reply(
         json.dumps(

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from router.workers.extensions.states import Registry
+from router.workers.extensions.telemetry import Telemetry
 from router.workers.isolation.plan import IsolationSettings, Planner
 from router.workers.launcher import own_interpreter
 from tests.patience import until
@@ -17,10 +19,13 @@ LISTENER = """
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+KINDS = []
+
 class Taker(BaseHTTPRequestHandler):
     def do_POST(self):
         for event in json.loads(self.rfile.read(int(self.headers["Content-Length"]))):
             if event["type"] != "extension": tell("took", json.dumps(event))
+            KINDS.append(event["type"])
         self.send_response(200)
         self.end_headers()
     def log_message(self, *_): pass
@@ -52,7 +57,7 @@ while True:
     event = ask(me)
     if event["eventType"] == "SHUTDOWN":
         tell("late", subscribe(me, **wish))
-        time.sleep(0.3)
+        while "platform.runtimeDone" not in KINDS: time.sleep(0.01)
         sys.exit(0)
 """.replace("HOST", "sandbox.localdomain")
 )
@@ -119,6 +124,32 @@ async def test_a_timeout_is_told_before_the_end(bed: Bed):
     assert (await bed.invoke(function, b'{"sleep":60}')).error_type == "Sandbox.Timedout"
     (done,) = [event["record"] for event in taken(bed) if event["type"] == "platform.runtimeDone"]
     assert done["status"] == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("line", "is_document"),
+    [
+        ('{"level":"INFO", "n":1.50}', True),
+        ('{"a":' * 300 + "1" + "}" * 300, True),
+        ('{"a":' * 2_000 + "1" + "}" * 2_000, False),
+        ('{"a":', False),
+        ("[1]", False),
+    ],
+)
+async def test_a_line_that_is_a_json_object_is_one_however_deep_it_nests(line, is_document):
+    telemetry = Telemetry(lambda _port: False, lambda _name, _types: None)
+    wish = {
+        "schemaVersion": "2022-12-13",
+        "types": ["function"],
+        "destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:9"},
+    }
+    listener = Registry().register("listener", [], "1")
+    telemetry.subscribe("Telemetry", listener, json.dumps(wish).encode())
+    telemetry.lines("function", [(0, line)], is_json=True)
+    (event,) = telemetry._couriers["listener"]._events
+    shown = line if is_document else json.dumps(line)
+    assert event.decode().endswith(f',"type":"function","record":{shown}}}')
+    telemetry.close()
 
 
 OVER_TCP = (
