@@ -174,7 +174,7 @@ async def test_an_extension_that_ends_or_cannot_start_fails_the_invocation(
 ):
     layers = layer(bed, broken=source)
     slow = bed.function(HANDLER, layers_path=layers)
-    reply = await bed.invoke(slow, b'{"sleep":2}')
+    reply = await bed.invoke(slow, b'{"sleep":50}')
     document = json.loads(reply.payload)
     assert document["errorType"] == reply.error_type == error_type
     request_id, _, shown = document["errorMessage"].partition(" Error: ")
