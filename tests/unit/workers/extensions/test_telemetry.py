@@ -72,6 +72,7 @@ def kinds(bed: Bed) -> list[str]:
     return [event["type"] for event in taken(bed)]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_an_extension_hears_what_happens_in_its_environment(bed: Bed):
     function = bed.function(
         HANDLER.replace(
@@ -119,6 +120,7 @@ async def test_an_extension_hears_what_happens_in_its_environment(bed: Bed):
     )
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_timeout_is_told_before_the_end(bed: Bed):
     function = bed.function(HANDLER, layers_path=layer(bed, watcher=SUBSCRIBED), timeout_ms=2_000)
     assert (await bed.invoke(function, b'{"sleep":60}')).error_type == "Sandbox.Timedout"
