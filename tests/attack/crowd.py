@@ -6,12 +6,13 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 ADDRESSES = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 """Where hostile clients come from: not from where normal traffic does, and more than one."""
 
 OPENED_AT_A_TIME = 50
+LOOK_S = 0.02
 END_S = 120.0
 """No connection is waited for longer."""
 
@@ -101,6 +102,8 @@ class Crowd:
         self.lives_s: list[float] = []
         """How long each connection lasted until the router closed it."""
         self.open = 0
+        self.stood_s = 0.0
+        """The longest that no client could do anything, as nothing here came round."""
 
     async def one(self, number: int, client: Client) -> None:
         """One connection from its start to its end."""
@@ -138,10 +141,15 @@ class Crowd:
 
     async def all(self, count: int, client: Client) -> None:
         """So many at once, until the last has ended."""
-        await asyncio.gather(*(self.one(number, client) for number in range(count)))
+        async with self._watched():
+            await asyncio.gather(*(self.one(number, client) for number in range(count)))
 
     async def stream(self, per_second: float, for_s: float, client: Client) -> None:
         """A new one again and again; whoever is still there at the end is waited for."""
+        async with self._watched():
+            await self._stream(per_second, for_s, client)
+
+    async def _stream(self, per_second: float, for_s: float, client: Client) -> None:
         began = time.monotonic()
         tasks: set[asyncio.Task[None]] = set()
         number = 0
@@ -153,3 +161,17 @@ class Crowd:
                 number += 1
             await asyncio.sleep(0.01)
         await asyncio.gather(*tasks)
+
+    @contextlib.asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
+        async def look() -> None:
+            while True:
+                began = time.monotonic()
+                await asyncio.sleep(LOOK_S)
+                self.stood_s = max(self.stood_s, time.monotonic() - began - LOOK_S)
+
+        looking = asyncio.create_task(look())
+        try:
+            yield
+        finally:
+            looking.cancel()

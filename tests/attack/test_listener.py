@@ -14,6 +14,9 @@ SLACK_S = 4.0 if PACE is LONG else 20.0
 """Beyond a deadline: the sweep (0.5 s), the linger (2 s), and two thousand ends to be closed; what
 a busy machine adds is not more than what an attack takes that is not ended."""
 
+STOOD_S = 0.3
+"""Clients that all stood for so long may have met a deadline before they did what they came for."""
+
 
 @pytest.fixture(scope="module")
 def site(shared_bed):
@@ -28,8 +31,10 @@ def site(shared_bed):
     site.close()
 
 
-def attacked(site: Site, attack: Attack) -> tuple[list[str], bool]:
-    """Once, measured; what was wrong, and whether normal traffic was held up."""
+def attacked(site: Site, attack: Attack) -> tuple[list[str], bool, bool]:
+    """Once, measured: what was wrong, whether normal traffic was held up, and whether clients were
+    kept from what they do.
+    """
     wrong = []
     with site.under(attack.name, baseline_s=1.0) as seen:
         crowd = asyncio.run(attack.run(site.ingress, PACE))
@@ -47,7 +52,8 @@ def attacked(site: Site, attack: Attack) -> tuple[list[str], bool]:
         wrong.append(f"grew by {seen.growth_bytes >> 20} MiB")
     if seen.answers.keys() != {202}:
         wrong.append(f"normal traffic was answered {seen.answers}")
-    return wrong, seen.is_held_up
+    seen.notes.append(f"stood {crowd.stood_s:.2f} s")
+    return wrong, seen.is_held_up, crowd.stood_s > STOOD_S
 
 
 @pytest.mark.timeout(300)
@@ -55,14 +61,14 @@ def attacked(site: Site, attack: Attack) -> tuple[list[str], bool]:
 def test_attack(site, attack):
     """L3: closed by its deadline. L4: nobody else is held up.
 
-    Measured again when it says that: what other processes do to a machine does not last.
+    Measured again when somebody was: what other processes do to a machine does not last.
     """
     for _ in range(MEASURED_MAX):
-        wrong, is_held_up = attacked(site, attack)
-        assert not wrong
-        if not is_held_up:
+        wrong, is_held_up, is_kept = attacked(site, attack)
+        assert not wrong or is_kept, wrong
+        if not wrong and not is_held_up:
             return
-    pytest.fail(TABLE[-1].row)
+    pytest.fail(f"{wrong} {TABLE[-1].row}")
 
 
 def test_nothing_was_lost(site):
