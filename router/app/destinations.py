@@ -4,19 +4,17 @@ from collections.abc import Mapping
 
 import msgspec
 
+from router.app.asynchronous import AsyncInvoker
 from router.app.connect import QueueMailbox
 from router.auth.aws_session import AwsSession
 from router.destinations.aws import AwsBucket, AwsBus, AwsQueue, AwsTopic
 from router.destinations.delivery import Carrier, DeliveryFailed
-from router.destinations.function import FunctionDestination, Invoke
+from router.destinations.function import Accept, FunctionDestination
 from router.destinations.kafka_topic import Access, KafkaTopic, Reach
 from router.destinations.outbox import Courier
-from router.dispatch.dispatcher import Dispatcher
 from router.functions.resolve import FunctionResolver
-from router.model.arn import function_arn
 from router.model.destination import Destination
 from router.model.failure import KafkaOrigin
-from router.model.function import InvokeReply, InvokeRequest
 from router.sources.kafka.clusters import Clusters
 from router.sources.kafka.problem import (
     AUTHENTICATION,
@@ -29,9 +27,6 @@ from router.store.base import EnqueuedMessage, OutboxRow
 
 OVERDUE_MS = 60_000
 """A record that waits longer than this is worth a look, whatever its destination says."""
-
-CLAIMANT = "destinations"
-"""Whose turn it is when a function gets on-failure records (`Dispatcher.invoke_for`)."""
 
 _REASONS = {
     PASSING: "unreachable",
@@ -56,7 +51,7 @@ class EmbeddedQueue:
 
 
 def make_carriers(
-    mailbox: QueueMailbox, aws: AwsSession, topics: KafkaTopic, invoke: Invoke
+    mailbox: QueueMailbox, aws: AwsSession, topics: KafkaTopic, accept: Accept
 ) -> Mapping[str, Carrier]:
     """One for each kind of destination."""
     return {
@@ -64,7 +59,7 @@ def make_carriers(
         "sns": AwsTopic(aws),
         "s3": AwsBucket(aws),
         "kafka": topics,
-        "function": FunctionDestination(invoke),
+        "function": FunctionDestination(accept),
         "events": AwsBus(aws),
     }
 
@@ -86,21 +81,20 @@ def make_reach(clusters: Clusters) -> Reach:
     return reach
 
 
-def make_invoke(dispatcher: Dispatcher, functions: FunctionResolver) -> Invoke:
-    """Runs functions with on-failure records, in turn with the mappings."""
+def make_accept(acceptor: AsyncInvoker, functions: FunctionResolver) -> Accept:
+    """Has functions invoked asynchronously with on-failure records."""
 
-    async def invoke(function: Destination, request_id: str, event: bytes) -> InvokeReply:
-        version = functions.get_for_mapping(function.name, function.qualifier)
-        arn = function_arn(function.region, function.account, function.name, function.qualifier)
-        request = InvokeRequest(
-            function=version, invoked_arn=arn, request_id=request_id, payload=event
+    async def accept(function: Destination, row: OutboxRow) -> None:
+        functions.get(function.name, function.qualifier)  # there is no queue of one that is not
+        await acceptor.accept(
+            function.name,
+            function.qualifier,
+            row.body,
+            request_id=row.letter_id,
+            trace_id=row.trace_header or None,
         )
-        try:
-            return await dispatcher.invoke_for(CLAIMANT, request)
-        finally:
-            dispatcher.unregister(CLAIMANT)
 
-    return invoke
+    return accept
 
 
 def problems(courier: Courier, wall_ms: int) -> dict[str, str]:

@@ -27,7 +27,7 @@ from router.app.capacity import (
 )
 from router.app.connect import EmbeddedConnector, KindTable, QueueConnector, QueueMailbox
 from router.app.debugging import Debugging
-from router.app.destinations import make_carriers, make_invoke, make_reach, problems
+from router.app.destinations import make_accept, make_carriers, make_reach, problems
 from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.health import IngressNotices
 from router.app.identity import ADDRESS_FILE, claim, write_private
@@ -242,7 +242,8 @@ class Router:
         self.aws_queues = None if self.hosting.has_queues else AwsQueues(self.aws)
         if self.aws_queues is not None:
             self._undo.push_async_callback(self.aws_queues.close)
-        invoke = make_invoke(self.dispatcher, self.functions)
+        self.acceptor = AsyncInvoker(self.store.asynchronous, self.clock.wall_ms)
+        accept = make_accept(self.acceptor, self.functions)
         self.clusters = Clusters(
             settings.kafka.clusters,
             secrets_in(settings.secrets_dir),
@@ -251,7 +252,7 @@ class Router:
         )
         topics = KafkaTopic(make_reach(self.clusters))
         self._undo.push_async_callback(topics.close)
-        carriers = make_carriers(self.mailbox, self.aws, topics, invoke)
+        carriers = make_carriers(self.mailbox, self.aws, topics, accept)
         self.courier = Courier(self.store.outbox, carriers, self.clock.wall_ms)
         self.runner = Runner(
             self.store.asynchronous,
@@ -313,7 +314,6 @@ class Router:
             has_own_users="uid" in self.isolation.mechanisms,
         )
         self.admin = Admin(self.catalog, self.store, self.mappings, self._facts, self.clock.wall_ms)
-        self.acceptor = AsyncInvoker(self.store.asynchronous, self.clock.wall_ms)
 
     def _queue_kind(self) -> QueueKind:
         """Who runs mappings on queues."""

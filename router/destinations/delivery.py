@@ -14,12 +14,11 @@ REASONS: Final = (
     "server_error",
     "too_large",
     "refused",
-    "function_error",
     "internal",
 )
 """Why an attempt fails, as metrics name it."""
 
-OF_THE_RECORD: Final = frozenset({"too_large", "refused", "function_error", "internal"})
+OF_THE_RECORD: Final = frozenset({"too_large", "refused", "internal"})
 """Reasons that say nothing of the next record; all others are the destination's own."""
 
 TEXT_CHARACTERS_MAX: Final = 300

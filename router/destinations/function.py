@@ -1,42 +1,38 @@
 """On-failure records to functions, which AWS has not for mappings.
 
-The document is the event of an invocation nobody waits for. It stays in the outbox until an
-invocation of it has succeeded, so a function may get it more than once; one that fails, or for
-which no concurrency is free, gets it again as any destination that could not be reached.
+As where AWS has them, the document is the event of an asynchronous invocation: it is delivered when
+it is in the function's queue, and what becomes of it there is up to the function's own settings.
 """
 
 from collections.abc import Awaitable, Callable
 
 from router.destinations.delivery import DeliveryFailed
 from router.model.destination import Destination, parse_destination
-from router.model.errors import NotInvoked, RouterError
-from router.model.function import InvokeReply
+from router.model.errors import RouterError, StoreError, StoreFull
 from router.model.limits import EVENT_BYTES_MAX
 from router.store.base import EnqueuedMessage, OutboxRow
 
-Invoke = Callable[[Destination, str, bytes], Awaitable[InvokeReply]]
-"""Runs a function once: which one, the request id, the event. Raises `NotInvoked`, `NotFound`."""
-
-_REASONS = {"throttled": "throttled", "function_missing": "missing"}
+Accept = Callable[[Destination, OutboxRow], Awaitable[None]]
+"""Keeps a row's body as an event of a function; twice is once. Raises `NotFound`, `StoreError`."""
 
 
 class FunctionDestination:
-    """Invokes functions of this router."""
+    """Has functions of this router invoked."""
 
-    def __init__(self, invoke: Invoke) -> None:
-        self._invoke = invoke
+    def __init__(self, accept: Accept) -> None:
+        self._accept = accept
 
     async def deliver(self, row: OutboxRow) -> EnqueuedMessage | None:
-        """See `Carrier.deliver`. Ends with the function's own timeout."""
+        """See `Carrier.deliver`."""
         function = parse_destination(row.destination)
         if len(row.body) > EVENT_BYTES_MAX:
             raise DeliveryFailed("too_large", f"{len(row.body)} bytes are no event of a function")
         try:
-            reply = await self._invoke(function, row.letter_id, row.body)
-        except NotInvoked as error:
-            raise DeliveryFailed(_REASONS.get(error.reason, "unreachable"), str(error)) from error
+            await self._accept(function, row)
+        except StoreFull as error:
+            raise DeliveryFailed("throttled", str(error)) from error
+        except StoreError as error:
+            raise DeliveryFailed("server_error", str(error)) from error
         except RouterError as error:
             raise DeliveryFailed("missing", str(error)) from error
-        if reply.error_type is not None:
-            raise DeliveryFailed("function_error", f"{function.name} failed: {reply.error_type}")
         return None

@@ -270,26 +270,34 @@ def test_k2_d7_the_router_dies_on_the_way_to_a_destination(bed, moto, point):
     assert bed.stop() == 0
 
 
-def test_a_function_that_fails_is_told_again(bed):
+def test_a_function_that_fails_is_told_again_as_its_own_settings_say(bed):
+    """The record is an event of it: its retries, and its dead-letter queue at the end."""
+    letters = '      DeadLetterConfig: {TargetArn: {"Fn::GetAtt": [Failed, Arn]}}\n'
+    told = function("Told", handler="told.handler")
     bed.write(
         template(
-            function(), function("Told", handler="told.handler"),
+            function(), queue(), told.replace("    Properties:\n", "    Properties:\n" + letters),
             hooked("Told1", {"Fn::GetAtt": ["Told", "Arn"]}),
         )
     )  # fmt: skip
+    bed.environment["ROUTER_ASYNC_FIRST_WAIT_MS"] = bed.environment[
+        "ROUTER_ASYNC_SECOND_WAIT_MS"
+    ] = "50"
     bed.code()
     bed.code(TOLD, name="told.py")
-    fails = iter(("fail", "ok"))
-    bed.ear.answer = lambda facts: next(fails) if facts["what"] == "told" else "ok"
+    bed.ear.answer = lambda facts: "fail" if facts["what"] == "told" else "ok"
     bed.start()
     bed.post("k", 0, "/told1", poison=True)
     told = until(
-        lambda: len(found := [it for it in bed.ear.heard if it["what"] == "told"]) == 2 and found,
-        what="a second invocation",
+        lambda: len(found := [it for it in bed.ear.heard if it["what"] == "told"]) == 3 and found,
+        what="two retries",
     )
-    assert told[0]["event"] == told[1]["event"]
-    assert told[0]["id"] == told[1]["id"], "as an asynchronous invocation: the same request id"
+    assert told[0]["event"] == told[1]["event"] == told[2]["event"]
+    assert len({it["id"] for it in told}) == 1, "one request id for all of them"
     until(lambda: bed.metric("router_outbox_rows") == 0, what="an empty outbox")
-    name = "router_destination_delivery_failures_total"
-    assert bed.metric(name, mapping="Told1", reason="function_error") == 1
+    assert bed.metric("router_mapping_records_destination_delivered_total", mapping="Told1") == 1
+    until(lambda: waiting_in_queue(bed) == 1, what="a dead letter")
+    (url,) = bed.json_call("AmazonSQS.ListQueues").json["QueueUrls"]
+    (letter,) = bed.json_call("AmazonSQS.ReceiveMessage", QueueUrl=url).json["Messages"]
+    assert json.loads(letter["Body"]) == told[0]["event"]
     assert bed.stop() == 0
