@@ -9,6 +9,7 @@ from router.model.concurrency import Provisioned
 from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.layer import LayerVersion, layer_key
+from router.model.log_group import LogGroup
 from router.model.permission import Permission
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.version import Alias, Version
@@ -29,6 +30,7 @@ Desired = (
     | Mapping
     | Queue
     | Webhook
+    | LogGroup
 )
 """One resource as it shall be; times, revision and code hash are filled in when it is applied."""
 
@@ -51,6 +53,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
     mappings: tuple[Mapping, ...] = ()
     queues: tuple[Queue, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
+    log_groups: tuple[LogGroup, ...] = ()
     inline_code: dict[str, InlineCode] = {}
     """By function name."""
     enabled_unset: tuple[str, ...] = ()
@@ -77,6 +80,7 @@ class DesiredState(msgspec.Struct, frozen=True, kw_only=True):
             ("event_invoke", self.event_invokes),
             ("queue", self.queues),
             ("webhook", self.webhooks),
+            ("log_group", self.log_groups),
             ("mapping", self.mappings),
         )
         for kind, resources in everything:

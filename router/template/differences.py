@@ -12,6 +12,7 @@ from router.mapping.rules import settings
 from router.model.concurrency import Provisioned
 from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
+from router.model.log_group import LogGroup
 from router.model.permission import Permission
 from router.model.resources import Function, Mapping, Queue, Webhook
 from router.model.version import Alias
@@ -99,6 +100,7 @@ _NAMES: Final[dict[type, dict[str, str]]] = {
     Provisioned: {"requested": "ProvisionedConcurrentExecutions"},
     Alias: {"version": "FunctionVersion", "function": "FunctionName"},
     Permission: {"function": "FunctionName", "qualifier": "FunctionName qualifier"},
+    LogGroup: {"retention_days": "RetentionInDays"},
     Queue: {},
 }
 """Names in templates where they are not the member's own in capitals."""

@@ -248,6 +248,7 @@ class _Loading:
             mappings=tuple(draft.mappings.values()),
             queues=tuple(draft.queues.values()),
             webhooks=tuple(draft.webhooks.values()),
+            log_groups=tuple(draft.log_groups.values()),
             enabled_unset=tuple(draft.enabled_unset),
             loops_unset=tuple(draft.loops_unset),
             inline_code=draft.inline_code,

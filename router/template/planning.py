@@ -17,6 +17,7 @@ from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
 from router.model.hosting import BARE, Hosting
 from router.model.layer import Layer, LayerVersion
+from router.model.log_group import LogGroup
 from router.model.resources import Function, Mapping, Queue, Stack, Webhook
 from router.model.shard import cut_anew
 from router.model.version import Alias
@@ -53,6 +54,7 @@ DELETE_ORDER: Final = (
     "layer_version",
     "webhook",
     "queue",
+    "log_group",
 )
 """What reads goes before what is read."""
 
@@ -92,6 +94,7 @@ class Planning:
             "mapping": catalog.mappings,
             "queue": catalog.queues,
             "webhook": catalog.webhooks,
+            "log_group": catalog.log_groups,
         }
         self._outputs: dict[str, str] = {}
         self._planned: list[PlannedChange] = []
@@ -271,6 +274,9 @@ class Planning:
                 )
             case Alias():
                 return msgspec.structs.replace(wish, revision_id=str(uuid.uuid4()))
+            case LogGroup():
+                created_ms = before.created_ms if before else self._wall_ms
+                return msgspec.structs.replace(wish, created_ms=created_ms)
             case Provisioned() | EventInvoke():
                 return msgspec.structs.replace(wish, last_modified_ms=self._wall_ms)
             case FunctionUrl():

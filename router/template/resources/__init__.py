@@ -6,6 +6,7 @@ from router.template.resources.base import ResourceType
 from router.template.resources.event_invoke import EventInvokeConfig
 from router.template.resources.function import LambdaFunction
 from router.template.resources.layer import LambdaLayer
+from router.template.resources.log_group import LogsGroup
 from router.template.resources.mapping import EventSourceMapping
 from router.template.resources.permission import LambdaPermission
 from router.template.resources.queue import SqsQueue
@@ -24,6 +25,7 @@ TYPES: dict[str, ResourceType] = {
         LambdaPermission(),
         EventSourceMapping(),
         SqsQueue(),
+        LogsGroup(),
         RouterWebhook(),
         *ACCEPTED,
     )

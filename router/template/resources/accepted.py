@@ -84,12 +84,6 @@ ACCEPTED = (
     ),
     Accepted("AWS::SQS::QueuePolicy", "who may use a queue is not enforced"),
     Accepted("AWS::SQS::QueueInlinePolicy", "who may use a queue is not enforced"),
-    Accepted(
-        "AWS::Logs::LogGroup",
-        "a group is made by the first line written into it; logs are rotated by size",
-        name_property="LogGroupName",
-        arns={"Arn": _regional("logs", "log-group:{}:*")},
-    ),
     Accepted("AWS::CodeDeploy::Application", "new code is taken at once, without shifting"),
     Accepted("AWS::CodeDeploy::DeploymentGroup", "new code is taken at once, without shifting"),
     Accepted(

@@ -9,6 +9,7 @@ import msgspec
 from router.model.concurrency import Provisioned
 from router.model.event_invoke import EventInvoke
 from router.model.function_url import FunctionUrl
+from router.model.log_group import LogGroup
 from router.model.permission import Permission
 from router.model.resources import Function, Mapping, Owner, Queue, Webhook
 from router.model.version import Alias
@@ -101,6 +102,7 @@ class Draft:
         """UUIDs of mappings whose `Enabled` is not given."""
         self.queues: dict[str, Queue] = {}
         self.webhooks: dict[str, Webhook] = {}
+        self.log_groups: dict[str, LogGroup] = {}
         self.warnings: list[str] = []
 
 

@@ -260,7 +260,8 @@ def test_plain_cloudformation_starts_no_child(load, monkeypatch):
     assert inline.code_path == ""
     assert state.inline_code[inline.name].text.startswith("def handler")
     text = "\n".join(state.warnings)
-    for part in ("Role: AWS::IAM::Role", "Logs:", "Save: TracingConfig"):
+    assert [group.retention_days for group in state.log_groups] == [3]
+    for part in ("Role: AWS::IAM::Role", "Save: TracingConfig"):
         assert part in text
 
 
