@@ -1,4 +1,4 @@
-"""Official clients of other languages, unmodified (acceptance list, line 13).
+"""Official clients of other languages, unmodified (acceptance list, line 13), and an extension.
 
 Go on every run, where it is installed; Rust and AWS's client for Node.js, which take minutes to
 build, with `TESTS_LONG`. What is built is kept beside the servers' jars.
@@ -20,10 +20,12 @@ from router.model.limits import MIB
 from router.outcomes.http_reply import INTEGRATION, PRELUDE_END, prelude_head
 from router.workers.pool import PoolSettings
 from router.workers.runtimes import host
+from tests.patience import until
 from tests.servers import jars
 from tests.servers.base import REQUIRED
 from tests.sizes import size, sized
 from tests.unit.workers.conftest import Bed, data, facts  # noqa: F401 - fixtures
+from tests.unit.workers.extensions.test_environment import log_of
 from tests.unit.workers.runtime_api.test_streaming import read
 
 SOURCES = Path(__file__).with_name("languages")
@@ -140,6 +142,41 @@ async def go(bed: Bed) -> None:
     assert (await ask(bed, made, "stream")).payload == b"one two"
 
 
+SAYS = """
+def handler(event, context):
+    print("at work")
+    return "done"
+"""
+
+
+async def go_extension(bed: Bed) -> None:
+    """An external one, by net/http and nothing else; it listens by Lambda's name for that."""
+    need("go")
+    source = SOURCES / "extension"
+
+    def build(folder: Path) -> None:
+        (folder / "extensions").mkdir()
+        program = folder / "extensions" / "watcher"
+        run(["go", "build", "-o", program, "."], source, CGO_ENABLED="0")
+
+    built = kept("go-extension", build, source / "main.go", source / "go.mod")
+    layers = shutil.copytree(built, bed.data / "layers")
+    made = bed.function(SAYS, layers_path=str(layers))
+    request_id = str(uuid.uuid4())
+    reply = await bed.invoke(made, b"{}", request_id=request_id)
+    assert (reply.error_type, reply.payload) == (None, b'"done"')
+
+    await until(lambda: "heard platform.report" in log_of(bed))
+    bed.pool.retire("f")
+    await until(lambda: not bed.pids)
+    lines = log_of(bed)
+    assert '"functionName":"f"' in lines.partition("registered ")[2].partition("\n")[0]
+    heard = ("platform.initStart", "platform.start", "function at work", "platform.runtimeDone")
+    assert all(f"heard {what}" in lines for what in heard), lines
+    assert f"told INVOKE {request_id}" in lines
+    assert "told SHUTDOWN spindown" in lines
+
+
 async def rust(bed: Bed) -> None:
     need("cargo")
     source = EXAMPLE / "rust"
@@ -188,7 +225,7 @@ async def node(bed: Bed) -> None:
     assert len(bed.pids) == 1
 
 
-CLIENTS = size((go,), (go, rust, node))
+CLIENTS = size((go, go_extension), (go, go_extension, rust, node))
 
 
 @sized(300, 1_800)
