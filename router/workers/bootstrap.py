@@ -9,6 +9,7 @@ import json
 import os
 import re
 import resource
+import select
 import signal
 import sys
 import time
@@ -111,7 +112,11 @@ def run(start: "dict[str, Any]", frames_fd: int) -> None:
         return
     child_output.flush_streams()
     _send(frames_fd, wire.READY, b"{}", b"")
-    while (frame := read_frame(reader)) is not None:
+    # A plain read of a socket pair is woken once more, for nothing, when the router has read the
+    # last answer; a poll is not. There is never more than one frame on its way.
+    incoming = select.poll()
+    incoming.register(frames_fd, select.POLLIN)
+    while incoming.poll() and (frame := read_frame(reader)) is not None:
         header = events.parse(frame[0])
         child_output.REQUEST_IDS.request_id = header["id"]
         child_output.REQUEST_IDS.tenant_id = header.get("tenant")
