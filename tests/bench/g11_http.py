@@ -3,7 +3,8 @@
 Ours is a function's URL: the listener with its limits and deadlines, who may call, the event, the
 environment in its isolation, logs and metrics. The other two build the same event and run the same
 handler in forked processes (`lambda_peers/thin.py` says what they leave out). A closed loop of
-eight clients drives each in turn with 1 KB, so each has eight workers; requests a second.
+eight clients drives each in turn with 1 KB, so each has eight workers; requests a second. A third
+one, raw with its listener in a process of its own as ours has it, says what that alone costs.
 
 Run it: `python -m tests.bench.g11_http`; about a minute.
 """
@@ -27,7 +28,8 @@ CLIENTS = 8
 ROUNDS = 6
 SECONDS = 2.5
 OURS = "router"
-KINDS = ("raw", "aiohttp")
+APART = "apart"
+KINDS = ("raw", "aiohttp", APART)
 
 
 def run(*, is_quick: bool = False) -> dict:
@@ -44,6 +46,8 @@ def run(*, is_quick: bool = False) -> dict:
         sides += [(kind, stack.enter_context(thin(kind)), QUIET) for kind in KINDS]
         found = bed.in_turn(sides, CLIENTS, rounds, seconds)
     machine = {"isolation": contenders.isolation(), "cores": os.cpu_count(), "clients": CLIENTS}
+    apart = bed.compared(found, APART, "raw", "per_s", 1, is_most=False)
+    machine |= {"listener_apart": apart["ratio"], "listener_apart_best": apart["ratio_best"]}
     return {
         "G11": bed.compared(found, OURS, "raw", "per_s", GOAL_RAW, is_most=False) | machine,
         "G11_aiohttp": bed.compared(found, OURS, "aiohttp", "per_s", GOAL_AIOHTTP, is_most=False),
