@@ -31,6 +31,7 @@ _HEADER: Final = re.compile(
     re.ASCII,
 )
 
+_SPACES: Final = re.compile(r"[ \t]+")
 _EXPIRES: Final = re.compile(r"[0-9]{1,6}")
 
 
@@ -56,7 +57,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 def read_claim(headers: Mapping[str, str], query: str) -> Claim | None:
     """The claim of a request; None when it carries none. Raises `SignatureRefused`."""
-    authorization = headers.get("Authorization")
+    authorization = headers.get("authorization")
     if authorization is not None:
         return _from_header(authorization, headers)
     pairs = dict(_pairs(query))
@@ -80,7 +81,7 @@ def _from_header(authorization: str, headers: Mapping[str, str]) -> Claim:
     match = _HEADER.fullmatch(authorization)
     if match is None:
         raise SignatureRefused("the Authorization header is not of the form AWS4-HMAC-SHA256")
-    timestamp = headers.get("X-Amz-Date", "")
+    timestamp = headers.get("x-amz-date", "")
     return _claim(match["credential"], match["headers"], match["signature"], timestamp, None)
 
 
@@ -110,10 +111,11 @@ def verify(
 ) -> None:
     """Raise `SignatureRefused` unless `secret` signed exactly this request, just now.
 
-    `path` and `query` are as sent, percent-encoded; `headers` are found in any case.
+    `path` and `query` are as sent, percent-encoded; names of `headers` are in lower case, and the
+    values of one that came more than once joined by commas. Each character is a byte of the wire.
     """
     payload_hash = hashlib.sha256(body).hexdigest()
-    stated = headers.get("X-Amz-Content-SHA256")
+    stated = headers.get("x-amz-content-sha256")
     if claim.expires_s is None and stated is not None and stated != payload_hash:
         raise SignatureRefused("x-amz-content-sha256 is not the SHA-256 of the body")
     expected = signature(
@@ -183,8 +185,8 @@ def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 def _bytes(text: str) -> bytes:
-    """What came over the wire, also where it was not UTF-8."""
-    return text.encode("utf-8", "surrogateescape")
+    """What came over the wire: each character is a byte of it."""
+    return text.encode("latin-1")
 
 
 def canonical_path(path: str) -> str:
@@ -221,6 +223,5 @@ def _canonical_query(query: str) -> str:
 
 
 def _header_value(headers: Mapping[str, str], name: str) -> str:
-    get_all = getattr(headers, "getall", None)
-    values = get_all(name, []) if get_all is not None else [headers.get(name, "")]
-    return ",".join(" ".join(value.split()) for value in values)
+    value = headers.get(name, "").strip(" \t")
+    return _SPACES.sub(" ", value) if "  " in value or "\t" in value else value

@@ -11,7 +11,7 @@ from router.control.context import Principal
 from router.control.errors import ApiError, denied
 from router.control.protocol.wire import Request
 
-TOKEN_HEADER: Final = "X-Router-Token"  # noqa: S105 - a header's name
+TOKEN_HEADER: Final = "x-router-token"  # noqa: S105 - a header's name
 """Shown by the CLI of the user who runs the router."""
 
 PrincipalOf = Callable[[str], Principal | None]
@@ -41,6 +41,11 @@ class Authenticator:
         self._token = token
         self._now = now
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether a caller must show something."""
+        return self._principal_of is not None
+
     def claim(self, request: Request, query: str) -> Claim | None:
         """What the request says of its signer; a broken claim matters only when it must be true.
 
@@ -57,7 +62,7 @@ class Authenticator:
         """The principal behind a claim, proven. Raises `ApiError` 403."""
         if self._principal_of is None:
             # Open to programs of this machine, not to whatever page its browser shows.
-            if "Origin" in request.headers:
+            if "origin" in request.headers:
                 raise denied("Web pages may not call an API that takes any key.")
             return None
         shown = request.headers.get(TOKEN_HEADER, "")

@@ -1,7 +1,7 @@
 """From a request to an operation of a service and back: no HTTP library, no sockets.
 
-Order of telling services apart (`bus-http-and-schedules.md` 0): `X-Amz-Target`, a form's `Action`
-with the service a signature names, its `Version` or a queue's path, the path.
+Order of telling services apart (`bus-http-and-schedules.md` 0): `X-Amz-Target`, the path, a form's
+`Action` with the service a signature names, its `Version` or a queue's path.
 """
 
 import re
@@ -18,6 +18,7 @@ from router.control.auth import Authenticator, authorize
 from router.control.context import Context, Principal
 from router.control.errors import ApiError, Malformed, not_supported, unknown_operation
 from router.control.protocol import aws_json, query, rest_json
+from router.control.protocol.paths import Routes
 from router.control.protocol.wire import Parsed, Reply, Request, parse_json
 from router.control.service import ModelledService, PlainService
 from router.model.errors import RouterError, StoreFull
@@ -75,6 +76,7 @@ class Dispatcher:
         self._account = account
         self._services: dict[str, Service] = {}
         self._targets: dict[str, Service] = {}
+        self._rest: list[tuple[ModelledService, Routes]] = []
         self._logged: set[tuple[str, str, str]] = set()
         self._answered: dict[tuple[str, str, int], Counter] = {}
 
@@ -88,41 +90,44 @@ class Dispatcher:
         )
         if prefix:
             self._targets[prefix] = service
+        if isinstance(service, ModelledService) and service.routes is not None:
+            self._rest.append((service, service.routes))
 
     def locate(self, head: Request, raw_query: str) -> Call:
         """What the head of a request asks for. Never raises: the call carries the problem."""
-        try:
-            claim = self._authenticator.claim(head, raw_query)
-        except ApiError as refusal:
-            return Call(None, "", refusal=refusal)
-        target = head.headers.get("X-Amz-Target")
+        target = head.headers.get("x-amz-target")
         if target is not None:
             prefix, _, operation = target.rpartition(".")
             service = self._targets.get(prefix)
             if service is None:
                 text = f"The target {target!r} is not served by this version of Event Router."
-                return Call(None, "", claim=claim, problem=unknown_operation(text))
-            return self._known(Call(service, operation, claim=claim))
+                return Call(None, "", problem=unknown_operation(text))
+            return self._known(Call(service, operation))
+        return self._by_path(head) or self._by_form(head, raw_query)
+
+    def _by_path(self, head: Request) -> Call | None:
+        for service, routes in self._rest:
+            try:
+                found = routes.find(head.method, head.path, head.query)
+            except Malformed as problem:
+                return Call(service, "", problem=problem)
+            if found is not None:
+                return Call(service, *found)
+        return None
+
+    def _by_form(self, head: Request, raw_query: str) -> Call:
+        """The query protocol, told by the service a signature names or where it is spoken."""
+        try:
+            claim = self._authenticator.claim(head, raw_query)
+        except ApiError as refusal:
+            return Call(None, "", refusal=refusal)
         scoped = self._services.get(claim.service) if claim is not None else None
         has_dialect = isinstance(scoped, ModelledService) and scoped.dialect is not None
         is_queue = QUEUE_PATH.fullmatch(head.path) is not None
-        is_form = head.headers.get("Content-Type", "").startswith(FORM)
+        is_form = head.headers.get("content-type", "").startswith(FORM)
         has_action = bool(head.query) and any(key == "Action" for key, _value in head.query)
         if has_dialect or is_queue or (head.path == "/" and (is_form or has_action)):
             return Call(scoped if has_dialect else None, "", claim=claim, is_form=True)
-        return self._by_path(head, claim)
-
-    def _by_path(self, head: Request, claim: Claim | None) -> Call:
-        for service in self._services.values():
-            if not isinstance(service, ModelledService) or service.routes is None:
-                continue
-            try:
-                found = service.routes.find(head.method, head.path, head.query)
-            except Malformed as problem:
-                return Call(service, "", claim=claim, problem=problem)
-            if found is not None:
-                operation, labels = found
-                return Call(service, operation, labels, claim)
         named = f" of {claim.service}" if claim is not None else ""
         text = (
             f"{head.method} {head.path[:200]}{named} is not served by this version of Event Router."
@@ -224,7 +229,10 @@ class Dispatcher:
     def _principal(self, call: Call, request: Request, raw_query: str) -> Principal | None:
         if call.refusal is not None:
             raise call.refusal
-        return self._authenticator.check(call.claim, request, raw_query)
+        claim = call.claim
+        if claim is None and self._authenticator.is_closed:
+            claim = self._authenticator.claim(request, raw_query)
+        return self._authenticator.check(claim, request, raw_query)
 
     async def _run(self, call: Call, context: Context, request: Request) -> Reply:
         service = call.service
@@ -237,7 +245,8 @@ class Dispatcher:
         model, operation = service.model, service.model.operations[call.operation]
         handler = service.handler(call.operation)
         if model.protocol == "rest-json":
-            parsed = rest_json.parse(model, operation, request, call.labels)
+            binding = service.binding(call.operation)
+            parsed = rest_json.parse(model, binding, request, call.labels)
         elif call.form is not None and service.dialect is not None:
             parsed = query.parse(model, operation, call.form, service.dialect)
         else:
@@ -246,7 +255,7 @@ class Dispatcher:
         service.check(call.operation, parsed.params)
         result = await handler(context, parsed.params) or {}
         if model.protocol == "rest-json":
-            return rest_json.serialize(model, operation, result)
+            return rest_json.serialize(model, service.binding(call.operation), result)
         if call.form is not None and service.dialect is not None:
             return query.serialize(
                 model, call.operation, operation, result, context.request_id, service.dialect

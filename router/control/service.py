@@ -8,6 +8,7 @@ from router.control.errors import not_supported
 from router.control.model import ServiceModel, method_name
 from router.control.protocol.paths import Routes
 from router.control.protocol.query import dialect_of
+from router.control.protocol.rest_json import Binding, bind
 from router.control.validate import validate
 
 Handler = Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any] | None]]
@@ -28,6 +29,7 @@ class ModelledService:
         }
         self.routes = Routes(model) if model.protocol == "rest-json" else None
         self.dialect = dialect_of(name, model)
+        self._bindings: dict[str, Binding] = {}
 
     def handler(self, operation: str) -> Handler:
         """The method for an operation. Raises `ApiError` 501 naming it when there is none."""
@@ -35,6 +37,13 @@ class ModelledService:
             raise not_supported(self.name, operation)
         handler: Handler = getattr(self._parts[operation], method_name(operation))
         return handler
+
+    def binding(self, operation: str) -> Binding:
+        """Where an operation's members are on the wire, of a REST service."""
+        found = self._bindings.get(operation)
+        if found is None:
+            found = self._bindings[operation] = bind(self.model, self.model.operations[operation])
+        return found
 
     def check(self, operation: str, params: dict[str, Any]) -> None:
         """Check parameters against the model. Raises `ApiError`.

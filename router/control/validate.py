@@ -4,6 +4,7 @@ botocore checks `required`, types and minima on the client's side only; a server
 all (`functions-and-invocation.md` 1, "Constraint phrases").
 """
 
+from functools import lru_cache
 from typing import Any, Final
 
 from router.control.errors import ValidationFailed
@@ -11,6 +12,9 @@ from router.control.model import ServiceModel, Shape, compile_pattern
 
 PATTERN_CHARACTERS_MAX: Final = 20_000
 """Longer texts break a length limit anyway and are not matched."""
+
+REMEMBERED_CHARACTERS_MAX: Final = 256
+"""Longest text of which is remembered whether it fits a pattern."""
 
 NULL: Final = "Member must not be null"
 
@@ -92,6 +96,14 @@ def broken(shape: Shape, value: Any) -> list[str]:
 def _matches(pattern: str, value: str) -> bool:
     if len(value) > PATTERN_CHARACTERS_MAX:
         return False
+    if len(value) <= REMEMBERED_CHARACTERS_MAX:
+        return _is_matched(pattern, value)
+    return compile_pattern(pattern).fullmatch(value) is not None
+
+
+@lru_cache(maxsize=2_048)
+def _is_matched(pattern: str, value: str) -> bool:
+    """Names and ARNs come again and again."""
     return compile_pattern(pattern).fullmatch(value) is not None
 
 

@@ -1,6 +1,7 @@
 """One connection of the HTTP server: answers turns one by one and keeps the deadlines."""
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Final, cast
 
 import structlog
@@ -55,6 +56,9 @@ class Connection(asyncio.Protocol):
         self._stage = 0
         self._is_read_paused = False
         self.is_write_paused = False
+        self._has_place = False
+        self._waits_for_place = False
+        """For one of those for large bodies, see `places`."""
         self._is_answered = False
         """The last answer is written; what is left is to close."""
         self._is_closing = False
@@ -74,6 +78,7 @@ class Connection(asyncio.Protocol):
             and not reader.is_over
             and self._running is None
             and not self.is_write_paused
+            and not self._waits_for_place
             and not self._is_closing
         )
 
@@ -100,7 +105,12 @@ class Connection(asyncio.Protocol):
             self._close(is_lingering=False)
             return
         self._reader = RequestReader(
-            server.handler, server.limits, server.memory, self.peer, server.refused
+            server.handler,
+            server.limits,
+            server.memory,
+            self.peer,
+            server.refused,
+            is_barred=server.is_barred(transport.get_extra_info("socket")),
         )
 
     def data_received(self, data: bytes) -> None:
@@ -120,6 +130,7 @@ class Connection(asyncio.Protocol):
         if reader is None or self._is_closing:
             return False
         reader.is_over = True
+        self._end_with_client()
         return self._running is not None or bool(reader.turns)
 
     def pause_writing(self) -> None:
@@ -147,7 +158,15 @@ class Connection(asyncio.Protocol):
         if self._outflow is not None:
             self._outflow.leave()
             self._outflow = self._running = None
+        if self._running is None:
+            self._leave_place()
+        self._end_with_client()
         self._server.left(self)
+
+    def _end_with_client(self) -> None:
+        """The client has hung up, or looks like it."""
+        if self._running is not None and self._running[1].ends_with_client:
+            self._running[1].cancel()
 
     # Input.
 
@@ -197,6 +216,10 @@ class Connection(asyncio.Protocol):
                 return
 
     def _rest(self, reader: RequestReader) -> None:
+        if reader.is_large and not self._has_place:
+            self._wait_for_place()
+            if self._waits_for_place:
+                return
         if self._is_read_paused and self._transport is not None:
             self._is_read_paused = False
             self._transport.resume_reading()
@@ -204,6 +227,39 @@ class Connection(asyncio.Protocol):
             self._wait_for_input()
         if reader.take_continue() and self._transport is not None:
             self._transport.write(CONTINUE)
+
+    def _wait_for_place(self) -> None:
+        """Read no further in a large body before it has a place; that is no fault of the client."""
+        if self._waits_for_place:
+            return
+        self._has_place = self._server.places.take(self)
+        if self._has_place:
+            return
+        self._waits_for_place = True
+        self.deadline = math.inf
+        if self._transport is not None and not self._is_read_paused:
+            self._is_read_paused = True
+            self._transport.pause_reading()
+
+    def on_place(self) -> None:
+        """See `Waiting.on_place`."""
+        self._waits_for_place, self._has_place = False, True
+        self._wait_for_input()
+        self.advance()
+
+    def _leave_place(self) -> None:
+        if self._waits_for_place:
+            self._waits_for_place = False
+            self._server.places.leave(self)
+        elif self._has_place:
+            self._has_place = False
+            self._server.places.give()
+
+    def _give_back(self, turn: Turn) -> None:
+        """A request does not need any more what it took."""
+        self._server.memory.give(turn.cost_bytes)
+        if turn.is_large:
+            self._leave_place()
 
     def _wait_for_input(self) -> None:
         """Start the deadline of what the client has to send next."""
@@ -226,7 +282,7 @@ class Connection(asyncio.Protocol):
         server = self._server
         self.deadline = server.now() + (answer.wait_s or server.limits.handler_s)
         self._running = turn, answer
-        answer.future.add_done_callback(self._on_done)
+        answer.watch(self._on_done)
 
     def _begin(self, request: Request) -> Response | Pending:
         try:
@@ -235,7 +291,7 @@ class Connection(asyncio.Protocol):
             log.exception("request_failed")
             return self._failure(values.HANDLER_FAILED)
 
-    def _on_done(self, _future: object) -> None:
+    def _on_done(self, _done: object) -> None:
         """The running request has its answer."""
         if self._running is None:
             return
@@ -257,7 +313,7 @@ class Connection(asyncio.Protocol):
             self._stream(turn, answer, is_persistent=is_persistent)
         else:
             self._running = turn, answer
-            answer.future.add_done_callback(self._on_done)
+            answer.watch(self._on_done)
 
     def _failure(self, refusal: Refusal) -> Response:
         self._server.refused(refusal.reason)
@@ -265,7 +321,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self, turn: Turn, response: Response, *, is_persistent: bool) -> None:
         server, reader, transport = self._server, self._reader, self._transport
-        server.memory.give(turn.cost_bytes)
+        self._give_back(turn)
         if transport is None or reader is None:
             server.forget(self)
             return
@@ -286,7 +342,7 @@ class Connection(asyncio.Protocol):
 
     def _stream(self, turn: Turn, streamed: Streamed, *, is_persistent: bool) -> None:
         server, reader, transport = self._server, self._reader, self._transport
-        server.memory.give(turn.cost_bytes)
+        self._give_back(turn)
         if transport is None or reader is None or transport.is_closing():
             self._running = None
             streamed.source.leave()
@@ -326,7 +382,7 @@ class Connection(asyncio.Protocol):
         if self._outflow is not None and transport is not None:
             transport.abort()
         elif self._running is not None:
-            self._running[1].future.cancel()
+            self._running[1].cancel()
         elif transport is None:
             self._server.forget(self)
         elif reader is None or self._is_closing or self.is_write_paused:
@@ -358,7 +414,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close now, whatever runs."""
         if self._running is not None:
-            self._running[1].future.cancel()
+            self._running[1].cancel()
         if self._transport is not None:
             self._transport.abort()
 

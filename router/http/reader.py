@@ -72,6 +72,8 @@ class Turn(msgspec.Struct, frozen=True):
     """False for HEAD: the answer keeps its body to itself."""
     cost_bytes: int
     """To give back to `Memory` once answered."""
+    is_large: bool = False
+    """It has one of the places for large bodies."""
 
 
 IDLE: Final = 0
@@ -117,6 +119,8 @@ class RequestReader:
         memory: Memory,
         peer: str,
         refused: Callable[[str], None],
+        *,
+        is_barred: bool = False,
     ) -> None:
         self.turns: deque[Turn] = deque()
         self.is_over = False
@@ -127,6 +131,7 @@ class RequestReader:
         self._limits = limits
         self._memory = memory
         self._peer = peer
+        self._is_barred = is_barred
         self._refused = refused
         self._parser: Any = httptools.HttpRequestParser(self)
         self._is_replaying = False
@@ -142,6 +147,8 @@ class RequestReader:
         self._policy: BodyPolicy | None = None
         self._refusal: Response | None = None
         self._awaits_continue = False
+        self.is_large = False
+        """What is being read needs a place, see `HttpLimits.large_bytes`."""
         self._is_persistent = False
         self._is_legacy = False
         self._body: bytes | bytearray = b""
@@ -257,7 +264,8 @@ class RequestReader:
         head = self._head
         request = None
         if response is None and head is not None:
-            request = Request(head, bytes(self._body))
+            note = None if self._policy is None else self._policy.note
+            request = Request(head, bytes(self._body), note)
         self.turns.append(
             Turn(
                 request,
@@ -266,6 +274,7 @@ class RequestReader:
                 self._is_legacy,
                 head is None or head.method != "HEAD",
                 self._held_bytes,
+                self.is_large,
             )
         )
         self._reset()
@@ -339,6 +348,7 @@ class RequestReader:
             self._repeated,
             None if length is None else int(length),
             self._peer,
+            self._is_barred,
         )
         answer = self._handler.on_head(head)
         if isinstance(answer, Response):
@@ -378,7 +388,10 @@ class RequestReader:
             self._awaits_continue = True
         length = head.content_length or 0
         if length > policy.body_bytes_max:
-            self._stop(policy.too_large or values.BODY_TOO_LARGE)
+            self._stop(policy.too_large() if policy.too_large else values.BODY_TOO_LARGE)
+        is_chunked = head.content_length is None and "transfer-encoding" in self._headers
+        size_bytes = policy.body_bytes_max if is_chunked else length
+        self.is_large = 0 < self._limits.large_bytes < size_bytes
         cost = REQUEST_OVERHEAD_BYTES + self._head_bytes
         if not self._memory.has(cost + length):
             self._stop(values.NO_ROOM)
@@ -407,7 +420,7 @@ class RequestReader:
                 raise _Stop
             return
         if self._body_bytes > policy.body_bytes_max:
-            self._stop(policy.too_large or values.BODY_TOO_LARGE)
+            self._stop(policy.too_large() if policy.too_large else values.BODY_TOO_LARGE)
         if not self._memory.has(len(chunk)):
             self._stop(values.NO_ROOM)
         self._hold(len(chunk))

@@ -10,12 +10,13 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from router.http import values
 from router.http.connection import Connection
+from router.http.places import Places
 from router.http.reader import Memory
 from router.http.sockets import BACKLOG, listen
 from router.http.values import Handler, HttpLimits, Refusal
@@ -48,6 +49,11 @@ def _uncounted(reason: str) -> None:
     del reason
 
 
+def _nobody(connection: Any) -> bool:
+    del connection
+    return False
+
+
 def _waiting_since(connection: Connection) -> float:
     return connection.waiting_since_s
 
@@ -55,7 +61,9 @@ def _waiting_since(connection: Connection) -> float:
 class HttpServer:
     """Listens, admits connections, looks after deadlines and stops gracefully.
 
-    `refused` hears the reason of each refusal the server gives by itself.
+    `refused` hears the reason of each refusal the server gives by itself. `is_barred` looks at each
+    new connection; what it says is in each of its requests' heads. `begins_at_once`: a request is
+    begun when it has been read, not when all have that came in the same turn of the loop.
     """
 
     def __init__(
@@ -63,10 +71,16 @@ class HttpServer:
         handler: Handler,
         limits: HttpLimits | None = None,
         refused: Callable[[str], None] = _uncounted,
+        is_barred: Callable[[Any], bool] = _nobody,
+        *,
+        begins_at_once: bool = False,
     ) -> None:
         self.handler = handler
+        self.is_barred = is_barred
+        self._begins_at_once = begins_at_once
         self.limits = limits or HttpLimits()
         self.memory = Memory(self.limits.buffered_bytes_max)
+        self.places = Places(self.limits.large_max)
         self.refused = refused
         self.is_stopping = False
         self.date_line = b""
@@ -137,14 +151,14 @@ class HttpServer:
         return self.loop.time()
 
     def begin_soon(self, connection: Connection) -> None:
-        """Go on with what a connection has read, together with others.
+        """Go on with what a connection has read; if that may wait, together with others.
 
         What is ready in a turn is first read and then begun: going to and fro between the two
         costs a tenth more, in cold caches. But not all of it at once: who stores the first ones
         works on them while the next are read.
         """
         self._unbegun.append(connection)
-        if len(self._unbegun) >= BEGUN_AT_A_TIME:
+        if self._begins_at_once or len(self._unbegun) >= BEGUN_AT_A_TIME:
             self._begin()
         elif len(self._unbegun) == 1:
             self.loop.call_soon(self._begin)

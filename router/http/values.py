@@ -33,6 +33,8 @@ class Head(msgspec.Struct, frozen=True):
     """None: no body, or a chunked one."""
     peer: str
     """Address of the other end."""
+    is_barred: bool = False
+    """The server's `is_barred` said so of the other end: nothing may be done for it."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -40,6 +42,8 @@ class Request(msgspec.Struct, frozen=True):
 
     head: Head
     body: bytes
+    note: Any = None
+    """That of the `BodyPolicy`."""
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -58,8 +62,10 @@ class BodyPolicy(msgspec.Struct, frozen=True):
     body_bytes_max: int
     refused: Callable[[str], None]
     """Told the reason when the body is not read to its end after all."""
-    too_large: "Refusal | None" = None
-    """What is said to a body that is larger, if not the usual."""
+    too_large: "Callable[[], Refusal] | None" = None
+    """Makes what is said to a body that is larger, if not the usual."""
+    note: Any = None
+    """For the handler: what it knows from the head, and gets back with the request."""
 
 
 class Outlet(Protocol):
@@ -95,31 +101,27 @@ class Streamed(msgspec.Struct, frozen=True):
     """How long the rest may take while the client reads."""
 
 
-class Awaited(Protocol):
-    """What is done when there is an answer: an `asyncio.Future`, or what needs none."""
-
-    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
-        """Call this, with itself, once it is done; not before this returns."""
-
-    def cancel(self) -> bool:
-        """Wait no longer: it is done soon, without an answer."""
-
-
 class Pending(Protocol):
-    """An answer to come. The future is cancelled when it takes too long."""
+    """An answer to come."""
 
     @property
     def wait_s(self) -> float:
         """How long the answer may take; 0 is what the server's limits say."""
 
     @property
-    def future(self) -> Awaited:
-        """Done when there is an answer."""
+    def ends_with_client(self) -> bool:
+        """Whether it is cancelled when the client hangs up: nobody else may be answered."""
+
+    def cancel(self) -> None:
+        """It has taken too long."""
+
+    def watch(self, done: Callable[[Any], None]) -> None:
+        """Call this, with whatever, when there is an answer or none is to come. Called once."""
 
     def response(self) -> "Response | Streamed | Pending":
-        """The answer, or what to wait for next; called once when the future is done.
+        """The answer, or what to wait for next; called once, when `watch` says so.
 
-        Raises what the future raises and this has no answer to, `CancelledError` among it.
+        Raises what there is no answer to: `CancelledError` of one that was cancelled.
         """
 
 
@@ -147,6 +149,10 @@ class HttpLimits(msgspec.Struct, frozen=True):
     headers_max: int = 128
     buffered_bytes_max: int = 128 * MIB
     """Bytes of requests not answered yet, all connections together."""
+    large_bytes: int = 0
+    """A body that may be longer than this needs one of `large_max` places: it is not read before
+    there is one. 0: none does."""
+    large_max: int = 0
     pipelined_max: int = 64
     """Requests read ahead on one connection; after that many it is closed."""
     header_s: float = 10.0

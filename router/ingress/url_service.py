@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 
 import orjson
 import structlog
-from multidict import CIMultiDict
 from prometheus_client import Counter
 
 from router.auth import sigv4
@@ -248,9 +247,8 @@ class UrlService:
 
     def _signer(self, call: UrlCall) -> Signer | UrlAnswer:
         """Who signed the request; else what it is answered."""
-        headers = CIMultiDict(call.headers)
         try:
-            claim = sigv4.read_claim(headers, call.query)
+            claim = sigv4.read_claim(call.headers, call.query)
         except SignatureRefused:
             claim = None  # an Authorization header of another kind, too
         if claim is None:
@@ -267,7 +265,7 @@ class UrlService:
                     method=call.method,
                     path=call.prefix + call.path,
                     query=call.query,
-                    headers=headers,
+                    headers=call.headers,
                     body=call.body,
                     now=datetime.fromtimestamp(self._wall_ms() / 1000, UTC),
                 )

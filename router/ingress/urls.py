@@ -50,7 +50,11 @@ def _count_refused(reason: str) -> None:
     metrics.INGRESS_REFUSED.labels(reason).inc()
 
 
-POLICY: Final = BodyPolicy(EVENT_BYTES_MAX, _count_refused, TOO_LARGE)
+def _too_large() -> Refusal:
+    return TOO_LARGE
+
+
+POLICY: Final = BodyPolicy(EVENT_BYTES_MAX, _count_refused, _too_large)
 
 
 class Caller(Protocol):
@@ -110,6 +114,7 @@ class Asked:
     """
 
     wait_s = ANSWER_S_MAX
+    ends_with_client = False
     __slots__ = ("_answer", "_inflow", "_is_cancelled", "_on_done", "_over")
 
     def __init__(self, over: Callable[..., None]) -> None:
@@ -120,24 +125,18 @@ class Asked:
         self._inflow: Inflow | None = None
         self._is_cancelled = False
 
-    @property
-    def future(self) -> "Asked":
-        """See `Pending.future`."""
-        return self
+    def watch(self, done: "Callable[[Asked], object]") -> None:
+        """See `Pending.watch`."""
+        self._on_done = done
 
-    def add_done_callback(self, callback: "Callable[[Asked], object]", /) -> None:
-        """See `Awaited.add_done_callback`."""
-        self._on_done = callback
-
-    def cancel(self) -> bool:
-        """See `Awaited.cancel`."""
+    def cancel(self) -> None:
+        """See `Pending.cancel`."""
         if self._answer is not None or self._is_cancelled:
-            return False
+            return
         self._is_cancelled = True
         self._over()
         if self._on_done is not None:
             asyncio.get_running_loop().call_soon(self._on_done, self)
-        return True
 
     def hear(self, answer: UrlAnswer, inflow: Inflow | None) -> None:
         """The answer is here, and the client has it when this returns: no turn of the loop more."""

@@ -7,7 +7,7 @@ is refused, and nothing is answered 2xx that is not stored.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -308,6 +308,7 @@ class _Commit:
     """A request whose record is on its way to the disk: the server's `Pending`."""
 
     wait_s = 0.0
+    ends_with_client = False
     __slots__ = (
         "_ingress",
         "answer",
@@ -337,6 +338,14 @@ class _Commit:
         self.body_bytes = body_bytes
         self.started_s = started_s
         self.answer = answer
+
+    def cancel(self) -> None:
+        """See `Pending.cancel`."""
+        self.future.cancel()
+
+    def watch(self, done: Callable[[Any], None]) -> None:
+        """See `Pending.watch`."""
+        self.future.add_done_callback(done)
 
     def response(self) -> "Response | _Commit":
         """As `Pending.response`."""

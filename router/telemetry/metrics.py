@@ -70,9 +70,10 @@ INGRESS_RESTARTS = Counter(
     "Times the ingress process ended by itself and was started again.",
     registry=REGISTRY,
 )
-API_CONNECTIONS_REFUSED = Counter(
-    "router_api_connections_refused_total",
-    "Connections to the API, or to the functions' own listener, that were one too many.",
+API_REFUSED = Counter(
+    "router_api_refused_total",
+    "What the API's listener, or the functions' own, refused by itself, by reason.",
+    ["reason"],
     registry=REGISTRY,
 )
 

@@ -75,7 +75,10 @@ def test_no_signature(harness):
     assert (status, document["message"]) == (403, "Missing Authentication Token")
     broken = {"Authorization": "AWS4-HMAC-SHA256 Credential=a/b, nonsense"}
     status, document = request(harness, "keyed", "AmazonSQS.ListQueues", headers=broken)
-    assert (status, document["__type"]) == (403, "IncompleteSignatureException")
+    assert (status, document["__type"]) == (
+        403,
+        "com.amazonaws.sqs#IncompleteSignatureException",
+    )
 
 
 def test_the_token_of_this_machine_stands_for_a_signature(harness):

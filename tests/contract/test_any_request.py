@@ -183,7 +183,7 @@ def test_sqs(harness, dispatcher, data):
         document[data.draw(st.sampled_from(sorted(document) or ["x"]))] = data.draw(ANYTHING)
     if "WaitTimeSeconds" in document:
         document["WaitTimeSeconds"] = 0
-    headers = {"X-Amz-Target": f"AmazonSQS.{name}"}
+    headers = {"x-amz-target": f"AmazonSQS.{name}"}
     body = json.dumps(document).encode()
     check(ask(harness, dispatcher, Request("POST", "/", [], headers, body)))
 
@@ -223,7 +223,7 @@ def test_lambda(harness, dispatcher, data):
         elif member.location == "querystring":
             query.append((key, str(given_value)))
         elif member.location == "header":
-            headers[key] = str(given_value)
+            headers[key.lower()] = str(given_value).encode("utf-8", "replace").decode("latin-1")
 
     def fill(match):
         text = str(labels.get(match[1].rstrip("+"), "f"))
@@ -237,7 +237,7 @@ def test_lambda(harness, dispatcher, data):
 @RULES
 @given(body=st.binary(max_size=100), target=st.sampled_from(["AmazonSQS.SendMessage", "x", ""]))
 def test_any_bytes(harness, dispatcher, body, target):
-    check(ask(harness, dispatcher, Request("POST", "/", [], {"X-Amz-Target": target}, body)))
+    check(ask(harness, dispatcher, Request("POST", "/", [], {"x-amz-target": target}, body)))
     path = "/2015-03-31/functions"
     check(ask(harness, dispatcher, Request("POST", path, [], {}, body)))
     path = "/2015-03-31/functions/f/invocations"

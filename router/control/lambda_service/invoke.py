@@ -87,7 +87,7 @@ class Invocations:
         if kind == "Event":
             if len(payload) > ASYNC_PAYLOAD_BYTES_MAX:
                 raise TooLarge(ASYNC_PAYLOAD_BYTES_MAX, "InvokeFunction")
-            trace_id = context.headers.get("X-Amzn-Trace-Id")
+            trace_id = context.headers.get("x-amzn-trace-id")
             await self._accept(context, ref, found, payload, trace_id)
             return {"StatusCode": 202}
         if kind == "DryRun":
@@ -152,7 +152,7 @@ class Invocations:
                 payload,
                 request_id=context.request_id,
                 client_context=client_context,
-                trace_id=context.headers.get("X-Amzn-Trace-Id"),
+                trace_id=context.headers.get("x-amzn-trace-id"),
                 stream=stream,
             )
         except NotInvoked as error:

@@ -4,6 +4,7 @@
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -11,6 +12,9 @@ import msgspec
 from router.control.context import Context
 from router.control.errors import ApiError
 from router.model.arn import function_arn
+
+REMEMBERED_CHARACTERS_MAX: Final = 256
+"""Longest reference that may be one: an ARN with a name of 64 has half of it."""
 
 NAME_LENGTH_MAX: Final = 64
 """Longest bare function name (Lambda quota)."""
@@ -46,10 +50,10 @@ class FunctionRef(msgspec.Struct, frozen=True):
 
 def parse_ref(context: Context, text: str, qualifier: str | None = None) -> FunctionRef:
     """What a FunctionName and a Qualifier mean together. Raises `ApiError`."""
-    match = _REFERENCE.fullmatch(text)
-    if match is None:
+    parts = _parts(text) if len(text) <= REMEMBERED_CHARACTERS_MAX else None
+    if parts is None:
         raise invalid(f"Invalid function name: {text[:256]}")
-    region, account = match["region"], match["account"]
+    region, account, name, inside = parts
     if region is not None and region != context.region:
         raise not_found(
             f"Functions from '{region}' are not reachable in this region ('{context.region}')"
@@ -57,12 +61,18 @@ def parse_ref(context: Context, text: str, qualifier: str | None = None) -> Func
     if account is not None and account != context.account:
         text = f"Functions of account '{account}' are not reachable in '{context.account}'"
         raise ApiError("AccessDeniedException", text, status=403, kind=None)
-    inside: str | None = match["qualifier"]
     if inside is not None and qualifier is not None and inside != qualifier:
         raise invalid(
             "The derived qualifier from the function name does not match the specified qualifier."
         )
-    return FunctionRef(match["name"], qualifier or inside, context.region, context.account)
+    return FunctionRef(name, qualifier or inside, context.region, context.account)
+
+
+@lru_cache(maxsize=2_048)
+def _parts(text: str) -> tuple[str | None, str | None, str, str | None] | None:
+    """Region, account, name and qualifier; the same few are asked for again and again."""
+    match = _REFERENCE.fullmatch(text)
+    return match and (match["region"], match["account"], match["name"], match["qualifier"])
 
 
 def invalid(message: str) -> ApiError:

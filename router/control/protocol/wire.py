@@ -21,7 +21,10 @@ INTEGER_MAX: Final = 2**63 - 1
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One HTTP request. `path` is as sent, still percent-encoded; `query` is decoded."""
+    """One HTTP request. `path` is as sent, still percent-encoded; `query` is decoded.
+
+    Names of `headers` are in lower case; each character of a value is a byte of the wire.
+    """
 
     method: str
     path: str

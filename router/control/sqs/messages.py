@@ -33,7 +33,7 @@ class Messages(SqsPart):
     async def _send(self, context: Context, name: str, drafts: list[Draft]) -> list[Sent]:
         """Store drafts; those without a trace header of their own have that of the request."""
         sender = context.principal.name if context.principal is not None else self._account
-        trace = context.headers.get("X-Amzn-Trace-Id", "")
+        trace = context.headers.get("x-amzn-trace-id", "")
         if trace and is_header(trace):
             drafts = [messages.traced(draft, trace) for draft in drafts]
         return await self._queues.send(name, drafts, sender)

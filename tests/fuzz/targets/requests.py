@@ -216,12 +216,12 @@ LOOP.run_until_complete(SITE.start())
 
 def one_input(data):
     line, _, body = data.partition(b"\n")
-    method, _, target = line.decode("utf-8", "replace").partition(" ")
+    method, _, target = line.decode("latin-1").partition(" ")
     headers, query = {}, ""
     if target:
         path, _, query = target.partition("?")
     else:
-        method, path, headers = "POST", "/", {"X-Amz-Target": method}
+        method, path, headers = "POST", "/", {"x-amz-target": method}
     pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=None)
     request = Request(method, path, pairs, headers, body)
     with capture_logs() as logs:

@@ -10,7 +10,6 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from multidict import CIMultiDict
 
 from router.auth import sigv4
 from router.auth.sigv4 import SignatureRefused
@@ -30,7 +29,7 @@ def published(signature):
 
 
 def check(headers, *, method="GET", path="/", query="", body=b"", now=MOMENT, secret=SECRET):
-    headers = CIMultiDict(headers)
+    headers = {name.lower(): value for name, value in headers.items()}
     claim = sigv4.read_claim(headers, query)
     sigv4.verify(
         claim, secret, method=method, path=path, query=query, headers=headers, body=body, now=now
@@ -128,7 +127,7 @@ def test_a_stated_body_hash_must_be_the_bodys():
 )
 def test_broken_headers(authorization):
     with pytest.raises(SignatureRefused):
-        sigv4.read_claim({"Authorization": authorization}, "")
+        sigv4.read_claim({"authorization": authorization}, "")
 
 
 def test_no_claim():
@@ -150,7 +149,7 @@ def test_dates_must_fit(date, scope, why, monkeypatch):
         sigv4.verify(claim, "s", method="GET", path="/", query="", headers={}, body=b"", now=MOMENT)
 
 
-@pytest.mark.parametrize("expires", ["", "-1", "1e3", "٣", "604801", "9" * 5_000])
+@pytest.mark.parametrize("expires", ["", "-1", "1e3", "Ù£", "604801", "9" * 5_000])
 def test_expiries_that_are_none(expires):
     query = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={expires}"
     with pytest.raises(SignatureRefused, match="X-Amz-Expires"):
@@ -159,8 +158,8 @@ def test_expiries_that_are_none(expires):
 
 @pytest.mark.parametrize("place", ["header", "timestamp", "scope", "path", "query"])
 def test_bytes_that_are_no_utf_8_are_no_error_of_ours(place):
-    """As the server reads them: each such byte is a lone surrogate."""
-    odd = {place: b"\xff".decode("utf-8", "surrogateescape")}
+    """As the server reads them: each character is a byte."""
+    odd = {place: b"\xff".decode("latin-1")}
     scope, at = odd.get("scope", "s"), odd.get("timestamp", "20150830T123600Z")
     claim = sigv4.Claim("a", "20150830", "r", scope, ("host", "x"), "0" * 64, at)
     with pytest.raises(SignatureRefused, match="does not match"):

@@ -1,7 +1,6 @@
 """An API that takes any key is for programs of this machine, not for pages in its browser."""
 
 import pytest
-from multidict import CIMultiDict
 
 from router.control.auth import Authenticator
 from router.control.context import Principal
@@ -10,8 +9,8 @@ from router.control.protocol.wire import Request
 
 
 def request(**headers: str) -> Request:
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return Request("POST", "/", [], CIMultiDict(named), b"")
+    named = {name.replace("_", "-").lower(): text for name, text in headers.items()}
+    return Request("POST", "/", [], named, b"")
 
 
 def test_programs_may_call_an_open_api():

@@ -3,22 +3,24 @@
 import asyncio
 import contextlib
 
+import msgspec
 import pytest
 
-from router.control import server
-from router.control.server import ControlServer
+from router.control import listener
+from router.control.server import LIMITS, ControlServer
 from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
-async def make(monkeypatch):
-    monkeypatch.setattr(server, "LINGER_S", 0.2)
+async def make():
     servers = []
 
-    async def start(connections_max=10, **operations):
+    async def start(connections_max=10, limits=None, **operations):
+        bounds = {"linger_s": 0.2, "sweep_s": 0.02, **(limits or {})}
         control = ControlServer(
-            region="us-east-1", account="000000000000", connections_max=connections_max
-        )
+            region="us-east-1", account="000000000000", connections_max=connections_max,
+            limits=msgspec.structs.replace(LIMITS, **bounds),
+        )  # fmt: skip
         control.register("router", operations)
         await control.start("127.0.0.1", 0)
         servers.append(control)
@@ -64,7 +66,7 @@ def head(length, *more, operation="Echo"):
 
 
 async def test_a_body_too_long_is_refused_before_it_is_sent(make, monkeypatch):
-    monkeypatch.setattr(server, "BODY_BYTES_MAX", 100)
+    monkeypatch.setattr(listener, "BODY_BYTES_MAX", 100)
     control = await make(Echo=echo)
     answer = await talk(control, head(101))
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -72,7 +74,7 @@ async def test_a_body_too_long_is_refused_before_it_is_sent(make, monkeypatch):
 
 
 async def test_a_body_without_a_length_is_counted_while_it_comes(make, monkeypatch):
-    monkeypatch.setattr(server, "BODY_BYTES_MAX", 100)
+    monkeypatch.setattr(listener, "BODY_BYTES_MAX", 100)
     control = await make(Echo=echo)
     chunk = b"40\r\n" + b" " * 64 + b"\r\n"
     answer = await talk(control, head(None, "Transfer-Encoding: chunked"), chunk, chunk)
@@ -81,7 +83,7 @@ async def test_a_body_without_a_length_is_counted_while_it_comes(make, monkeypat
 
 @pytest.mark.parametrize(("size", "status"), [(100, b"200"), (101, b"413")])
 async def test_a_body_that_came_with_its_head_is_counted_too(make, monkeypatch, size, status):
-    monkeypatch.setattr(server, "BODY_BYTES_MAX", 100)
+    monkeypatch.setattr(listener, "BODY_BYTES_MAX", 100)
     control = await make(Echo=echo)
     body = b"{}" + b" " * (size - 2)
     more = ("Transfer-Encoding: chunked", "Connection: close")
@@ -89,9 +91,8 @@ async def test_a_body_that_came_with_its_head_is_counted_too(make, monkeypatch, 
     assert (await talk(control, whole)).startswith(b"HTTP/1.1 " + status)
 
 
-async def test_a_body_that_trickles_is_given_up(make, monkeypatch):
-    monkeypatch.setattr(server, "BODY_DEADLINE_S", 0.3)
-    control = await make(Echo=echo)
+async def test_a_body_that_trickles_is_given_up(make):
+    control = await make(limits={"body_s": 0.3}, Echo=echo)
     answer = await talk(control, head(100), b"{", b" ", b" ", pause_s=0.15)
     assert answer.startswith(b"HTTP/1.1 408 ")
 
@@ -163,7 +164,7 @@ async def test_who_hangs_up_while_asking_for_messages_is_handed_none(make):
     await asyncio.wait_for(ended.wait(), PATIENCE_S)
 
 
-async def test_l3_one_connection_too_many_is_told_so_and_others_are_served(make, monkeypatch):
+async def test_l3_one_connection_too_many_is_told_so_and_others_are_served(make):
     """Who only stays is closed by its deadline, so the places come back."""
     control = await make(3, Echo=echo)
     crowd = [await asyncio.open_connection("127.0.0.1", control.port) for _ in range(3)]
@@ -173,8 +174,7 @@ async def test_l3_one_connection_too_many_is_told_so_and_others_are_served(make,
     for _, writer in crowd:
         writer.close()
     await until_served(control)
-    monkeypatch.setattr(server, "IDLE_S_MAX", 0.6)
-    control = await make(3, Echo=echo)
+    control = await make(3, {"header_s": 0.6}, Echo=echo)
     crowd = [await asyncio.open_connection("127.0.0.1", control.port) for _ in range(3)]
     await until_served(control)
     for _, writer in crowd:
@@ -190,24 +190,28 @@ async def until_served(control):
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HT", b"POST / HTTP/1.1\r\nHost: h\r\n"])
-async def test_a_connection_without_a_whole_head_is_closed(make, monkeypatch, sent):
-    monkeypatch.setattr(server, "IDLE_S_MAX", 0.3)
-    control = await make(Echo=echo)
-    assert await talk(control, sent) == b""
+async def test_a_connection_without_a_whole_head_is_closed(make, sent):
+    control = await make(limits={"header_s": 0.3}, Echo=echo)
+    assert (await talk(control, sent))[:13] == (b"HTTP/1.1 408 " if sent else b"")
 
 
 async def test_a_head_too_long_is_refused(make, caplog):
     control = await make(Echo=echo)
     answer = await talk(control, head(2, "X-Long: " + "x" * 20_000), b"{}")
-    assert b" 400 " in answer.partition(b"\r\n")[0]
+    assert b" 431 " in answer.partition(b"\r\n")[0]
     assert "xxx" not in caplog.text
 
 
 async def test_clients_that_ask_before_sending_are_told_to_go_on(make):
     control = await make(Echo=echo)
-    more = ("Expect: 100-continue", "Connection: close")
-    answer = await talk(control, head(7, *more), b'{"a":1}')
-    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    reader, writer = await asyncio.open_connection("127.0.0.1", control.port)
+    writer.write(head(7, "Expect: 100-continue", "Connection: close"))
+    async with asyncio.timeout(PATIENCE_S):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b'{"a":1}')
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert answer.endswith(b'{"a":1}')
 
 

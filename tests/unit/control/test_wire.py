@@ -78,8 +78,12 @@ SMALL = ServiceModel(
 ROUTES = Routes(SMALL)
 
 
+def bound(operation):
+    return rest_json.bind(SMALL, SMALL.operations[operation])
+
+
 def parse(operation, request, labels=None):
-    return rest_json.parse(SMALL, SMALL.operations[operation], request, labels or {})
+    return rest_json.parse(SMALL, bound(operation), request, labels or {})
 
 
 def put(document):
@@ -113,7 +117,7 @@ def test_a_path_that_is_no_text():
 
 def test_parameters_from_everywhere():
     request = Request(
-        "GET", "/", [("keys", "a"), ("limit", "3"), ("keys", "b")], {"X-Mode": "m"}, b""
+        "GET", "/", [("keys", "a"), ("limit", "3"), ("keys", "b")], {"x-mode": "m"}, b""
     )
     assert parse("Get", request, {"Name": "n"}).params == {
         "Name": "n",
@@ -216,13 +220,13 @@ def test_any_document_parses_or_is_malformed(document):
 
 def test_answers():
     result = {"Status": 202, "Mode": "m", "Data": b"\x00", "Renamed": "r", "Unknown": 1}
-    reply = rest_json.serialize(SMALL, SMALL.operations["Put"], result)
+    reply = rest_json.serialize(SMALL, bound("Put"), result)
     assert reply.status == 202
     assert reply.headers["X-Mode"] == "m"
     assert json.loads(reply.body) == {"Data": "AA==", "other-name": "r"}
-    reply = rest_json.serialize(SMALL, SMALL.operations["Get"], {"Payload": b"raw"})
+    reply = rest_json.serialize(SMALL, bound("Get"), {"Payload": b"raw"})
     assert reply.body == b"raw"
-    reply = rest_json.serialize(SMALL, SMALL.operations["Special"], {})
+    reply = rest_json.serialize(SMALL, bound("Special"), {})
     assert (reply.status, reply.body, reply.headers) == (204, b"", {})
 
 

@@ -88,7 +88,9 @@ async def answered(handler, request):
     """A handler's answer without a server."""
     answer = handler.on_request(request)
     while not isinstance(answer, Response):
-        await asyncio.wait([answer.future])
+        done = asyncio.get_running_loop().create_future()
+        answer.watch(done.set_result)
+        await done
         answer = answer.response()
     return answer
 

@@ -20,6 +20,8 @@ class Echo:
         self.requests = []
         self.refused = []
         self.body_bytes_max = 1 << 20
+        self.ends_with_client = False
+        self.cancelled = 0
 
     def on_head(self, head):
         if head.path == "/absent":
@@ -29,12 +31,16 @@ class Echo:
         return BodyPolicy(self.body_bytes_max, self.refused.append)
 
     def on_request(self, request):
-        return Later(self.reply(request))
+        return Later(self.reply(request), ends_with_client=self.ends_with_client)
 
     async def reply(self, request):
         self.requests.append(request)
         if request.head.path == "/held":
-            await self.gate.wait()
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
         if request.head.path == "/broken":
             raise RuntimeError("a bug")
         return Response(200, request.body or b"-", (("x-peer", request.head.peer),))
@@ -45,9 +51,12 @@ class Later:
 
     wait_s = 0.0
 
-    def __init__(self, reply):
+    def __init__(self, reply, *, ends_with_client=False):
+        self.ends_with_client = ends_with_client
         self.future = asyncio.ensure_future(reply)
         self.response = self.future.result
+        self.watch = self.future.add_done_callback
+        self.cancel = self.future.cancel
 
 
 class Running:

@@ -708,3 +708,95 @@ async def test_an_answer_that_cannot_be_written_is_no_matter_of_others(serve, mo
     replies = [await clients[index].reply() for index in (0, 2)]
     assert [reply.status for reply in replies] == [200, 200]
     assert await clients[1].is_closed()
+
+
+# Large bodies, and who hangs up.
+
+
+def large(path="/held", size=100):
+    return f"POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {size}\r\n\r\n".encode()
+
+
+async def hold_place(running, client):
+    """Until the gate is opened."""
+    await client.send(large())
+    await running.eventually(lambda: not running.server.places.is_free)
+    await client.send(b"a" * 100)
+    await running.eventually(lambda: running.handler.requests)
+
+
+async def test_a_large_body_waits_for_a_place_and_small_ones_do_not(serve):
+    """Nobody's deadline runs while it waits."""
+    running = await serve(large_bytes=50, large_max=1, body_s=0.5)
+    first, second, third = [await running.client() for _ in range(3)]
+    await hold_place(running, first)
+    await second.send(large("/echo"))
+    await third.send(post(b"small"))
+    assert (await third.reply()).body == b"small"
+    await asyncio.sleep(1)  # twice its deadline
+    await second.send(b"b" * 100)
+    assert [request.body for request in running.handler.requests] == [b"a" * 100, b"small"]
+    running.handler.gate.set()
+    assert (await first.reply()).body == b"a" * 100
+    assert (await second.reply()).body == b"b" * 100
+
+
+async def test_who_waits_for_a_place_is_told_to_go_on_when_there_is_one(serve):
+    running = await serve(large_bytes=50, large_max=1)
+    first, second = await running.client(), await running.client()
+    await hold_place(running, first)
+    expecting = large("/echo").replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    await second.send(expecting)
+    running.handler.gate.set()
+    await first.reply()
+    async with asyncio.timeout(PATIENCE_S):
+        assert await second.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    await second.send(b"b" * 100)
+    assert (await second.reply()).body == b"b" * 100
+
+
+@pytest.mark.parametrize("leaves", ["with a place", "waiting"])
+async def test_who_hangs_up_leaves_its_place_to_the_next(serve, leaves):
+    running = await serve(large_bytes=50, large_max=1)
+    first, second, third = [await running.client() for _ in range(3)]
+    await first.send(large("/echo") + b"a")
+    await running.eventually(lambda: not running.server.places.is_free)
+    await second.send(large("/echo"))
+    await running.eventually(lambda: running.server.places.waiting == 1)
+    await third.send(large("/echo"))
+    await running.eventually(lambda: running.server.places.waiting == 2)
+    gone, other = (first, second) if leaves == "with a place" else (second, first)
+    await gone.close()
+    await other.send(b"b" * (99 if other is first else 100))
+    assert (await other.reply()).status == 200
+    await third.send(b"c" * 100)
+    assert (await third.reply()).body == b"c" * 100
+    assert running.server.places.is_free
+
+
+async def test_a_large_body_in_pieces_needs_a_place_too(serve):
+    """How long it will be nobody knows."""
+    running = await serve(large_bytes=50, large_max=1)
+    first, second = await running.client(), await running.client()
+    await hold_place(running, first)
+    await second.send(CHUNKED)
+    await running.eventually(lambda: running.server.places.waiting == 1)
+    running.handler.gate.set()
+    await first.reply()
+    await second.send(b"2\r\nhi\r\n0\r\n\r\n")
+    assert (await second.reply()).body == b"hi"
+
+
+@pytest.mark.parametrize("how", ["closes", "sends no more"])
+async def test_an_answer_for_nobody_else_ends_with_its_client(serve, how):
+    running = await serve()
+    running.handler.ends_with_client = True
+    client = await running.client()
+    await client.send(post(b"", "/held"))
+    await running.eventually(lambda: running.handler.requests)
+    if how == "closes":
+        await client.close()
+    else:
+        client.writer.write_eof()
+    await running.eventually(lambda: running.handler.cancelled == 1)
+    await running.eventually(lambda: running.server.connections == 0)
