@@ -134,6 +134,7 @@ class Router:
         await self._build()
         await self._start_listeners()
         await self._apply_template()
+        await self.ingress.started()
         await self.mappings.start()
         self._spawn(self.runner.run())
         self._undo.push_async_callback(self.runner.stop)
@@ -303,7 +304,10 @@ class Router:
         self.provisioning.follow()
         # Before anybody can ask: a webhook that exists is never answered 404.
         self._set_webhooks()
+        self._serve_urls()
         self.catalog.listen(self._hear)
+        for name in self.catalog.functions:
+            self.pool.expect(self.functions.current(name))
         self.stacks = Stacks(
             self.catalog,
             self.store,
@@ -487,14 +491,22 @@ class Router:
     def _set_webhooks(self) -> None:
         self.ingress.set_webhooks([webhook.spec for webhook in self.catalog.webhooks.values()])
 
+    def _serve_urls(self) -> None:
+        if self.catalog.function_urls:
+            self.ingress.want()
+
     def _hear(self, changes: Sequence[Change]) -> Awaitable[None] | None:
         kinds = {kind for kind, _ in named(changes)}
         if "webhook" in kinds:
             self._set_webhooks()
+        if "function_url" in kinds:
+            self._serve_urls()
         if kinds & provisioning.KINDS:
             self.provisioning.follow()
         for name in changed_functions(changes):
-            self.pool.retire(name, self.functions.current(name))
+            current = self.functions.current(name)
+            self.pool.retire(name, current)
+            self.pool.expect(current)
         return self.ingress.heard() if "webhook" in kinds else None
 
     # Telling

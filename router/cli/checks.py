@@ -192,6 +192,9 @@ def _ingress(facts: dict[str, Any]) -> Check:
     if facts["process"] is None and not facts["is_apart"]:
         text = "in the router's own process (ROUTER_INGRESS_PROCESSES=0, or one processor)"
         return Check("ingress", True, text)
+    if not facts["is_wanted"]:
+        text = "its process starts with the first webhook, function URL or caller"
+        return Check("ingress", True, text)
     restarts = facts["restarts"]
     if facts["process"] is None:
         return Check("ingress", False, f"its process is being started again ({restarts} times)")

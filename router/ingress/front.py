@@ -7,6 +7,9 @@
 The sockets that listen are made here and inherited, so the port stays while a process that ended
 is started again: what connects meanwhile waits in the kernel. What it had handed over is stored
 all the same; its senders have no answer and ask again.
+
+A router without webhooks and URLs has no such process: the first of them starts it, or the first
+who connects, who waits for it in the kernel.
 """
 
 import asyncio
@@ -132,6 +135,12 @@ class IngressProcess:
         self._ready: asyncio.Future[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_draining = self._is_stopping = False
+        self._is_wanted = False
+        """There is something for a process to do."""
+        self._is_watching = False
+        """For who connects: nothing is served so far."""
+        self._must_start = False
+        """The first process comes up, or there is no router."""
         self._is_up = False
         """A process listens."""
         self._starts = self._connections = 0
@@ -144,6 +153,14 @@ class IngressProcess:
         news = self._told.set_webhooks(specs)
         self._intake.set_routes(self._told.routes)
         self._tell(news)
+        if self._told.routes:
+            self.want()
+
+    def want(self) -> None:
+        """There is something to serve: have a process listen, now or from `start` on, for good."""
+        self._is_wanted = True
+        if self._sockets and self._ready is None and not self._is_stopping:
+            self._begin()
 
     async def heard(self) -> None:
         """Wait until what exists is known to the process; to one that is starting it will be."""
@@ -174,35 +191,57 @@ class IngressProcess:
     # Life
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Listen. Returns address and port, which matters for port 0.
+        """Have the port. Returns address and port, which matters for port 0.
 
-        Raises `OSError` for a port that cannot be had, `IngressFailed` for a process that does not
-        start.
+        With something to serve, a process listens then. Raises `OSError` for a port that cannot be
+        had, `IngressFailed` for a process that does not start.
         """
+        self._loop = asyncio.get_running_loop()
         self._sockets = await listen(host, port)
         address = self._sockets[0].getsockname()
+        metrics.INGRESS_CONNECTIONS.set_function(lambda: self._connections)
+        if self._is_wanted:
+            self._begin()
+            await self.started()
+        else:
+            for listening in self._sockets:
+                self._loop.add_reader(listening, self.want)
+            self._is_watching = True
+        return str(address[0]), int(address[1])
+
+    async def started(self) -> None:
+        """Wait until a process listens, if one is wanted. Raises `IngressFailed`, and stops."""
+        if self._ready is None:
+            return
+        self._must_start = True
         try:
             async with asyncio.timeout(START_S):
-                await self._begin()
+                await asyncio.wait(
+                    {self._ready, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not self._ready.done():
+                    await self._tasks[0]  # why it ended
+                await self._ready
         except BaseException as error:
             await self.stop(0.0)
             if isinstance(error, TimeoutError):
                 text = f"the ingress process does not listen after {START_S:g} s"
                 raise IngressFailed(text) from None
             raise
-        return str(address[0]), int(address[1])
 
-    async def _begin(self) -> None:
-        metrics.INGRESS_CONNECTIONS.set_function(lambda: self._connections)
-        self._ready = asyncio.get_running_loop().create_future()
+    def _begin(self) -> None:
+        self._watch_no_more()
+        self._ready = self._loop.create_future()
         self._tasks = [
             asyncio.create_task(work)
             for work in (self._keep_alive(), self._look_after_secrets(), self._keep_asking())
         ]
-        await asyncio.wait({self._ready, self._tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
-        if not self._ready.done():
-            await self._tasks[0]  # why it ended
-        await self._ready
+
+    def _watch_no_more(self) -> None:
+        if self._is_watching:
+            self._is_watching = False
+            for listening in self._sockets:
+                self._loop.remove_reader(listening)
 
     def drain(self) -> None:
         """Answer new requests with 503 and Retry-After; finish those under way."""
@@ -213,6 +252,7 @@ class IngressProcess:
     async def stop(self, drain_s: float) -> None:
         """Close the listener, finish what has begun for up to `drain_s` seconds, close all."""
         self._is_stopping = True
+        self._watch_no_more()
         for listening in self._sockets:
             listening.close()
         child = self._child
@@ -229,6 +269,7 @@ class IngressProcess:
         """For `router doctor`."""
         return {
             "is_apart": True,
+            "is_wanted": self._is_wanted,
             "process": self._child.pid if self._child is not None else None,
             "restarts": max(0, self._starts - 1),
             "locks": self._locked_by,
@@ -242,7 +283,7 @@ class IngressProcess:
             status = await self._run()
             if self._is_stopping:
                 return
-            if self._ready is not None and not self._ready.done():
+            if self._must_start and self._ready is not None and not self._ready.done():
                 raise IngressFailed("the ingress process ended before it listened")
             metrics.INGRESS_RESTARTS.inc()
             self._notices.down("the ingress process ended and is started again")

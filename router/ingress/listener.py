@@ -48,6 +48,12 @@ class Ingress:
         metrics.INGRESS_CONNECTIONS.set_function(lambda: self._server.connections)
         return address
 
+    def want(self) -> None:
+        """There is something to serve: it always listens."""
+
+    async def started(self) -> None:
+        """Wait until it listens: it does."""
+
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
         """Accept on sockets that listen already."""
         await self._server.serve(sockets)
@@ -65,7 +71,7 @@ class Ingress:
 
     def describe(self) -> dict[str, Any]:
         """For `router doctor`."""
-        return {"is_apart": False, "process": None, "restarts": 0, "locks": []}
+        return {"is_apart": False, "is_wanted": True, "process": None, "restarts": 0, "locks": []}
 
     def forget_secrets(self) -> None:
         """Look all secrets up again, each before the next request that needs it."""

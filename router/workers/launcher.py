@@ -1,7 +1,7 @@
 """Starts environments: which zygote, which variables, which isolation plan.
 
-A bare zygote serves functions that ship a package also found in the runtime folder; all others
-are forked from one that has boto3 loaded already.
+Functions that use boto3 as it comes with the runtime are forked from a zygote that has it loaded;
+all others, and those that ship a package of it themselves, from a bare one.
 """
 
 import asyncio
@@ -48,11 +48,12 @@ from router.workers.zygote_client import (
     Zygote,
     ZygoteDied,
 )
+from router.workers.zygotes import Zygotes
 
 log = structlog.get_logger()
 
 REMEMBERED_MAX = 10_000
-"""Code hashes for which it is remembered which zygote suits them."""
+"""Code hashes for which it is remembered whether they speak to the Runtime API."""
 
 Variables = Callable[[FunctionVersion], Mapping[str, str]]
 """Variables of a function: its own with secrets resolved, or credentials and endpoints."""
@@ -97,30 +98,31 @@ class Launcher:
         self._runtime = runtime
         self._hosting = hosting
         self._runtimes = Runtimes(hosting, self._folder)
-        self._zygotes: dict[tuple[str, bool], Zygote] = {}
-        self._lock = asyncio.Lock()
-        self._ending: set[asyncio.Task[None]] = set()
-        self._suits: dict[tuple[str, str, str], bool] = {}
+        self.zygotes = Zygotes(runtime, planner.host)
         self._speakers: dict[tuple[str, str, str], bool] = {}
         self._warned: set[str] = set()
 
     async def start(self) -> None:
-        """Remove what a crashed router left and start the zygotes. Raises `ZygoteDied`."""
+        """Remove what a crashed router left and start the bare zygote. Raises `ZygoteDied`."""
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, mode=0o711)
         if self._groups is not None:
             await asyncio.to_thread(self._groups.sweep)
-        await self._zygote(own_interpreter(), preloads=False)
-        if self._runtime.packages:
-            await self._zygote(own_interpreter(), preloads=True)
+        await self.zygotes.get(own_interpreter(), preloads=False)
 
     async def stop(self) -> None:
         """End the zygotes and everything below them."""
-        zygotes, self._zygotes = list(self._zygotes.values()), {}
-        await asyncio.gather(*(zygote.stop() for zygote in zygotes), *self._ending)
+        await self.zygotes.stop()
         if self._groups is not None:
             await asyncio.to_thread(self._groups.close)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    def expect(self, function: FunctionVersion) -> None:
+        """A function has come or changed: its first environment should not wait for a zygote."""
+        if function.image is not None or family_of(function.runtime) is not Family.PYTHON:
+            return
+        if not self._hosting.problem(function.runtime, function.file_systems):
+            self.zygotes.expect(self._interpreter(function.runtime), function)
 
     async def launch(
         self,
@@ -146,7 +148,7 @@ class Launcher:
         extensions = _extensions_of(function, program)
         is_api = program is None and (bool(extensions) or await self._speaks_api(function))
         fresh = program is None and environment.needs_fresh_exec(function, user)
-        preloads = program is None and not fresh and await self._preloads(function)
+        preloads = program is None and not fresh and await self.zygotes.suits(function)
         if program is not None:
             interpreter = own_interpreter()
         zygote = await self._zygote_or_fail(interpreter, preloads=preloads)
@@ -317,43 +319,9 @@ class Launcher:
 
     async def _zygote_or_fail(self, interpreter: str, *, preloads: bool) -> Zygote:
         try:
-            return await self._zygote(interpreter, preloads=preloads)
+            return await self.zygotes.get(interpreter, preloads=preloads)
         except (ZygoteDied, OSError) as error:
             raise StartFailed(f"{interpreter}: {error}") from error
-
-    async def _zygote(self, interpreter: str, *, preloads: bool) -> Zygote:
-        key = (interpreter, preloads)
-        zygote = self._zygotes.get(key)
-        if zygote is not None and zygote.is_alive:
-            return zygote
-        async with self._lock:
-            zygote = self._zygotes.get(key)
-            if zygote is not None and zygote.is_alive:
-                return zygote
-            if zygote is not None:
-                log.warning("zygote_restarted", interpreter=interpreter, preloaded=preloads)
-                # It ends what it forked, which can take its time; nobody has to wait for that.
-                ending = asyncio.create_task(zygote.stop())
-                self._ending.add(ending)
-                ending.add_done_callback(self._ending.discard)
-            zygote = Zygote(
-                interpreter,
-                runtime=self._runtime.path,
-                preload=self._runtime.preload if preloads else (),
-            )
-            await zygote.start(self._planner.host())
-            self._zygotes[key] = zygote
-            return zygote
-
-    async def _preloads(self, function: FunctionVersion) -> bool:
-        key = (function.code_path, function.code_hash, function.layers_path)
-        if key not in self._suits:
-            while len(self._suits) >= REMEMBERED_MAX:
-                del self._suits[next(iter(self._suits))]
-            self._suits[key] = await asyncio.to_thread(
-                self._runtime.suits, function.code_path, function.layers_path
-            )
-        return self._suits[key]
 
     def _hosts(self) -> str:
         """A file of host names that has those by which extensions listen as well."""

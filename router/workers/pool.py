@@ -72,7 +72,7 @@ class Pool:
         """Environments started ahead; never ended for being idle, nor to make room."""
 
     async def start(self) -> None:
-        """Start the zygotes. Raises `ZygoteDied` when no interpreter comes up."""
+        """Start the bare zygote. Raises `ZygoteDied` when the interpreter does not come up."""
         await self._launcher.start()
         self._watch.start()
         self._housekeeping = asyncio.create_task(self._keep_house(), name="pool-housekeeping")
@@ -106,6 +106,11 @@ class Pool:
             meters.busy -= 1
         meters.count(reply, function.version)
         return reply
+
+    def expect(self, functions: Collection[FunctionVersion]) -> None:
+        """Get ready for the first environments of functions that are new or were there before."""
+        for function in functions:
+            self._launcher.expect(function)
 
     def retire(self, function_name: str, current: Collection[FunctionVersion] = ()) -> None:
         """End a function's environments: idle ones now, busy ones after their invocation.

@@ -228,7 +228,7 @@ class Bed:
             zygotes = {
                 zygote.pid
                 for pool in self._pools.values()
-                for zygote in pool._launcher._zygotes.values()
+                for zygote in pool._launcher.zygotes.known.values()
             }
             left = [
                 pid

@@ -71,10 +71,10 @@ class Site:
             raise ConfigError(f"secret {text} is nowhere")
         return self.secrets[text]
 
-    async def start(self):
+    async def start(self, specs=SPECS):
         await self.store.open()
         self.front = self.make()
-        self.front.set_webhooks(SPECS)
+        self.front.set_webhooks(specs)
         self.address = await self.front.start("127.0.0.1", 0)
 
     async def stop(self):
@@ -313,6 +313,78 @@ async def test_sigterm_is_for_the_router_alone(site):
     os.kill(site.pid, signal.SIGINT)
     assert (await site.post(post(b"{}", "/large"))).status == 202
     assert site.front.describe()["restarts"] == 0
+
+
+@pytest.fixture
+async def quiet(tmp_path):
+    """With nothing to serve."""
+    running = Site(tmp_path, dict(SECRETS))
+    await running.start(())
+    yield running
+    await running.stop()
+
+
+async def test_nothing_to_serve_needs_no_process_until_somebody_connects(quiet):
+    about = quiet.front.describe()
+    assert (about["is_wanted"], about["process"]) == (False, None)
+    await quiet.front.measure()
+    await quiet.front.started()
+    assert quiet.notices.told == []
+    replies = await asyncio.gather(*(quiet.post(post(b"{}", "/large")) for _ in range(3)))
+    assert [reply.status for reply in replies] == [404] * 3
+    assert quiet.notices.told == ["up"]
+    assert quiet.pid is not None
+
+
+async def test_the_first_webhook_starts_it(quiet):
+    quiet.front.set_webhooks(SPECS)
+    assert quiet.front.describe()["is_wanted"]
+    assert (await quiet.post(post(b"{}", "/large"))).status == 202
+    await quiet.front.started()
+    assert quiet.notices.told == ["up"]
+    quiet.front.set_webhooks(())
+    await quiet.front.heard()
+    assert (await quiet.post(post(b"{}", "/large"))).status == 404
+    assert quiet.front.describe()["restarts"] == 0
+
+
+async def test_s1_without_a_process_draining_refuses_and_stopping_closes_the_port(quiet, tmp_path):
+    quiet.front.drain()
+    quiet.front.set_webhooks(SPECS)
+    assert (await quiet.post(post(b"{}", "/large"))).status == 503
+    other = Site(tmp_path / "other", dict(SECRETS))
+    await other.start(())
+    await other.stop()
+    with pytest.raises(OSError, match=r"."):
+        await connect(other.address)
+    other.front.want()
+    assert other.pid is None
+
+
+async def test_one_that_is_started_late_and_fails_is_started_again(quiet, monkeypatch):
+    start, tries = front.Child.start, []
+
+    async def fails_first(*given):
+        tries.append(given)
+        if len(tries) == 1:
+            raise OSError("no memory")
+        return await start(*given)
+
+    monkeypatch.setattr(front.Child, "start", fails_first)
+    assert (await quiet.post(post(b"{}", "/large"))).status == 404
+    assert quiet.notices.told == ["the ingress process ended and is started again", "up"]
+
+
+async def test_one_that_a_starting_router_needs_must_start(quiet, monkeypatch):
+    async def fails(*_given):
+        raise OSError("no memory")
+
+    monkeypatch.setattr(front.Child, "start", fails)
+    quiet.front.want()
+    with pytest.raises(front.IngressFailed, match="before it listened"):
+        await quiet.front.started()
+    with pytest.raises(OSError, match=r"."):
+        await connect(quiet.address)
 
 
 async def test_a_port_that_is_taken_starts_nothing(site, tmp_path):

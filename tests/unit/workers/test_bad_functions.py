@@ -113,7 +113,7 @@ def handler(event, context):
 """
     reply = await bed.run(source, name="leaver")
     assert reply.error_type == EXIT
-    (zygote,) = bed.launcher._zygotes.values()
+    (zygote,) = bed.launcher.zygotes.known.values()
     await until(lambda: [pid for pid in children_of(zygote.pid) if not is_spare(pid)] == [])
 
 

@@ -276,13 +276,13 @@ async def test_a_zygote_that_dies_fails_its_invocations_once_and_comes_back(bed)
     function = bed.function(LONG, timeout_ms=600_000)
     running = asyncio.create_task(bed.invoke(function, b"1"))
     pid = await runs(bed)
-    (zygote,) = bed.launcher._zygotes.values()
+    (zygote,) = bed.launcher.zygotes.known.values()
     os.kill(zygote.pid, signal.SIGKILL)
     reply = await asyncio.wait_for(running, PATIENCE_S)
     assert reply.error_type == "Runtime.ExitError"
     await until(lambda: not os.path.exists(f"/proc/{pid}") or is_zombie(pid))
     assert (await bed.invoke(function, b"0")).error_type is None
-    (again,) = bed.launcher._zygotes.values()
+    (again,) = bed.launcher.zygotes.known.values()
     assert again is not zygote
     assert again.is_alive
 
@@ -335,7 +335,7 @@ async def test_s2_close_without_drain_kills_and_leaves_nothing(data, facts):
     function = bed.function(LONG, timeout_ms=600_000)
     running = asyncio.create_task(bed.invoke(function, b"1"))
     await runs(bed)
-    pids = [*bed.pids, *(zygote.pid for zygote in bed.launcher._zygotes.values())]
+    pids = [*bed.pids, *(zygote.pid for zygote in bed.launcher.zygotes.known.values())]
     await bed.pool.close(0)
     assert (await running).error_type == "Runtime.ExitError"
     await until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
@@ -389,7 +389,7 @@ async def test_a_fork_that_is_answered_is_none_that_is_stuck_however_late_it_is_
 
 async def test_zygotes_start_with_an_empty_environment(bed, monkeypatch):
     monkeypatch.setenv("SECRET_CANARY", "canary-1")
-    zygote = Zygote(next(iter(bed.launcher._zygotes))[0])
+    zygote = Zygote(next(iter(bed.launcher.zygotes.known))[0])
     await zygote.start(bed.launcher._planner.host())
     try:
         with open(f"/proc/{zygote.pid}/environ", "rb") as file:

@@ -21,7 +21,7 @@ def handler(event, context):
 
 
 def zygote_of(bed: Bed) -> int:
-    (zygote,) = bed.launcher._zygotes.values()
+    (zygote,) = bed.launcher.zygotes.known.values()
     return zygote.pid
 
 

@@ -34,7 +34,7 @@ async def assert_whole(bed: Bed, function) -> None:
     reply = await bed.invoke(msgspec.structs.replace(function, timeout_ms=60_000), b'"good"')
     assert reply.payload == b'"fine"'
     bed.pool.retire(function.name)
-    (zygote,) = bed.launcher._zygotes.values()
+    (zygote,) = bed.launcher.zygotes.known.values()
     await until(lambda: len(children_of(zygote.pid)) <= 1)  # its spare
 
 
