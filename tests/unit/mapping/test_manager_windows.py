@@ -54,11 +54,17 @@ def window_of(progress, shard):
     return next((lane.window for lane in lanes if lane.window is not None), None)
 
 
-async def summed(house, bodies, tumbling_window_s=900):
+WINDOW_S = 900
+LEFT_S_MIN = 5
+
+
+async def summed(house, bodies):
+    left_s = WINDOW_S - time.time() % WINDOW_S
+    if left_s < LEFT_S_MIN:  # a window ends with each quarter of an hour by the clock
+        await asyncio.sleep(left_s)
     functions = Summing()
     house.functions.invoke = functions.invoke
-    settings = mapping(tumbling_window_s=tumbling_window_s)
-    await house.catalog.commit([webhook("a"), settings])
+    await house.catalog.commit([webhook("a"), mapping(tumbling_window_s=WINDOW_S)])
     await house.append("a", *bodies)
 
     async def is_stored():
@@ -96,7 +102,7 @@ async def test_a_closed_shard_ends_its_window_and_its_children_begin_with_none(h
 async def test_d1_a_closed_shard_with_an_open_window_is_not_finished(house):
     """Else it could be forgotten with the state of its window."""
     functions = await summed(house, ["1", "2"])
-    stop = mapping(tumbling_window_s=900, is_enabled=False)
+    stop = mapping(tumbling_window_s=WINDOW_S, is_enabled=False)
     await house.catalog.commit([stop])
 
     async def is_disabled():
@@ -106,7 +112,7 @@ async def test_d1_a_closed_shard_with_an_open_window_is_not_finished(house):
     await house.cut("a", 2)
     assert await house.manager.finished_shards(arn("a")) == set()
     assert window_of(await house.store.progress.load(UUID), 0).is_open
-    await house.catalog.commit([mapping(tumbling_window_s=900)])
+    await house.catalog.commit([mapping(tumbling_window_s=WINDOW_S)])
 
     async def is_finished():
         return await house.manager.finished_shards(arn("a")) == {"shardId-000000000000"}
@@ -117,12 +123,12 @@ async def test_d1_a_closed_shard_with_an_open_window_is_not_finished(house):
 
 async def test_p29_a_window_goes_on_over_disable_and_restart_where_it_was(house):
     functions = await summed(house, ["1", "2"])
-    await house.catalog.commit([mapping(tumbling_window_s=900, is_enabled=False)])
+    await house.catalog.commit([mapping(tumbling_window_s=WINDOW_S, is_enabled=False)])
     await house.append("a", "3")
     await house.close()
     await house.open()
     house.functions.invoke = functions.invoke
-    await house.catalog.commit([mapping(tumbling_window_s=900)])
+    await house.catalog.commit([mapping(tumbling_window_s=WINDOW_S)])
 
     async def is_stored():
         return await house.position() == 3
