@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from tests.integration.bed import Bed, Ear, function, template
+from tests.integration.bed import Bed, Ear, function, template, until
 
 CLOSE_S = 0.05
 """The client's transports close in later turns of the loop."""
@@ -223,18 +223,18 @@ class Topic:
 
     def leader(self, partition: int) -> int:
         """The node that leads a partition, as the cluster says."""
-        (told,) = self._admin(lambda admin: admin.describe_topics([self.name]))
+        (told,) = self._told(lambda admin: admin.describe_topics([self.name]))
         (found,) = (it for it in told["partitions"] if it["partition"] == partition)
         return int(found["leader"])
 
     def in_sync(self) -> int:
         """Of the partition that has fewest, how many replicas are in sync."""
-        (told,) = self._admin(lambda admin: admin.describe_topics([self.name]))
+        (told,) = self._told(lambda admin: admin.describe_topics([self.name]))
         return min(len(it["isr"]) for it in told["partitions"])
 
     def coordinator(self, group: str) -> int:
         """The node that leads a group."""
-        return int(self._admin(lambda admin: admin.find_coordinator(group)))
+        return int(self._told(lambda admin: admin.find_coordinator(group)))
 
     def committed(self, group: str) -> dict[int, tuple[int, str]]:
         """Offset and metadata of every partition, as any tool sees them; none without a broker."""
@@ -265,6 +265,15 @@ class Topic:
                 await asyncio.sleep(CLOSE_S)
 
         asyncio.run(work())
+
+    def _told(self, call: Callable[[Any], Any]) -> Any:
+        """What a cluster says whose nodes come and go."""
+
+        def answer() -> Any:
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                return self._admin(call)
+
+        return until(answer, what="an answer of the cluster")
 
     def _admin(self, call: Callable[[Any], Any], tries: int = 1) -> Any:
         async def work() -> Any:

@@ -99,7 +99,7 @@ def check(few, many):
     assert many_rate > 0.3 * few_rate, "reading becomes slow where much waits"
 
 
-@sized(180, 1_200)
+@sized(300, 1_200)
 def test_l2_a_topic_with_very_many_records(routers, ear, kafka):
     def measured(count, last):
         topic = Topic(kafka.bootstrap, partitions=4)
@@ -113,7 +113,7 @@ def test_l2_a_topic_with_very_many_records(routers, ear, kafka):
     check(measured(FEW, FEW), measured(MANY, LAST))
 
 
-@sized(180, 1_800)
+@sized(300, 1_800)
 def test_l2_an_embedded_queue_with_very_many_messages(routers, ear):
     def measured(count, last):
         bed = routers()

@@ -19,7 +19,7 @@ def handled_more(ear, count):
     return time.monotonic() - started
 
 
-@sized(180, 560)
+@sized(400, 800)
 def test_k4_leader_coordinator_and_all_nodes_go_and_come_back(bed, ear, kafka_cluster):
     """D1, D5. Long: three rounds, and a rolling restart of the nodes in each."""
     topic = Topic(kafka_cluster.bootstrap, partitions=4, replicas=3)

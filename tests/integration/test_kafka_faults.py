@@ -45,7 +45,7 @@ def test_k1_kill_9_loses_nothing_and_repeats_what_was_in_flight(bed, ear, kafka)
     assert all_handled(topic, ear, 100) < 400
 
 
-@sized(180, 400)
+@sized(300, 400)
 def test_k4_the_broker_is_killed_and_comes_back(bed, ear, tmp_path_factory):
     """Long: away for half a minute, three times."""
     away_s, rounds = size((0, 1), (30, 3))
@@ -68,7 +68,7 @@ def test_k4_the_broker_is_killed_and_comes_back(bed, ear, tmp_path_factory):
         print(f"{repeated} came again")
 
 
-@sized(180, 400)
+@sized(300, 400)
 def test_k4_the_broker_is_paused(bed, ear, tmp_path_factory):
     """Long: for half a minute, more than the group waits for a member, three times."""
     pause_s, rounds = size((5, 1), (30, 3))
@@ -90,7 +90,7 @@ def test_k4_the_broker_is_paused(bed, ear, tmp_path_factory):
         print(f"{repeated} came again")
 
 
-@sized(180, 400)
+@sized(300, 400)
 def test_k5_routers_of_a_group_die_one_after_the_other(routers, ear, kafka):
     """Long: three of them, and at the end all of them."""
     count, each = size((2, 100), (3, 600))
@@ -116,7 +116,7 @@ def test_k5_routers_of_a_group_die_one_after_the_other(routers, ear, kafka):
     print(f"{repeated} came again after {count} kills")
 
 
-@sized(180, 600)
+@sized(300, 600)
 def test_k6_routers_are_rolled_and_nothing_comes_twice(routers, ear, kafka):
     """D12: whoever leaves finishes what it runs and commits it, and so does who stays.
 
@@ -138,7 +138,7 @@ def test_k6_routers_are_rolled_and_nothing_comes_twice(routers, ear, kafka):
     assert all_handled(topic, ear, each) == 0
 
 
-@sized(180, 240)
+@sized(300, 300)
 def test_a_batch_that_outlasts_a_rebalance_is_not_run_twice_at_a_time(routers, ear, kafka):
     """D3, D6: a partition that comes back goes on with what runs, and what is behind it waits.
 
@@ -175,7 +175,7 @@ def test_a_batch_that_outlasts_a_rebalance_is_not_run_twice_at_a_time(routers, e
     assert len(ear.records()) == 19 + times
 
 
-@sized(180, 240)
+@sized(300, 300)
 def test_a_topic_that_gains_partitions_under_load(routers, ear, kafka):
     """D1, D5: none of the new ones' records is missed, whatever the starting position says."""
     pause_s = size(1, 15)

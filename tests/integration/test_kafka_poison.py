@@ -53,7 +53,7 @@ def test_poison_stops_its_lane_for_as_long_as_its_retries_take(bed, ear, kafka, 
     assert free
 
 
-@sized(180, 300)
+@sized(300, 300)
 def test_poison_stops_its_lane_for_as_long_as_its_age_allows(bed, ear, kafka):
     """Records may be tried for a minute; those behind it are as old and have had no chance."""
     topic = Topic(kafka.bootstrap, **{"retention.ms": "-1"})

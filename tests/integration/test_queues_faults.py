@@ -78,7 +78,7 @@ def groups_of(count, each):
     return [[{"g": f"g{group}", "n": n} for n in range(each)] for group in range(count)]
 
 
-@sized(180, 600)
+@sized(300, 600)
 def test_p24_a_batch_that_partly_fails_while_more_of_its_group_is_in_flight(bed, server, name):
     """Small batches of large receives: several batches of one group are hidden at a time."""
     groups, each = size((6, 21), (20, 300))
@@ -91,7 +91,7 @@ def test_p24_a_batch_that_partly_fails_while_more_of_its_group_is_in_flight(bed,
     careful.check_order(groups, each)
 
 
-@sized(180, 300)
+@sized(300, 300)
 def test_receipts_that_expire_while_the_function_works(bed, server, name):
     """Their messages come again, in order, one call of a group at a time; none is lost (D1, D6)."""
     side = Side(bed, server)
@@ -163,7 +163,7 @@ def test_throttles_that_last_a_minute(bed, server, name):
     assert in_vain <= 10 * (held_s / hidden_s + 2)
 
 
-@sized(180, 300)
+@sized(300, 300)
 def test_poison_holds_up_its_own_group_and_no_longer_than_its_policy_says(bed, server, name):
     """Three receives, hidden for 3 s each: 9 s, whatever else the queue does."""
     hidden_s, tries = 3, 3

@@ -11,7 +11,7 @@ from tests.servers.elasticmq import ElasticMq
 from tests.sizes import size, sized
 
 
-@sized(180, 240)
+@sized(300, 300)
 def test_k4_a_server_that_hangs_and_comes_back(bed, tmp_path_factory):
     """Deletions that have no answer (D1). Long: half a minute, which is longer than any try."""
     with running(ElasticMq, tmp_path_factory.mktemp("elasticmq")) as server:
