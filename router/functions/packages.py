@@ -192,6 +192,17 @@ def with_code(function: Function, package: Package, *, is_in_place: bool = False
     )
 
 
+def package_of(function: Function) -> Package:
+    """The code that `with_code` has given a function."""
+    return Package(
+        path=function.code_path,
+        hash=function.code_hash,
+        size_bytes=function.code_size,
+        sha256=function.code_sha256,
+        unzipped_bytes=function.unzipped_bytes,
+    )
+
+
 def _flush(folder: Path) -> None:
     """Bring a folder's files to disk, so that a rename never names half of them."""
     paths = [path for path in folder.rglob("*") if not path.is_symlink()]

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from router.control.lambda_service import settings
-from router.functions.packages import Package, with_code
+from router.functions.packages import Package, package_of, with_code
 from router.model.log_settings import merged_config
 from router.model.resources import Function, LayerUse
 
@@ -46,16 +46,8 @@ def with_code_of(function: Function, other: Function) -> Function:
     image = other.image
     if image is not None and function.image is not None:
         image = msgspec.structs.replace(image, config=function.image.config)
-    return msgspec.structs.replace(
-        function,
-        code_path=other.code_path,
-        code_hash=other.code_hash,
-        code_size=other.code_size,
-        code_sha256=other.code_sha256,
-        unzipped_bytes=other.unzipped_bytes,
-        is_in_place=other.is_in_place,
-        image=image,
-    )
+    built = with_code(function, package_of(other), is_in_place=other.is_in_place)
+    return msgspec.structs.replace(built, image=image)
 
 
 def with_layers(function: Function, layers: tuple[LayerUse, ...], path: str) -> Function:

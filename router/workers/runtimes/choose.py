@@ -100,7 +100,10 @@ class Runtimes:
         self._warn(Family.NODEJS, function.runtime, program)
         folder = self._hosting.clients.get(Family.NODEJS, "")
         script = node.official_client(function.code_path, folder)
-        options = node.options(function.memory_mb, user.get("NODE_OPTIONS", ""))
+        off = node.switched_off(
+            version_of(function.runtime), host.version_of(program, Family.NODEJS)
+        )
+        options = node.options(function.memory_mb, user.get("NODE_OPTIONS", ""), off)
         command = (host.real(program), *options, script or "{runtime}/index.mjs", function.handler)
         modules = node.module_path(version_of(function.runtime), folder)
         return Program(

@@ -13,6 +13,27 @@ def test_what_the_function_sets_itself_is_left_to_it():
     assert not [option for option in node.options(128, given) if "space" in option]
 
 
+@pytest.mark.parametrize(
+    ("runtime", "version", "off"),
+    [
+        ("22", "22.14.0", ["experimental-require-module", "experimental-detect-module"]),
+        ("20", "20.20.2", ["experimental-require-module"]),
+        ("24", "24.1.0", ["experimental-require-module"]),
+        ("22", "20.16.0", ["experimental-detect-module"]),
+        ("22", "20.9.0", []),
+        ("22", "18.20.0", []),
+        ("22", "26.0.0", []),
+        ("26", "26.0.0", []),
+        ("22", "", []),
+    ],
+)
+def test_features_that_lambda_has_off_are_off_where_the_option_is_known(runtime, version, off):
+    assert node.switched_off(runtime, version) == off
+    chosen = node.options(128, "--experimental-require-module", off)
+    assert "--no-experimental-require-module" not in chosen
+    assert ("--no-experimental-detect-module" in chosen) == ("experimental-detect-module" in off)
+
+
 def test_modules_are_found_in_layers_client_runtime_and_code():
     assert node.module_path("22", "/npm").split(":") == [
         "{opt}/nodejs/node22/node_modules",

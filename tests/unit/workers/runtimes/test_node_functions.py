@@ -241,6 +241,28 @@ async def test_a_package_of_es_modules(node):
     assert json.loads((await node.invoke(made)).payload).endswith("/app.js")
 
 
+async def test_features_that_lambda_has_off_are_off_unless_they_are_asked_for(node):
+    """`require` of an ES module, and ES modules by their look, as in nodejs22.x on AWS."""
+    sources = (
+        "exports.handler = async () => require('./other.mjs').word",
+        "export const handler = async () => 'guessed'",
+    )
+
+    async def replies(**environment: str) -> list[object]:
+        found = []
+        for source in sources:
+            made = function(node, source, environment=environment)
+            Path(made.code_path, "other.mjs").write_text("export const word = 'required'")
+            found.append(json.loads((await node.invoke(made)).payload))
+        return found
+
+    required, guessed = await replies()
+    assert "require() of ES Module" in required["errorMessage"]
+    assert guessed["errorType"] == "Runtime.UserCodeSyntaxError"
+    options = "--experimental-require-module --experimental-detect-module"
+    assert await replies(NODE_OPTIONS=options) == ["required", "guessed"]
+
+
 NO_MODULE = "Error: Cannot find module 'none'\nRequire stack:\n- "
 UNLOADABLE = [
     ("exports.a = 1", "app.b", "Runtime.HandlerNotFound", "app.b is undefined or not exported"),
