@@ -37,7 +37,7 @@ SYSTEM_LEVELS: Final = {"DEBUG": DEBUG, "INFO": INFO, "WARN": WARN}
 def init_start(function: FunctionVersion, instance: str) -> str:
     """An environment begins; `instance` is no other one's."""
     if not function.logs.is_json:
-        shown = _shown_version(function)
+        shown = _shown_version(function.runtime)
         return f"INIT_START Runtime Version: {shown}\tRuntime Version ARN: {_arn_of(function)}"
     return _record(function, INFO, *init_start_record(function, instance))
 
@@ -47,7 +47,7 @@ def init_start_record(function: FunctionVersion, instance: str) -> Record:
     record = {
         "initializationType": function.initialization,
         "phase": "init",
-        "runtimeVersion": _shown_version(function),
+        "runtimeVersion": _shown_version(function.runtime),
         "runtimeVersionArn": _arn_of(function),
         "functionName": function.name,
         "functionVersion": function.version,
@@ -282,14 +282,18 @@ def _status_text(error_type: str | None) -> str:
     return ""
 
 
-def _shown_version(function: FunctionVersion) -> str:
-    return _version_of(function.runtime) or "image"
+def _shown_version(runtime: str) -> str:
+    return _version_of(runtime) or "image"
 
 
 def _arn_of(function: FunctionVersion) -> str:
-    """Of what runs it: another one for another version of the runtime."""
-    digest = hashlib.sha256(_shown_version(function).encode()).hexdigest()
-    return f"arn:aws:lambda:{function.arn.split(':')[3]}::runtime:{digest}"
+    return runtime_version_arn(function.runtime, function.arn.split(":")[3])
+
+
+def runtime_version_arn(runtime: str, region: str) -> str:
+    """Of what runs functions of a runtime: another one for another version of it."""
+    digest = hashlib.sha256(_shown_version(runtime).encode()).hexdigest()
+    return f"arn:aws:lambda:{region}::runtime:{digest}"
 
 
 def _version_of(runtime: str) -> str:

@@ -46,6 +46,7 @@ MODULES = {
     "L4": "promises",
     "K3": "promises",
     "C1": "promises",
+    "NEIGHBOUR": "neighbour",
     "PEER": "peer_kafka",
     "INVOKE": "peer_invoke",
     "COLD": "peer_invoke",
@@ -58,8 +59,9 @@ MODULES = {
     "GROW-WAITING": "grow_waiting",
     "GROW-BYTES": "grow_bytes",
 }
-"""L4, K3 and C1 are promises of a time. GROW-… are about cost as work grows; their ratio is a
-factor, and 1 is flat. G8, G9, G10, PEER, IDLE and SLEEPER run on real servers, which they start."""
+"""L4, K3 and C1 are promises of a time, NEIGHBOUR of a p99. GROW-… are about cost as work grows;
+their ratio is a factor, and 1 is flat. G8, G9, G10, PEER, IDLE and SLEEPER run on real servers,
+which they start."""
 
 PACKAGES = ("uvloop", "httptools", "orjson", "msgspec", "prometheus-client", "structlog")
 

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import io
 import json
+import re
 import urllib.request
 import uuid
 import zipfile
@@ -97,6 +98,10 @@ def test_defaults(aws, function):
     assert shown["PackageType"] == "Zip"
     assert shown["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{function}"}
     assert "Environment" not in shown
+    arn = shown["RuntimeVersionConfig"]["RuntimeVersionArn"]
+    assert re.fullmatch(r"arn:aws:lambda:us-east-1::runtime:[0-9a-f]{64}", arn)
+    listed = aws("lambda", "list_versions_by_function", FunctionName=function)["Versions"]
+    assert not any("RuntimeVersionConfig" in version for version in listed)
     latest = aws("lambda", "get_function_configuration", FunctionName=f"{ARN}{function}:$LATEST")
     assert latest["FunctionArn"] == f"{ARN}{function}:$LATEST"
 

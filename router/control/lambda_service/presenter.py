@@ -12,6 +12,7 @@ from router.functions.tree import FolderUnusable
 from router.model.resources import Function
 from router.model.version import LATEST
 from router.store.catalog import own_name
+from router.workers.platform_lines import runtime_version_arn
 
 log = structlog.get_logger()
 
@@ -41,6 +42,9 @@ class Presenter:
     ) -> dict[str, Any]:
         """A FunctionConfiguration; its ARN carries the qualifier it was asked for by."""
         shown = await self.configuration(context, function, version, qualifier)
+        if function.image is None:
+            arn = runtime_version_arn(function.runtime, context.region)
+            shown["RuntimeVersionConfig"] = {"RuntimeVersionArn": arn}
         key = transition_key(function.name, version)
         return add_state(shown, self._transitions.of(key))
 
