@@ -106,7 +106,7 @@ class Ledger:
             pot = share.on_demand
             if pot is not self._homes.get(claimant, self.common):
                 self._settle_in(claimant, pot)
-            if pot.waiting or not pot.may_take(claimant):
+            if pot.waiting.turns or not pot.may_take(claimant):
                 return None
             share.running += 1
         pot.take(claimant)
@@ -123,7 +123,7 @@ class Ledger:
         pot.used -= 1
         if self._is_held_up:
             self._grant_all(pot)
-        elif pot.waiting:
+        elif pot.waiting.turns:
             self._grant(pot)
 
     def wait(self, turn: Turn) -> None:

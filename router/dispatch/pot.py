@@ -111,5 +111,5 @@ class Pot(Generic[T]):
         before = self._running.get(claimant)
         self._running[claimant] = after = (before or 0) + change
         self._idle += (after == 0) - (before == 0)
-        if self.waiting:
+        if self.waiting.turns:  # asked with every invocation: no call for it
             self.waiting.move(claimant, before or 0, after)

@@ -1,5 +1,7 @@
 """What a function is, and one invocation of it."""
 
+from typing import Protocol
+
 import msgspec
 
 from router.model.image import Image
@@ -59,6 +61,13 @@ class InvokeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Takes the response while it is made, if the function streams it."""
 
 
+class LogTail(Protocol):
+    """The log of an invocation that is put into words when it is asked for."""
+
+    def tail(self) -> bytes:
+        """The last 4 KB of it."""
+
+
 class InvokeReply(msgspec.Struct, frozen=True, kw_only=True):
     """What came back.
 
@@ -70,9 +79,14 @@ class InvokeReply(msgspec.Struct, frozen=True, kw_only=True):
     """Empty for a response that went to the request's sink."""
     error_type: str | None = None
     executed_version: str = "$LATEST"
-    log_tail: bytes = b""
-    """Last 4 KB of START … REPORT."""
+    log: "bytes | LogTail" = b""
+    """Last 4 KB of START … REPORT, or what makes them: few callers want them."""
     duration_ms: float = 0.0
     init_ms: float | None = None
     """Set when this invocation made the environment (a cold start)."""
     memory_mb_max: int = 0
+
+    @property
+    def log_tail(self) -> bytes:
+        """Last 4 KB of START … REPORT."""
+        return self.log if isinstance(self.log, bytes) else self.log.tail()

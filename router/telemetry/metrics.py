@@ -287,12 +287,12 @@ VERSION_INVOCATIONS = Counter(
     ["function", "version", "result"],
     registry=REGISTRY,
 )
-INVOCATION_DURATION = Histogram(
+INVOCATION_DURATION = FastHistogram(
     "router_invocation_duration_seconds",
     "Time from handing an event to an environment to its reply.",
-    ["function"],
-    buckets=DURATION_BUCKETS_S,
-    registry=REGISTRY,
+    "function",
+    DURATION_BUCKETS_S,
+    REGISTRY,
 )
 COLD_STARTS = Counter(
     "router_function_cold_starts_total", "Environments made.", ["function"], registry=REGISTRY

@@ -96,7 +96,7 @@ class ColdStart:
         return InvokeReply(
             payload=self._payload,
             error_type=self._error_type,
-            log_tail=env.output.end((*reports, *lines)) if env is not None else b"",
+            log=env.output.end((*reports, *lines)) if env is not None else b"",
             duration_ms=self.init_ms,
             memory_mb_max=memory_mb,
         )

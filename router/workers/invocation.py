@@ -7,6 +7,7 @@ import orjson
 
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.workers import payloads, platform_lines, wire
+from router.workers.output import Silent
 from router.workers.process import Environment
 
 
@@ -23,17 +24,9 @@ async def run(
     """
     function = request.function
     timeout_ms = max(1, function.timeout_ms - int(spent_ms or 0))
-    header: dict[str, Any] = {
-        "id": request.request_id,
-        "arn": request.invoked_arn,
-        "deadline_ms": time.monotonic() * 1000 + timeout_ms,
-    }
-    if request.trace_id:
-        header["trace"] = request.trace_id
-    if request.client_context is not None:
-        header["client"] = request.client_context.decode("utf-8", "replace")
+    header = _header(request, timeout_ms)
     began = time.perf_counter()
-    answer = env.send(orjson.dumps(header), request.payload or b"{}", timeout_ms, request.sink)
+    answer = env.send(header, request.payload or b"{}", timeout_ms, request.sink)
     if spent_ms is None:  # after sending: the function's output is read when the loop turns
         env.output.begin(platform_lines.start(request))
     if env.telemetry is not None:
@@ -52,20 +45,38 @@ async def run(
         error_type = None if kind == wire.RESULT else str(facts.get("type", "Runtime.Unknown"))
         memory_mb = _megabytes(facts.get("rss_kb"))
         latency_ms = _latency_ms(request, began - (spent_ms or 0.0) / 1000, duration_ms)
-    size = len(payload)
-    how = (duration_ms, memory_mb, init_ms, error_type, size, latency_ms)
-    lines = platform_lines.end(request, *how)
-    log_tail = env.output.end(lines)
+    how = (duration_ms, memory_mb, init_ms, error_type, len(payload), latency_ms)
+    log: bytes | Silent
+    if function.logs.is_json:
+        log = env.output.end(platform_lines.end(request, *how))
+    else:
+        ending = platform_lines.ending(request, duration_ms, memory_mb, init_ms, error_type)
+        is_read = frame is not None and env.status is None
+        log = env.output.finish(ending, is_read=is_read)
     if env.telemetry is not None:  # after the output, which has all the function wrote by now
         env.telemetry.platform(platform_lines.end_records(request, *how))
     return InvokeReply(
         payload=payload,
         error_type=error_type,
-        log_tail=log_tail,
+        log=log,
         duration_ms=duration_ms,
         init_ms=init_ms,
         memory_mb_max=memory_mb,
     )
+
+
+def _header(request: InvokeRequest, timeout_ms: int) -> dict[str, Any]:
+    """What an environment is told of an invocation beside its event."""
+    header: dict[str, Any] = {
+        "id": request.request_id,
+        "arn": request.invoked_arn,
+        "deadline_ms": time.monotonic() * 1000 + timeout_ms,
+    }
+    if request.trace_id:
+        header["trace"] = request.trace_id
+    if request.client_context is not None:
+        header["client"] = request.client_context.decode("utf-8", "replace")
+    return header
 
 
 def _latency_ms(request: InvokeRequest, began: float, duration_ms: float) -> float:

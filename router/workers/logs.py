@@ -39,7 +39,16 @@ FILE_MODE = 0o666
 SECONDS_REMEMBERED = 16
 """Seconds whose text is remembered: thousands of lines share one."""
 
-Groups = dict[LogStream, list[Line]]
+
+class Lines(Protocol):
+    """Lines that are put into words when they are written."""
+
+    def lines(self) -> list[Line]:
+        """What is written."""
+
+
+Entry = Line | Lines
+Groups = dict[LogStream, list[Entry]]
 
 
 class Waiting(Protocol):
@@ -68,7 +77,7 @@ class LogWriter:
     def append(
         self,
         stream: LogStream,
-        lines: Iterable[Line],
+        lines: Iterable[Entry],
         size_bytes: int,
         *,
         at_once: bool = False,
@@ -172,7 +181,8 @@ class LogWriter:
                 written.set()
 
     def _write_all(self, groups: Groups) -> None:
-        for stream, lines in groups.items():
+        for stream, entries in groups.items():
+            lines = _worded(entries)
             try:
                 self._write(stream, lines)
             except OSError:
@@ -181,10 +191,7 @@ class LogWriter:
 
     def _write(self, stream: LogStream, lines: list[Line]) -> None:
         path = log_path(self._data_dir, stream.function, stream.group)
-        name = stream.name
-        data = "".join(
-            f"{_timestamp(time_ms)}\t{name}\t{text}\n" for time_ms, text in lines
-        ).encode("utf-8", "replace")
+        data = _rows(stream.name, lines).encode("utf-8", "replace")
         try:
             size = _append(path, data)
         except FileNotFoundError:
@@ -192,6 +199,27 @@ class LogWriter:
             size = _append(path, data)
         if size >= self._file_bytes_max:
             _rotate(path)
+
+
+def _worded(entries: list[Entry]) -> list[Line]:
+    lines: list[Line] = []
+    for entry in entries:
+        if isinstance(entry, tuple):
+            lines.append(entry)
+        else:
+            lines += entry.lines()
+    return lines
+
+
+def _rows(name: str, lines: list[Line]) -> str:
+    """What is appended to the file; many lines in a row have the same time."""
+    rows: list[str] = []
+    before_ms, head = -1, ""
+    for time_ms, text in lines:
+        if time_ms != before_ms:
+            before_ms, head = time_ms, f"{_timestamp(time_ms)}\t{name}\t"
+        rows.append(f"{head}{text}\n")
+    return "".join(rows)
 
 
 def _append(path: Path, data: bytes) -> int:

@@ -10,6 +10,8 @@ import os
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from router.model.limits import KIB, LOG_TAIL_BYTES, MIB
 from router.model.log_settings import TEXT, LogSettings
 from router.telemetry import metrics
@@ -32,6 +34,27 @@ BURST_BYTES = 4 * MIB
 """Output kept per environment: a bucket of this size, filled at that rate."""
 
 
+SILENT_BYTES = 320
+"""About what the lines of a silent invocation come to."""
+
+
+class Silent(msgspec.Struct, frozen=True, gc=False):
+    """All the lines of an invocation that printed nothing, the usual one: few are ever read."""
+
+    start: Line
+    ended_ms: int
+    """Epoch."""
+    ending: platform_lines.Ending
+
+    def lines(self) -> list[Line]:
+        """What is written."""
+        return [self.start, *((self.ended_ms, text) for text in self.ending.texts())]
+
+    def tail(self) -> bytes:
+        """The last 4 KB of it: all, unless an id were very long."""
+        return "\n".join((self.start[1], *self.ending.texts(), "")).encode()[-LOG_TAIL_BYTES:]
+
+
 class Output:
     """The output pipe of one environment."""
 
@@ -45,6 +68,8 @@ class Output:
         os.set_blocking(self._read_fd, False)
         self._loop.add_reader(self._read_fd, self._on_readable)
         self._is_open = True
+        self._has_more = False
+        """A read ended at its limit: the pipe may hold more than one takes."""
         self._partial = b""
         self._tail: collections.deque[str] = collections.deque()
         self._tail_bytes = 0
@@ -90,19 +115,34 @@ class Output:
         self._keep([], at_once=False)
         return False
 
+    def finish(self, ending: platform_lines.Ending, *, is_read: bool) -> bytes | Silent:
+        """`end` in text form. What is returned is the last 4 KB, or makes them.
+
+        `is_read`: the loop has looked at all descriptors since the function answered. It writes
+        before it answers, so all of that is here by then.
+        """
+        if is_read and not self._has_more:
+            self._complete()
+        else:
+            self.drain()
+        start = self._pending
+        if start is None:
+            return self._end(ending.texts())
+        self._pending = None
+        silent = Silent(start, time.time_ns() // 1_000_000, ending)
+        self._writer.append(self.stream, (silent,), SILENT_BYTES)
+        return silent
+
     def end(self, texts: tuple[str, ...]) -> bytes:
         """Take in all output of the invocation, add its last lines; the last 4 KB of it all."""
         self.drain()
-        start = self._pending
-        if start is None:
-            self.write(texts)
-        else:  # a silent function, the usual case: all its lines at once
-            self._pending = None
+        return self._end(texts)
+
+    def _end(self, texts: tuple[str, ...]) -> bytes:
+        if texts:
+            is_silent = self._pending is not None
             now_ms = time.time_ns() // 1_000_000
-            lines = [start, *((now_ms, text) for text in texts)]
-            text = "\n".join([start[1], *texts]) + "\n"
-            self._writer.append(self.stream, lines, len(text))
-            return text.encode()[-LOG_TAIL_BYTES:]
+            self._keep([(now_ms, text) for text in texts], at_once=not is_silent)
         if not self._tail:  # every line is hidden by a level
             return b""
         return ("\n".join(self._tail) + "\n").replace("\r", "\n").encode()[-LOG_TAIL_BYTES:]
@@ -120,6 +160,10 @@ class Output:
                 self._take(chunk)
             else:
                 self._stop_reading()
+        self._has_more = False
+        self._complete()
+
+    def _complete(self) -> None:
         if self._partial:  # also of a pipe whose end the loop has seen before
             self._keep_bytes(self._partial.split(b"\n"))
             self._partial = b""
@@ -139,6 +183,7 @@ class Output:
         except BlockingIOError:
             return
         if chunk:
+            self._has_more = len(chunk) == READ_BYTES
             self._take(chunk)
         else:
             self._stop_reading()

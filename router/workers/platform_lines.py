@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from router.model.function import ON_DEMAND, FunctionVersion, InvokeRequest
@@ -139,6 +140,40 @@ def start_record(request: InvokeRequest) -> Record:
     return "start", record | _tracing(request)
 
 
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """How an invocation ended, as its last two lines say in text; made when they are written."""
+
+    request_id: str
+    memory_size_mb: int
+    duration_ms: float
+    memory_mb: int
+    init_ms: float | None
+    error_type: str | None
+
+    def texts(self) -> tuple[str, str]:
+        """END and REPORT. An exception of the handler is no status of the platform's."""
+        billed_ms = _billed_ms(self.duration_ms, self.init_ms)
+        init = "" if self.init_ms is None else f"Init Duration: {self.init_ms:.2f} ms\t"
+        report = (
+            f"REPORT RequestId: {self.request_id}\tDuration: {self.duration_ms:.2f} ms\t"
+            f"Billed Duration: {billed_ms} ms\tMemory Size: {self.memory_size_mb} MB\t"
+            f"Max Memory Used: {self.memory_mb} MB\t{init}{_status_text(self.error_type)}"
+        )
+        return f"END RequestId: {self.request_id}", report
+
+
+def ending(
+    request: InvokeRequest,
+    duration_ms: float,
+    memory_mb: int,
+    init_ms: float | None,
+    error_type: str | None,
+) -> Ending:
+    """How an invocation ended. Not the request itself, whose event may be large."""
+    size_mb = request.function.memory_mb
+    return Ending(request.request_id, size_mb, duration_ms, memory_mb, init_ms, error_type)
+
+
 def end(
     request: InvokeRequest,
     duration_ms: float,
@@ -148,28 +183,21 @@ def end(
     produced_bytes: int = 0,
     latency_ms: float | None = None,
 ) -> tuple[str, ...]:
-    """An invocation ended. As text an exception of the handler is no status of the platform's.
+    """An invocation ended, as text or JSON.
 
     `latency_ms` is how long it took until the answer began; None: there was none.
     """
-    request_id, function = request.request_id, request.function
-    if function.logs.is_json:
-        done, report_record = end_records(
-            request, duration_ms, memory_mb, init_ms, error_type, produced_bytes, latency_ms
-        )
-        is_ok = error_type is None
-        return _shown(
-            _record(function, DEBUG if is_ok else WARN, *done),
-            _record(function, INFO if is_ok else WARN, *report_record),
-        )
-    billed_ms = _billed_ms(duration_ms, init_ms)
-    init = "" if init_ms is None else f"Init Duration: {init_ms:.2f} ms\t"
-    report = (
-        f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\t"
-        f"Billed Duration: {billed_ms} ms\tMemory Size: {function.memory_mb} MB\t"
-        f"Max Memory Used: {memory_mb} MB\t{init}{_status_text(error_type)}"
+    function = request.function
+    if not function.logs.is_json:
+        return ending(request, duration_ms, memory_mb, init_ms, error_type).texts()
+    done, report = end_records(
+        request, duration_ms, memory_mb, init_ms, error_type, produced_bytes, latency_ms
     )
-    return f"END RequestId: {request_id}", report
+    is_ok = error_type is None
+    return _shown(
+        _record(function, DEBUG if is_ok else WARN, *done),
+        _record(function, INFO if is_ok else WARN, *report),
+    )
 
 
 def dropped(size_bytes: int, lines: int, *, is_json: bool) -> str:

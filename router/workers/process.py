@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from router.model.limits import KIB, MIB
 from router.model.sink import Sink
 from router.workers import wire
@@ -146,7 +148,7 @@ class Environment(asyncio.Protocol):
             transport.abort()
 
     def send(
-        self, header: bytes, payload: bytes, timeout_ms: int, sink: Sink | None = None
+        self, header: dict[str, Any], payload: bytes, timeout_ms: int, sink: Sink | None = None
     ) -> Answer:
         """Send one invocation; `result` waits for what is returned.
 
@@ -158,7 +160,7 @@ class Environment(asyncio.Protocol):
             self.kill()
             return answer
         # Two pieces: to put 100 KB together with their head costs more than to send them.
-        head = wire.begin(wire.INVOKE, header, len(payload))
+        head = wire.begin(wire.INVOKE, orjson.dumps(header), len(payload))
         try:  # at once, not at the end of the loop's turn: the process starts that much earlier
             sent = self._socket.sendmsg((head, payload))
         except BlockingIOError:
@@ -217,18 +219,23 @@ class Environment(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the process: an answer, or the end of our trust in it."""
-        try:
-            frames = self._frames.feed(data)
-        except wire.FrameError:
+        answer, reader = self._answer, self._frames
+        if (frame := reader.whole(data)) is None:
+            try:
+                frames = reader.feed(data)
+            except wire.FrameError:
+                self._distrust()
+                return
+            if not frames:
+                return
+            frame = frames[0]
+            if len(frames) != 1 or reader.waiting_bytes:
+                self._distrust()  # nobody asked for this
+                return
+        if answer is None or answer.done():
             self._distrust()
             return
-        if not frames:
-            return
-        answer = self._answer
-        if len(frames) != 1 or answer is None or answer.done() or self._frames.waiting_bytes:
-            self._distrust()  # nobody asked for this
-            return
-        answer.set_result(frames[0])
+        answer.set_result(frame)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The process closed its end, or is gone."""

@@ -11,6 +11,7 @@ import struct
 HEAD = struct.Struct(">IBI")
 """Length of what follows the first four bytes, kind, header length."""
 
+HEAD_BYTES = HEAD.size
 LENGTH_BYTES = 4
 FIXED_BYTES = HEAD.size - LENGTH_BYTES
 """What `length` counts besides header and payload."""
@@ -86,14 +87,22 @@ class FrameReader:
         """Bytes of the unfinished frame read so far."""
         return len(self._rest)
 
+    def whole(self, chunk: bytes) -> Frame | None:
+        """The frame that `chunk` is, as nearly always; None: it is for `feed`."""
+        if self._rest or len(chunk) < HEAD_BYTES:
+            return None
+        length, kind, header_length = HEAD.unpack_from(chunk)
+        body = HEAD_BYTES + header_length
+        is_frame = (
+            length + LENGTH_BYTES == len(chunk) <= FRAME_BYTES_MAX
+            and kind in KINDS
+            and header_length <= HEADER_BYTES_MAX
+            and body <= len(chunk)
+        )
+        return (kind, chunk[HEAD_BYTES:body], chunk[body:]) if is_frame else None
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes, in order. Raises `FrameError`."""
-        if not self._rest and len(chunk) >= HEAD.size:
-            length, kind, header_length = HEAD.unpack_from(chunk)
-            if len(chunk) == length + LENGTH_BYTES:  # nearly always: one chunk is one frame
-                check_head(length, kind, header_length)
-                body = HEAD.size + header_length
-                return [(kind, chunk[HEAD.size : body], chunk[body:])]
         self._rest += chunk
         return self._cut()
 

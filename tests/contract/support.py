@@ -65,13 +65,13 @@ class ScriptedInvoker:
                 await asyncio.sleep(0.05)
             error_type = "Runtime.StreamError" if event == "stream and fail" else None
             document = b'{"errorMessage":"no"}' if error_type else b""
-            return InvokeReply(payload=document, error_type=error_type, log_tail=b"LOG")
+            return InvokeReply(payload=document, error_type=error_type, log=b"LOG")
         if event == "fail":
             return InvokeReply(payload=b'{"errorMessage":"no"}', error_type="Error")
         answer = {"event": event, "request_id": about["request_id"]}
         return InvokeReply(
             payload=json.dumps(answer).encode(),
-            log_tail=b"START\nEND\n",
+            log=b"START\nEND\n",
             executed_version=version.version,
         )
 

@@ -166,7 +166,7 @@ class ExtendedEnvironment(RuntimeEnvironment):
             self._fail(calls.LAUNCH_FAILED, "ErrTooManyExtensions")
 
     def send(
-        self, header: bytes, payload: bytes, timeout_ms: int, sink: Sink | None = None
+        self, header: dict[str, Any], payload: bytes, timeout_ms: int, sink: Sink | None = None
     ) -> Answer:
         """As without extensions."""
         self._began = self._loop.time()

@@ -108,7 +108,7 @@ class RuntimeEnvironment(Environment):
         return self.is_ready
 
     def send(
-        self, header: bytes, payload: bytes, timeout_ms: int, sink: Sink | None = None
+        self, header: dict[str, Any], payload: bytes, timeout_ms: int, sink: Sink | None = None
     ) -> Answer:
         """Give the runtime one invocation; `result` waits for what it answers.
 
@@ -117,10 +117,9 @@ class RuntimeEnvironment(Environment):
         answer = self._expect(timeout_ms)
         if not answer.done():
             deadline_ms = time.time_ns() // 1_000_000 + timeout_ms
-            facts = orjson.loads(header)
             if self.extensions.has_any:
-                self.extensions.invoke(facts, deadline_ms)
-            self._server.session.offer(answers.event(facts, payload, deadline_ms, sink))
+                self.extensions.invoke(header, deadline_ms)
+            self._server.session.offer(answers.event(header, payload, deadline_ms, sink))
         return answer
 
     def end(self) -> None:

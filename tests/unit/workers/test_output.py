@@ -1,12 +1,23 @@
 """The output pipe of an environment: order, tail, caps."""
 
 import asyncio
+import json
 import os
+import time
 
+import pytest
+import uvloop
+
+from router.model.function import InvokeReply
+from router.telemetry.metrics import REGISTRY
+from router.workers import logs as logs_module
 from router.workers import output
 from router.workers.log_files import LogStream, read_log
 from router.workers.logs import LogWriter
-from router.workers.output import Output
+from router.workers.output import Output, Silent
+from router.workers.platform_lines import Ending
+from router.workers.pool import PoolSettings
+from tests.unit.workers.conftest import Bed
 
 
 async def texts(tmp_path, writer):
@@ -96,3 +107,88 @@ async def test_over_the_rate_output_is_counted_not_kept(tmp_path, monkeypatch):
     os.close(out.write_fd)
     out.close()
     await writer.close()
+
+
+def ending(number: int) -> Ending:
+    return Ending(f"id-{number}", 128, 1.234, 20, None, None)
+
+
+LAST = b"END RequestId: id-%d\nREPORT RequestId: id-%d\tDuration: 1.23 ms\tBilled Duration: 2 ms\t"
+
+
+async def test_a_silent_invocation_is_put_into_words_when_somebody_asks(tmp_path):
+    writer = LogWriter(tmp_path)
+    out = Output(LogStream("f", "s"), writer)
+    logs = []
+    for number in range(3):
+        out.begin(f"START {number}")
+        logs.append(out.finish(ending(number), is_read=True))
+    writer.append(out.stream, [(time.time_ns() // 1_000_000, "between")], 8)
+    out.begin("START 3")
+    os.write(out.write_fd, b"printed")
+    logs.append(out.finish(ending(3), is_read=False))
+    os.close(out.write_fd)
+    out.close()
+    for number, log in enumerate(logs[:3]):
+        assert isinstance(log, Silent)
+        assert InvokeReply(payload=b"", log=log).log_tail == log.tail()
+        assert log.tail().startswith(b"START %d\n" % number + LAST % (number, number))
+    assert isinstance(logs[3], bytes)
+    assert logs[3].startswith(b"START 3\nprinted\n" + LAST % (3, 3))
+    assert InvokeReply(payload=b"", log=logs[3]).log_tail == logs[3]
+    words = [text.split(" RequestId")[0] for text in await texts(tmp_path, writer)]
+    silent = [word for number in range(3) for word in (f"START {number}", "END", "REPORT")]
+    assert words == [*silent, "between", "START 3", "printed", "END", "REPORT"]
+
+
+async def test_silent_invocations_that_find_no_room_are_dropped_and_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(logs_module, "WAITING_BYTES_MAX", 1_000)
+    writer = LogWriter(tmp_path)
+    out = Output(LogStream("silent", "s"), writer)
+    for number in range(10):
+        out.begin("START")
+        out.finish(ending(number), is_read=True)
+    os.close(out.write_fd)
+    out.close()
+    await writer.close()
+    assert len(read_log(tmp_path, "silent", 100)) == 3 * (1_000 // output.SILENT_BYTES)
+    value = REGISTRY.get_sample_value(
+        "router_function_log_dropped_bytes_total", {"function": "silent"}
+    )
+    assert value == output.SILENT_BYTES * (10 - 1_000 // output.SILENT_BYTES)
+
+
+PRINTING = """
+import os, subprocess
+def handler(event, context):
+    kind, size = event
+    if kind == "print":
+        print("x" * size + "last")
+    elif kind == "bare":
+        os.write(1, b"x" * min(size, 60_000) + b"last")
+    elif kind == "process":
+        subprocess.run(["/bin/echo", "last"], check=True)
+    return [kind, size]
+"""
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_what_a_function_has_written_is_there_when_it_has_answered(data, facts, run):
+    """D1: its last words are kept before anything it did counts; nobody looks for them again."""
+
+    async def all_kinds() -> None:
+        bed = Bed(data, facts)
+        await bed.open(PoolSettings())
+        function = bed.function(PRINTING)
+        for number in range(60):
+            for kind in ("print", "bare", "silent", *(["process"] if number < 4 else [])):
+                size = (number * 7_919) % 150_000 if number % 2 else number
+                reply = await bed.invoke(function, json.dumps([kind, size]).encode())
+                assert reply.error_type is None, reply.payload
+                printed, end, *_ = reply.log_tail.split(b"\n")[-4:]
+                assert end.startswith(b"END ")
+                assert printed[-4:] == b"last" or kind == "silent", (kind, size)
+                assert kind != "silent" or printed.startswith(b"START ")
+        await bed.pool.close(0)
+
+    run(all_kinds())

@@ -60,3 +60,29 @@ def test_the_largest_reply_fits():
     payload = b"x" * (6 * 1024 * 1024 + 100)
     ((_, _, found),) = wire.FrameReader().feed(wire.encode(wire.RESULT, b"{}", payload))
     assert found == payload
+
+
+@given(st.sampled_from(sorted(wire.KINDS)), st.binary(max_size=300), st.binary(max_size=900))
+def test_a_chunk_that_is_a_frame_is_seen_as_one(kind, header, payload):
+    data = wire.encode(kind, header, payload)
+    reader = wire.FrameReader()
+    assert reader.whole(data) == (kind, header, payload)
+    assert reader.whole(data[:-1]) is None
+    assert reader.whole(data + b"x") is None
+    assert reader.feed(data[:3]) == []
+    assert reader.whole(data) is None  # it belongs to the one that has begun
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        wire.HEAD.pack(wire.FIXED_BYTES, 99, 0),
+        wire.HEAD.pack(wire.FIXED_BYTES, wire.RESULT, 1),
+        wire.HEAD.pack(wire.FIXED_BYTES - 1, wire.RESULT, 0)[:-1],
+        wire.HEAD.pack(wire.FIXED_BYTES + wire.HEADER_BYTES_MAX + 1, wire.RESULT, 65_537)
+        + bytes(wire.HEADER_BYTES_MAX + 1),
+    ],
+)
+def test_what_is_no_frame_is_not_seen_as_one(data):
+    assert wire.FrameReader().whole(data) is None
