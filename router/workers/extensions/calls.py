@@ -16,7 +16,7 @@ from router.workers.extensions.subscriptions import Invalid
 from router.workers.extensions.telemetry import Telemetry
 from router.workers.runtime_api import answers
 from router.workers.runtime_api.answers import Event
-from router.workers.runtime_api.reader import Request
+from router.workers.runtime_api.requests import Request
 
 API: Final = "/2020-01-01/extension/"
 

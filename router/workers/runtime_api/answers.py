@@ -58,6 +58,14 @@ def not_allowed(error: Exception) -> bytes:
     return refusal(403, "InvalidStateTransition", str(error))
 
 
+_FURTHER_LINES: Final = {
+    "trace": "Lambda-Runtime-Trace-Id: ",
+    "client": "Lambda-Runtime-Client-Context: ",
+    "tenant": "Lambda-Runtime-Aws-Tenant-Id: ",
+}
+"""Member of an INVOKE frame's header → how its line begins."""
+
+
 class Event(msgspec.Struct, frozen=True):
     """One invocation, as the answer to `next`."""
 
@@ -76,21 +84,18 @@ def event(
     `deadline_ms` is epoch milliseconds: clients stop for good at one that is not in the future.
     """
     request_id = str(header["id"])
-    lines = [
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json",
-        f"Lambda-Runtime-Aws-Request-Id: {request_id}",
-        f"Lambda-Runtime-Deadline-Ms: {deadline_ms}",
-        f"Lambda-Runtime-Invoked-Function-Arn: {_one_line(header['arn'])}",
-    ]
-    for member, name in (
-        ("trace", "Lambda-Runtime-Trace-Id"),
-        ("client", "Lambda-Runtime-Client-Context"),
-        ("tenant", "Lambda-Runtime-Aws-Tenant-Id"),
-    ):
-        if header.get(member):
-            lines.append(f"{name}: {_one_line(header[member])}")
-    lines.append(f"Content-Length: {len(payload)}\r\n\r\n")
-    return Event(request_id, "\r\n".join(lines).encode(), payload, sink)
+    more = ""
+    for member, line in _FURTHER_LINES.items():
+        if value := header.get(member):
+            more += f"{line}{_one_line(value)}\r\n"
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        f"Lambda-Runtime-Aws-Request-Id: {request_id}\r\n"
+        f"Lambda-Runtime-Deadline-Ms: {deadline_ms}\r\n"
+        f"Lambda-Runtime-Invoked-Function-Arn: {_one_line(header['arn'])}\r\n"
+        f"{more}Content-Length: {len(payload)}\r\n\r\n"
+    )
+    return Event(request_id, head.encode(), payload, sink)
 
 
 def extension_event(payload: bytes, identifier: str) -> Event:

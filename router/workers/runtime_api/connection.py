@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, cast
 from router.model.sink import Sink
 from router.workers.runtime_api import answers
 from router.workers.runtime_api.answers import Event
-from router.workers.runtime_api.reader import Head, Malformed, Request, RequestReader, Wish
+from router.workers.runtime_api.reader import Malformed, RequestReader, Wish
+from router.workers.runtime_api.requests import Head, Request
 
 if TYPE_CHECKING:
     from router.workers.runtime_api.server import RuntimeServer

@@ -7,6 +7,7 @@ session says what frames say elsewhere: ready, initialisation failed, result, er
 import asyncio
 import contextlib
 import functools
+import math
 import re
 import signal
 import socket
@@ -74,10 +75,15 @@ class RuntimeEnvironment(Environment):
         self._uid = uid
         self._function = function
         self._can_listen = can_listen
-        self._settling: set[asyncio.Future[None]] = set()
+        self._settling: dict[asyncio.Future[None], float] = {}
+        """Who waits for it to be ready, and until when."""
+        self._settle_timer: asyncio.TimerHandle | None = None
         self._memory_kb = 0
         self._memory_read_at = 0.0
+        self._next_by = math.inf
+        """When it has to have asked for more."""
         self._next_timer: asyncio.TimerHandle | None = None
+        self._next_timer_at = 0.0
         self._is_ending = False
 
     @property
@@ -95,17 +101,27 @@ class RuntimeEnvironment(Environment):
         """Wait until the runtime asks for an event (True), the process is gone, or for so long."""
         if self.is_ready or not self.is_alive:
             return self.is_ready
-        # Not `asyncio.timeout`: nearly every call in a row waits here for a moment.
         settled = self._loop.create_future()
-        self._settling.add(settled)
-        timer = None if wait_s is None else self._loop.call_later(wait_s, _finish, settled)
+        self._settling[settled] = math.inf if wait_s is None else time.monotonic() + wait_s
+        # Nearly every call in a row waits here for a moment: one timer serves many of them.
+        if wait_s is not None and self._settle_timer is None:
+            self._settle_timer = self._loop.call_later(wait_s, self._on_settle_timer)
         try:
             await settled
         finally:
-            self._settling.discard(settled)
-            if timer is not None:
-                timer.cancel()
+            self._settling.pop(settled, None)
         return self.is_ready
+
+    def _on_settle_timer(self) -> None:
+        self._settle_timer = None
+        now, first = time.monotonic(), math.inf
+        for settled, until in self._settling.items():
+            if until <= now:
+                _finish(settled)
+            else:
+                first = min(first, until)
+        if first < math.inf:
+            self._settle_timer = self._loop.call_later(first - now, self._on_settle_timer)
 
     def send(
         self, header: dict[str, Any], payload: bytes, timeout_ms: int, sink: Sink | None = None
@@ -148,7 +164,7 @@ class RuntimeEnvironment(Environment):
     def on_settled(self) -> None:
         """The runtime or an extension waits for an event: perhaps all of them do now."""
         if self.is_ready:
-            self._stop_next_timer()
+            self._next_by = math.inf
             self._wake()
             if self.telemetry is not None:
                 self._settle_telemetry(self.telemetry)
@@ -161,19 +177,30 @@ class RuntimeEnvironment(Environment):
     def on_answer(self, error_type: str | None, payload: bytes) -> None:
         """The runtime has answered; it has yet to ask for more."""
         facts: dict[str, Any] = {"rss_kb": self._memory_peak_kb()}
-        wait_s = max(self._deadline - time.monotonic(), NEXT_S_MIN)
-        self._stop_next_timer()
-        self._next_timer = self._loop.call_later(wait_s, self._on_overdue)
+        now = time.monotonic()
+        self._next_by = max(self._deadline, now + NEXT_S_MIN)
+        if self._next_timer is None or self._next_by < self._next_timer_at:
+            self._set_next_timer(now)
         if error_type is None:
             self._hear(wire.RESULT, facts, payload)
         else:
             self._hear(wire.ERROR, {"type": error_type, **facts}, payload)
 
-    def _on_overdue(self) -> None:
-        """The time of its invocation is over, and somebody in it is still busy with that."""
+    def _set_next_timer(self, now: float) -> None:
+        # One timer serves many invocations, as that of their answers.
+        self._stop_next_timer()
+        self._next_timer_at = self._next_by
+        self._next_timer = self._loop.call_later(self._next_by - now, self._on_next_timer)
+
+    def _on_next_timer(self) -> None:
         self._next_timer = None
-        self.has_timed_out = True
-        self.end()
+        now = time.monotonic()
+        if now < self._next_by < math.inf:
+            self._set_next_timer(now)
+        elif now >= self._next_by:
+            # The time of its invocation is over, and somebody in it is still busy with that.
+            self.has_timed_out = True
+            self.end()
 
     def telemetry_for_subscription(self) -> Telemetry | None:
         """For the extensions in it, made when the first one asks for it."""
@@ -250,6 +277,9 @@ class RuntimeEnvironment(Environment):
     def _end(self) -> None:
         self._server.close()
         self._stop_next_timer()
+        if self._settle_timer is not None:
+            self._settle_timer.cancel()
+            self._settle_timer = None
         if self.telemetry is not None:
             self.telemetry.close()
         super()._end()

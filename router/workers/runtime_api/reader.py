@@ -9,10 +9,11 @@ from enum import Enum
 from typing import Any, Final
 
 import httptools
-import msgspec
 
 from router.model.limits import KIB, MIB
 from router.workers.runtime_api.answers import RESPONSE_BYTES_MAX, STREAM_BYTES_MAX
+from router.workers.runtime_api.familiar import Familiar
+from router.workers.runtime_api.requests import Head, Request
 
 SLICE_BYTES: Final = 16 * KIB
 """Given to the parser at a time: it holds back what is unfinished, so this is what it may hold
@@ -69,27 +70,6 @@ class Wish(Enum):
     """Passed on while it comes."""
 
 
-class Head(msgspec.Struct, frozen=True):
-    """A request before its body."""
-
-    method: str
-    path: str
-    """Without the query."""
-    headers: dict[str, str]
-    """Those of `KEPT`, by their names in lower case."""
-
-
-class Request(msgspec.Struct, frozen=True):
-    """A complete request."""
-
-    head: Head
-    body: bytes
-    """Empty when it is `is_too_large`, was passed on or was not wanted."""
-    trailers: dict[str, str]
-    is_too_large: bool
-    is_persistent: bool
-
-
 class RequestReader:
     """Reads one request after another and calls `begun` and `complete` for each.
 
@@ -108,6 +88,9 @@ class RequestReader:
         self._parser: Any = httptools.HttpRequestParser(self)
         self._is_upgrading = False
         self._is_replaying = False
+        self._familiar = Familiar()
+        self._completed = 0
+        self._last: Request | None = None
         self.cost = 0
         """Of all that was read, roughly in µs: what floods of tiny things are held back by."""
         self._body = bytearray()
@@ -148,30 +131,59 @@ class RequestReader:
         Raises `Malformed`, and what `begun` and `complete` raise.
         """
         enough = self.cost + cost_max
+        is_between = not self._is_begun
+        if is_between and cost_max > 0 and (known := self._familiar.recognise(data)) is not None:
+            self._take(known)
+            return b""
+        completed = self._completed
         for start in range(0, len(data), SLICE_BYTES):
             if self.cost >= enough:
                 return data[start:]
             piece = data[start : start + SLICE_BYTES] if len(data) > SLICE_BYTES else data
             self._loose_bytes += len(piece)
             self.cost += SLICE_COST
+            self._parse(piece)
+            if self._loose_bytes > HEAD_BYTES_MAX + SLICE_BYTES:
+                raise Malformed(is_too_large=True)
+        last, self._last = self._last, None
+        is_alone = is_between and self._completed == completed + 1 and not self._is_begun
+        if is_alone and last is not None:
+            self._familiar.learn(data, last)
+        return b""
+
+    def _take(self, request: Request) -> None:
+        """One whose head needs no parser; its body came with it."""
+        self.cost += SLICE_COST + MESSAGE_COST
+        wish, body = self._begun(request.head), request.body
+        is_too_large = len(body) > (wish.value or RESPONSE_BYTES_MAX)
+        if wish is Wish.PASS_ON and not is_too_large:
+            self.cost += CHUNK_COST
+            self._piece(body)
+        if body and (is_too_large or wish in {Wish.PASS_ON, Wish.THROW}):
+            request = Request(request.head, b"", request.trailers, is_too_large, True)
+        self._complete(request)
+
+    def _parse(self, piece: bytes) -> None:
+        while piece:
             try:
                 self._parser.feed_data(piece)
             except httptools.HttpParserUpgrade as upgrade:
-                self._stay(piece[upgrade.args[0] :])
+                piece = piece[upgrade.args[0] :]
+                self._stay()
             except httptools.HttpParserCallbackError as error:
                 raise error.__context__ or error from None
             except httptools.HttpParserError:
                 raise Malformed from None
-            if self._loose_bytes > HEAD_BYTES_MAX + SLICE_BYTES:
-                raise Malformed(is_too_large=True)
-        return b""
+            else:
+                return
 
-    def _stay(self, rest: bytes) -> None:
+    def _stay(self) -> None:
         """Go on in HTTP/1.1 after a head that offered another protocol, as clients in Java do.
 
         The parser stops there without the body, so a new one is told the body's framing.
         """
         self._parser = httptools.HttpRequestParser(self)
+        self._completed += 1  # not to be taken for one that is plain
         framing = "".join(
             f"{name}: {self._headers[name]}\r\n"
             for name in ("content-length", "transfer-encoding")
@@ -180,8 +192,6 @@ class RequestReader:
         self._is_upgrading, self._is_replaying = False, True
         self._parser.feed_data(f"POST / HTTP/1.1\r\nhost: -\r\n{framing}\r\n".encode("latin-1"))
         self._is_replaying = False
-        if rest:
-            self._parser.feed_data(rest)
 
     # What the parser calls.
 
@@ -251,6 +261,10 @@ class RequestReader:
             head, body, self._trailers, is_too_large, self._parser.should_keep_alive()
         )
         self._reset()
+        self._completed += 1
+        self._last = request
+        if not request.is_persistent:
+            self._familiar.close()
         self._complete(request)
 
     def _count(self, size_bytes: int) -> None:

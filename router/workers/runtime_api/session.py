@@ -16,7 +16,7 @@ from router.outcomes.error_document import NAME_CHARACTERS_MAX, UNKNOWN, error_n
 from router.outcomes.http_reply import INTEGRATION, STREAM_TYPE
 from router.workers.runtime_api import answers
 from router.workers.runtime_api.answers import Event
-from router.workers.runtime_api.reader import Head, Request
+from router.workers.runtime_api.requests import Head, Request
 from router.workers.runtime_api.states import (
     ERROR_RESPONSE,
     READY,
