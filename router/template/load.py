@@ -230,6 +230,7 @@ class _Loading:
         order = graph.order()
         _check_versions(draft)
         _check_qualifiers(draft)
+        _warn_of_closed_urls(draft)
         self._problems.raise_any()
         return DesiredState(
             stack=self._surroundings.stack,
@@ -306,3 +307,16 @@ def _check_qualifiers(draft: Draft) -> None:
         hint = did_you_mean(qualifier, aliases)
         text = f"{name} has no version or alias {qualifier}"
         draft.problems.add(path, text, hint)
+
+
+def _warn_of_closed_urls(draft: Draft) -> None:
+    """A URL that asks for no signature needs statements all the same, as on AWS."""
+    stated = {(it.function, it.qualifier) for it in draft.permissions.values()}
+    for url in draft.urls.values():
+        if not url.is_signed and (url.function, url.qualifier) not in stated:
+            logical_id = url.owner.logical_id if url.owner else url.function
+            draft.warnings.append(
+                f"{logical_id}: AuthType NONE without an AWS::Lambda::Permission for "
+                "lambda:InvokeFunctionUrl and one for lambda:InvokeFunction: on AWS, and here with "
+                "[access_keys], requests are answered 403"
+            )

@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from router.functions.permissions import policy_of
+from router.functions.url_policy import UrlPolicy, Visitor
+from router.model.arn import function_arn
 from router.model.function_url import Cors, FunctionUrl
 from router.store.catalog import put
 from tests.unit.template.test_versions import actions, applier, catalog, make_applier
@@ -111,3 +114,46 @@ async def test_an_alias_that_is_not_there(applier, load):
 def test_what_cannot_be(refuse, properties, place):
     (problem,) = refuse(SAVE + URL % properties)
     assert place in str(problem)
+
+
+PERMISSION = """\
+      %s:
+        Type: AWS::Lambda::Permission
+        Properties: {FunctionName: !Ref Save, Principal: "*", %s}
+"""
+
+
+def why_not(catalog, name):
+    """What the policy of a URL's function, or of its alias, says to who has not signed."""
+    url = catalog.function_urls[name]
+    arn = function_arn("us-east-1", "000000000000", url.function, url.qualifier)
+    arn = arn.removesuffix(":$LATEST")
+    policy = policy_of(catalog.permissions, url.function, url.qualifier)
+    return UrlPolicy(policy, arn, account="000000000000", is_signed=False).why_not(Visitor("::1"))
+
+
+@pytest.mark.parametrize("alias", ["", "AutoPublishAlias: live"])
+async def test_a_url_of_sam_is_open_by_its_own_statements(applier, load, catalog, alias):
+    text = SAM.format(auth="NONE").replace(
+        "FunctionName: save", f"FunctionName: save\n          {alias}"
+    )
+    desired = load(text)
+    assert not any("403" in warning for warning in desired.warnings)
+    await applier.apply(desired)
+    (name,) = catalog.function_urls
+    assert name == ("save:live" if alias else "save:$LATEST")
+    assert why_not(catalog, name) is None
+
+
+async def test_a_plain_url_is_closed_until_statements_open_it(applier, load, catalog):
+    desired = load(SAVE + URL % "AuthType: NONE")
+    assert [text for text in desired.warnings if text.startswith("Url: AuthType NONE without")]
+    await applier.apply(desired)
+    assert why_not(catalog, "save:$LATEST") == "no statement allows lambda:InvokeFunctionUrl"
+    both = PERMISSION % ("A", "Action: lambda:InvokeFunctionUrl, FunctionUrlAuthType: NONE")
+    both += PERMISSION % ("B", "Action: lambda:InvokeFunction, InvokedViaFunctionUrl: true")
+    desired = load(SAVE + URL % "AuthType: NONE" + both)
+    assert not any("403" in warning for warning in desired.warnings)
+    await applier.apply(desired)
+    assert why_not(catalog, "save:$LATEST") is None
+    assert not any("403" in text for text in load(SAVE + URL % "AuthType: AWS_IAM").warnings)
