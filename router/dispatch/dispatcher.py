@@ -104,10 +104,18 @@ class Dispatcher:
         pot = self.ledger.take(share, function.version, API)
         if pot is None:
             raise self._throttled(share, "no concurrency is free")
+        if share.ready is not None:
+            self._count_ready(share, pot, function.version)
         try:
-            return await self._run(request, share, pot)
+            reply = await self._pool.invoke(request)
+        except NotInvoked as error:
+            self._note_refusal(function.name, error)
+            raise
         finally:
             self.ledger.release(share, pot, API)
+        if reply.error_type is not None or self.problems:
+            self._note(function.name, reply)
+        return reply
 
     async def invoke_for(
         self,
@@ -132,29 +140,36 @@ class Dispatcher:
         try:
             if on_turn is not None:
                 on_turn()
-            return await self._run(request, share, pot)
-        finally:
-            self.ledger.release(share, pot, claimant)
-
-    async def _run(self, request: InvokeRequest, share: Share, pot: "Pot[Turn]") -> InvokeReply:
-        if share.ready is not None and request.function.version in share.ready:
-            self._numbers_of(share.function).count(request.function.version, is_ready=pot.is_ready)
-        try:
+            if share.ready is not None:
+                self._count_ready(share, pot, function.version)
             reply = await self._pool.invoke(request)
         except NotInvoked as error:
-            if error.reason == "start_failed":
-                self.problems[request.function.name] = f"not started: {error}"
-            elif error.reason == "throttled":
-                metrics.THROTTLES.labels(request.function.name).inc()
+            self._note_refusal(function.name, error)
             raise
-        if reply.error_type is not None:
-            # Where Lambda's logs have no name for it, the function has one.
-            is_unknown = reply.error_type == UNKNOWN
-            name = error_name(reply.payload) if is_unknown else reply.error_type
-            self.problems[request.function.name] = name
-        elif self.problems:
-            self.problems.pop(request.function.name, None)
+        finally:
+            self.ledger.release(share, pot, claimant)
+        if reply.error_type is not None or self.problems:
+            self._note(function.name, reply)
         return reply
+
+    def _count_ready(self, share: Share, pot: "Pot[Turn]", version: str) -> None:
+        if share.ready is not None and version in share.ready:
+            self._numbers_of(share.function).count(version, is_ready=pot.is_ready)
+
+    def _note_refusal(self, function: str, error: NotInvoked) -> None:
+        if error.reason == "start_failed":
+            self.problems[function] = f"not started: {error}"
+        elif error.reason == "throttled":
+            metrics.THROTTLES.labels(function).inc()
+
+    def _note(self, function: str, reply: InvokeReply) -> None:
+        """How the last invocation of a function went."""
+        if reply.error_type is None:
+            self.problems.pop(function, None)
+            return
+        # Where Lambda's logs have no name for it, the function has one.
+        is_unknown = reply.error_type == UNKNOWN
+        self.problems[function] = error_name(reply.payload) if is_unknown else reply.error_type
 
     def _counted(self, request: InvokeRequest) -> InvokeRequest:
         """The same invocation, counted in its chain. Raises `NotInvoked` where that is a loop."""

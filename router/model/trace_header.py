@@ -90,9 +90,14 @@ def common_header(headers: Iterable[str]) -> str:
     return f"Lineage={lineage}" if lineage else ""
 
 
-def fresh_header(wall_s: int, digits: str) -> str:
-    """The header of a trace that begins; `digits`: `FRESH_DIGITS`, random."""
-    return f"Root=1-{wall_s:08x}-{digits[:24]};Parent={digits[24:40]};Sampled=0"
+def fresh_header(wall_s: int, rest: str) -> str:
+    """The header of a trace that begins, with a `fresh_rest` of its own."""
+    return f"Root=1-{wall_s:08x}-{rest}"
+
+
+def fresh_rest(digits: str) -> str:
+    """What follows the time in such a header; `digits`: `FRESH_DIGITS`, random."""
+    return f"{digits[:24]};Parent={digits[24:40]};Sampled=0"
 
 
 def is_header(text: str) -> bool:

@@ -139,10 +139,9 @@ class Output:
         return self._end(texts)
 
     def _end(self, texts: tuple[str, ...]) -> bytes:
-        if texts:
-            is_silent = self._pending is not None
+        if texts:  # as after a silent invocation: what the function has printed is in the file
             now_ms = time.time_ns() // 1_000_000
-            self._keep([(now_ms, text) for text in texts], at_once=not is_silent)
+            self._keep([(now_ms, text) for text in texts], at_once=False)
         if not self._tail:  # every line is hidden by a level
             return b""
         return ("\n".join(self._tail) + "\n").replace("\r", "\n").encode()[-LOG_TAIL_BYTES:]

@@ -15,7 +15,7 @@ OF_AWS = "1:a87bd80c:0"
 
 
 def new():
-    return t.fresh_header(1, "0" * t.FRESH_DIGITS)
+    return t.fresh_header(1, t.fresh_rest("0" * t.FRESH_DIGITS))
 
 
 def name(arn):
