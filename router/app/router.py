@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from aiohttp import web
 
 from router.app.admin import Admin
 from router.app.asynchronous import AsyncInvoker, CatalogTargets, waits_of
@@ -67,7 +66,7 @@ from router.model.concurrency import account_limit
 from router.model.errors import ConfigError, RouterError
 from router.model.function import FunctionVersion
 from router.model.function_url import FunctionUrl, url_text
-from router.ops.server import IDLE_S_MAX, Health, make_app
+from router.ops.server import Health, OpsServer
 from router.sources.kafka.access import secrets_in
 from router.sources.kafka.clusters import Clusters
 from router.sources.sqs_format import SqsFormat
@@ -421,16 +420,11 @@ class Router:
         self.urls.port = bound_port
 
     async def _start_ops(self) -> None:
-        app = make_app(self.health, self.watch, self._refresh)
-        runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_S_MAX
-        )
-        await runner.setup()
-        self._undo.push_async_callback(runner.cleanup)
+        server = OpsServer(self.health, self.watch, self._refresh)
         host, port = _split(self.settings.ops)
         with _naming("ops", self.settings.ops):
-            await web.TCPSite(runner, host, port).start()
-        bound_host, bound_port = runner.addresses[0][:2]
+            bound_host, bound_port = await server.start(host, port)
+        self._undo.push_async_callback(server.stop)
         self.addresses["ops"] = f"http://{_shown(bound_host)}:{bound_port}"
 
     async def _refresh(self) -> None:

@@ -5,16 +5,45 @@ milliseconds (`performance.md` 2, G15).
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
 
-from aiohttp import web
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from router.http.server import HttpServer
+from router.http.values import (
+    JSON_HEADERS,
+    BodyPolicy,
+    Head,
+    HttpLimits,
+    Request,
+    Response,
+    message_response,
+)
+from router.model.limits import KIB, MIB
 from router.telemetry import metrics
 from router.telemetry.loop_watch import LoopWatch
 
-IDLE_S_MAX = 30.0
+log = structlog.get_logger(__name__)
+
+IDLE_S_MAX: Final = 30.0
 """From a connection's start, or its last answer, to the complete head of its next request."""
+
+LIMITS: Final = HttpLimits(
+    connections_max=256,
+    connections_per_address_max=2**31,  # everybody may come by one proxy
+    buffered_bytes_max=4 * MIB,
+    header_s=IDLE_S_MAX,
+    idle_s=IDLE_S_MAX,
+)
+BODY_BYTES_MAX: Final = 1 * KIB
+"""Nobody has to say anything here."""
+
+STOP_S: Final = 1.0
+"""How long a scrape that runs may finish when the router stops."""
 
 
 class Health:
@@ -39,30 +68,86 @@ class Health:
         return dict(self._reasons)
 
 
-def make_app(
-    health: Health, watch: LoopWatch, refresh: Callable[[], Awaitable[None]]
-) -> web.Application:
-    """The ops application. `refresh` brings gauges up to date before a scrape."""
+class OpsServer:
+    """Answers probes and scrapes: the HTTP server's `Handler`."""
 
-    async def serve_metrics(_request: web.Request) -> web.Response:
-        await refresh()
-        metrics.LOOP_STALL_MAX.set(watch.take_worst_s())
-        text = await asyncio.get_running_loop().run_in_executor(
-            None, generate_latest, metrics.REGISTRY
-        )
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    def __init__(
+        self, health: Health, watch: LoopWatch, refresh: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`refresh` brings gauges up to date before a scrape."""
+        self._health = health
+        self._watch = watch
+        self._refresh = refresh
+        self._http = HttpServer(self, LIMITS)
+        self._places: dict[str, Callable[[], Response | _Scrape]] = {
+            "/metrics": lambda: _Scrape(self._metrics()),
+            "/live": self._live,
+            "/ready": self._ready,
+        }
 
-    async def serve_live(_request: web.Request) -> web.Response:
-        return web.json_response({"live": True})
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen. Returns address and port, which matters for port 0. Raises `OSError`."""
+        return await self._http.start(host, port)
 
-    async def serve_ready(_request: web.Request) -> web.Response:
-        reasons = health.reasons
-        return web.json_response(
-            {"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200
-        )
+    async def stop(self) -> None:
+        """Listen no more; what runs has a moment to end."""
+        await self._http.stop(STOP_S)
 
-    app = web.Application()
-    app.router.add_get("/metrics", serve_metrics)
-    app.router.add_get("/live", serve_live)
-    app.router.add_get("/ready", serve_ready)
-    return app
+    def on_head(self, head: Head) -> Response | BodyPolicy:
+        """See `Handler.on_head`."""
+        answer = self._places.get(head.path)
+        if answer is None:
+            return message_response(404, HTTPStatus.NOT_FOUND.phrase)
+        if head.method not in {"GET", "HEAD"}:
+            headers = (*JSON_HEADERS, ("allow", "GET, HEAD"))
+            return message_response(405, HTTPStatus.METHOD_NOT_ALLOWED.phrase, headers)
+        return BodyPolicy(BODY_BYTES_MAX, _unheard, note=answer)
+
+    def on_request(self, request: Request) -> "Response | _Scrape":
+        """See `Handler.on_request`."""
+        answer: Callable[[], Response | _Scrape] = request.note
+        return answer()
+
+    async def _metrics(self) -> Response:
+        await self._refresh()
+        metrics.LOOP_STALL_MAX.set(self._watch.take_worst_s())
+        text = await asyncio.to_thread(generate_latest, metrics.REGISTRY)
+        return Response(200, text, (("content-type", CONTENT_TYPE_LATEST),))
+
+    def _live(self) -> Response:
+        return _json(200, {"live": True})
+
+    def _ready(self) -> Response:
+        reasons = self._health.reasons
+        return _json(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
+
+
+class _Scrape:
+    """A scrape that runs: the server's `Pending`."""
+
+    wait_s = 0.0
+    ends_with_client = True
+
+    def __init__(self, answer: Any) -> None:
+        self._task: asyncio.Task[Response] = asyncio.ensure_future(answer)
+
+    def cancel(self) -> None:
+        """See `Pending.cancel`."""
+        self._task.cancel()
+
+    def watch(self, done: Callable[[Any], None]) -> None:
+        """See `Pending.watch`."""
+        self._task.add_done_callback(done)
+
+    def response(self) -> Response:
+        """See `Pending.response`."""
+        return self._task.result()
+
+
+def _json(status: int, members: dict[str, Any]) -> Response:
+    return Response(status, json.dumps(members).encode(), JSON_HEADERS)
+
+
+def _unheard(reason: str) -> None:
+    """A body that did not come whole, where none belongs."""
+    log.debug("ops_body_refused", reason=reason)

@@ -2,10 +2,9 @@
 
 import aiohttp
 import pytest
-from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from router.ops.server import Health, make_app
+from router.ops.server import Health, OpsServer
 from router.telemetry import metrics
 from router.telemetry.loop_watch import LoopWatch
 
@@ -18,19 +17,25 @@ class Ops:
         self.refreshed += 1
 
     async def get(self, path):
-        async with aiohttp.ClientSession() as session, session.get(self.url + path) as reply:
-            return reply.status, await reply.text()
+        reply = await self.ask("GET", path)
+        return reply.status, await reply.text()
+
+    async def ask(self, method, path, **more):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, self.url + path, **more) as reply,
+        ):
+            await reply.read()
+            return reply
 
 
 @pytest.fixture
 async def ops():
     ops = Ops()
-    runner = web.AppRunner(make_app(ops.health, ops.watch, ops.refresh), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    ops.url = "http://{}:{}".format(*runner.addresses[0])
+    ops.server = server = OpsServer(ops.health, ops.watch, ops.refresh)
+    ops.url = "http://{}:{}".format(*await server.start("127.0.0.1", 0))
     yield ops
-    await runner.cleanup()
+    await server.stop()
 
 
 async def test_ready_only_when_nothing_stands_in_the_way(ops):
@@ -62,3 +67,22 @@ async def test_metrics_are_brought_up_to_date_and_can_be_parsed(ops):
     names = {family.name for family in text_string_to_metric_families(text)}
     assert "router_event_loop_stall_seconds" in names
     assert all(name.startswith("router_") for name in names)
+
+
+async def test_other_places_and_methods_are_refused(ops):
+    assert (await ops.get("/other"))[0] == 404
+    reply = await ops.ask("POST", "/live", data=b"x")
+    assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
+    reply = await ops.ask("HEAD", "/live")
+    assert (reply.status, reply.headers["Content-Length"]) == (200, "14")
+    assert reply.content_type == "application/json"
+    assert (await ops.ask("GET", "/live", data=b"x" * 2_000)).status == 413
+
+
+async def test_a_scrape_that_fails_is_an_answer_too(ops):
+    async def fails():
+        raise OSError("no memory")
+
+    ops.server._refresh = fails
+    assert (await ops.get("/metrics"))[0] == 500
+    assert (await ops.get("/live"))[0] == 200
