@@ -1,6 +1,10 @@
-"""The large zygote is there for functions that use boto3, before they run, and for nobody else."""
+"""The large zygote is there for functions that use boto3, before they run, and for nobody else.
+
+And what environments share with the zygote they are forked from.
+"""
 
 import asyncio
+import py_compile
 
 import pytest
 
@@ -15,6 +19,11 @@ USES = (
     "import sys\nEARLY = 'boto3' in sys.modules\ndef handler(event, context):\n    return EARLY\n"
 )
 USES += "# boto3\n"
+HAS_COMPILED = """
+HAS = any(kind.__name__ == "AST" for kind in object.__subclasses__())
+def handler(event, context):
+    return HAS
+"""
 BARE, LARGE = (own_interpreter(), False), (own_interpreter(), True)
 
 
@@ -92,4 +101,10 @@ async def test_one_that_does_not_start_is_tried_again_by_who_needs_it(bed: Bed, 
     await looked_at(bed)
     assert list(bed.launcher.zygotes.known) == [BARE]
     monkeypatch.setattr(zygotes.Zygote, "start", started)
+    assert (await bed.invoke(function)).payload == b"true"
+
+
+async def test_what_the_first_compilation_makes_is_there_before_the_fork(bed: Bed):
+    function = bed.function(HAS_COMPILED)
+    py_compile.compile(f"{function.code_path}/app.py")  # nothing to compile for its environment
     assert (await bed.invoke(function)).payload == b"true"
