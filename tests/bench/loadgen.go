@@ -126,10 +126,12 @@ func each(requests [][]byte) source {
 	}
 }
 
+// One at least, however long it took to come to it.
 func again(request []byte, seconds float64) source {
 	until := time.Now().Add(time.Duration(seconds * float64(time.Second)))
+	var asked atomic.Bool
 	return func() []byte {
-		if time.Now().After(until) {
+		if asked.Swap(true) && time.Now().After(until) {
 			return nil
 		}
 		return request

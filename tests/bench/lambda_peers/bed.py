@@ -268,10 +268,10 @@ def compared(
 
 def judged(ratio: float, best: float, goal: float, *, is_most: bool) -> dict[str, object]:
     return {
-        "ratio": round(ratio, 3),
+        "ratio": round(ratio, 4),
         "goal": goal,
         "ok": ratio <= goal if is_most else ratio >= goal,
-        "ratio_best": round(best, 3),
+        "ratio_best": round(best, 4),
         "ok_best": best <= goal if is_most else best >= goal,
     }
 
