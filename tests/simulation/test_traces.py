@@ -26,5 +26,6 @@ def test_there_are_twenty_traces() -> None:
     assert len(TRACES) >= 20
 
 
+@pytest.mark.slow
 def test_a_real_router_was_recorded_too() -> None:
     assert [path for path in TRACES if path.stem.startswith("run-")]

@@ -431,6 +431,7 @@ async def an_ingress_process_that_ends_does_not_hold_up_the_function(site):
     await client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_all_of_it_through_the_ingress_process(tmp_path):
     site = Site(tmp_path, is_apart=True, invoker=Streamer())

@@ -6,6 +6,7 @@ Positions are offsets, so nothing is finished at -1. A function reports what is 
 from random import Random
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -145,6 +146,7 @@ class KafkaWorld(World):
         super().run_to_the_end()
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32))
 def test_every_record_ends_once_and_in_order_however_partitions_wander(seed: int) -> None:

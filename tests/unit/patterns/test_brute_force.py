@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -113,6 +114,7 @@ def pairs_of(text):
     return json.loads(text, object_pairs_hook=Obj, parse_int=Num, parse_float=Num)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(PATTERNS, min_size=1, max_size=4), EVENTS)
 @example(

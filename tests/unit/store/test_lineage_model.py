@@ -10,6 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -19,6 +20,8 @@ from router.model.errors import ShardClosed
 from router.model.shard import KeyRanges, cut_anew, first_shards, forget_before
 from router.store.base import CutStream, DropProgress, ForgetShards, NewRecord, Put, Resource
 from tests.unit.store.support import STREAM, SqliteBackend, update
+
+pytestmark = pytest.mark.slow
 
 UNSYNCED = StoreSettings(synchronous="normal")
 SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None

@@ -20,6 +20,8 @@ from router.store.base import CutStream, ForgetShards
 from router.store.sqlite import segments
 from tests.unit.store.support import STREAM, SqliteBackend, record
 
+pytestmark = pytest.mark.slow
+
 # What is compared is logic, not durability: thousands of syncs would only take time.
 UNSYNCED = StoreSettings(synchronous="normal")
 SHARED_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None

@@ -9,6 +9,8 @@ import pytest
 from router.model.errors import TemplateError
 from router.template import sam
 
+pytestmark = pytest.mark.slow
+
 SAM = """\
     Transform: AWS::Serverless-2016-10-31
     Resources:

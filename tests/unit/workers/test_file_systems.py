@@ -13,6 +13,8 @@ from router.workers.pool import PoolSettings
 
 from .conftest import Bed
 
+pytestmark = pytest.mark.slow
+
 SOURCE = """
 import os
 def attempt(path, size=3):

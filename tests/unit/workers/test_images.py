@@ -18,6 +18,8 @@ from tests.rootfs import ENTRY_POINT, PYTHON, python_image
 
 from .conftest import Bed
 
+pytestmark = pytest.mark.slow
+
 SEES = """
 import os
 import shutil

@@ -11,6 +11,8 @@ import pytest
 from tests.patience import PATIENCE_S, until
 from tests.unit.workers.conftest import Bed
 
+pytestmark = pytest.mark.slow
+
 CLIENT = f"""#!{os.path.realpath(sys.executable)} -IS
 import http.client, json, os, signal, socket, sys, time
 API = os.environ["AWS_LAMBDA_RUNTIME_API"]

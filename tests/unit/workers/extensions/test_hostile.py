@@ -8,6 +8,8 @@ from tests.unit.workers.conftest import Bed
 from tests.unit.workers.extensions.test_environment import DUTIFUL, layer
 from tests.unit.workers.test_bad_functions import children_of
 
+pytestmark = pytest.mark.slow
+
 HANDLER = """
 import os, signal, time
 def handler(event, context):

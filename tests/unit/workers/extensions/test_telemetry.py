@@ -15,6 +15,8 @@ from tests.unit.workers.conftest import Bed
 
 from .test_environment import HANDLER, end, free, layer, log_of
 
+pytestmark = pytest.mark.slow
+
 LISTENER = """
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
