@@ -450,8 +450,8 @@ async def test_memory_is_bounded_for_all_requests_together(serve):
 
 async def test_silence_is_closed_by_the_header_deadline(serve):
     running = await serve(header_s=0.2)
-    client = await running.client()
     started = time.monotonic()
+    client = await running.client()
     assert await client.is_closed()
     assert time.monotonic() - started > 0.15
 
@@ -466,9 +466,9 @@ async def test_silence_is_closed_by_the_header_deadline(serve):
 )
 async def test_a_trickle_does_not_extend_a_deadline(serve, start, reason):
     running = await serve(header_s=0.3, body_s=0.3)
+    started = time.monotonic()
     client = await running.client()
     await client.send(start)
-    started = time.monotonic()
     while not client.reader._buffer and time.monotonic() - started < PATIENCE_S:
         await client.send(b"x")
         await asyncio.sleep(0.02)
@@ -491,10 +491,10 @@ async def test_half_a_body_and_gone(serve):
 
 async def test_idle_connections_are_closed_without_a_word(serve):
     running = await serve(idle_s=0.2)
+    started = time.monotonic()
     client = await running.client()
     await client.send(post(b"a"))
     await client.reply()
-    started = time.monotonic()
     assert await client.is_closed()
     assert time.monotonic() - started > 0.15
     assert running.reasons == []
