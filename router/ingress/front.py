@@ -69,6 +69,9 @@ SILENT_MAX: Final = 6
 ASKED_MAX: Final = 32
 """Questions that may wait for an answer."""
 
+URL_TASKS_IDLE_MAX: Final = 64
+"""Tasks that wait for requests to functions' URLs."""
+
 PAUSE_S_MIN: Final = 0.1
 PAUSE_S_MAX: Final = 5.0
 """Before a process that did not live long is started again; doubled each time."""
@@ -125,7 +128,7 @@ class IngressProcess:
         self._locks = list(locks)
         self._notices = notices or Notices()
         self._intake = Intake(streams)
-        self._desk = UrlDesk(answering)
+        self._desk = UrlDesk(answering, URL_TASKS_IDLE_MAX)
         self._told = Told(resolve_secret)
         self._heard_version = 0
         self._heard: asyncio.Event = asyncio.Event()
@@ -261,6 +264,7 @@ class IngressProcess:
             await asyncio.wait({child.ended}, timeout=drain_s + 2 * ABORT_S)
             child.kill()
             await child.ended
+        self._desk.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

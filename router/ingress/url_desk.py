@@ -81,8 +81,12 @@ class _Outgoing:
 class UrlDesk:
     """Takes calls of listeners and sends their answers back."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: Answering, idle_max: int = 0) -> None:
+        """`idle_max`: tasks that may wait for calls to come; `close` has them end."""
         self._answering = answering
+        self._idle_max = idle_max
+        self._idle: list[asyncio.Future[tuple[UrlCall, Way]]] = []
+        """Each is what a task waits for; the last one is the first to be used."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._outgoing: dict[tuple[Way, int], _Outgoing] = {}
         self._turn = asyncio.Lock()
@@ -92,7 +96,12 @@ class UrlDesk:
         """Answer a call, once. Raises `FrameError` for what no listener of ours sends."""
         if len(call.body) > EVENT_BYTES_MAX:
             raise FrameError(f"a request of {len(call.body)} bytes")
-        task = asyncio.create_task(self._run(call, way))
+        while self._idle:
+            asked = self._idle.pop()
+            if not asked.done():  # cancelled with its task
+                asked.set_result((call, way))
+                return
+        task = asyncio.create_task(self._serve(call, way))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -114,6 +123,24 @@ class UrlDesk:
         for (whose, _), outgoing in list(self._outgoing.items()):
             if whose is way:
                 outgoing.leave()
+
+    def close(self) -> None:
+        """Take nothing more: tasks that wait end now, others after what they are at."""
+        self._idle_max = 0
+        while self._idle:
+            self._idle.pop().cancel()
+
+    async def _serve(self, call: UrlCall, way: Way) -> None:
+        """Answer one call after another: to make a task costs more than to wake one."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._run(call, way)
+            if len(self._idle) >= self._idle_max:
+                return
+            asked: asyncio.Future[tuple[UrlCall, Way]] = loop.create_future()
+            self._idle.append(asked)
+            del call, way  # a body may be large
+            call, way = await asked
 
     async def _run(self, call: UrlCall, way: Way) -> None:
         number = call.number

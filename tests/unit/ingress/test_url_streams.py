@@ -427,7 +427,7 @@ async def an_ingress_process_that_ends_does_not_hold_up_the_function(site):
         await writing
     function.end()
     desk = site.ingress._desk
-    await until(lambda: not desk._tasks and not desk._outgoing)
+    await until(lambda: len(desk._tasks) == len(desk._idle) and not desk._outgoing)
     await client.close()
 
 
