@@ -8,7 +8,6 @@ import msgspec
 from router.dispatch.dispatcher import Dispatcher
 from router.dispatch.response_stream import ResponseStream
 from router.functions.resolve import FunctionResolver
-from router.model.arn import function_arn
 from router.model.function import FunctionVersion, InvokeReply, InvokeRequest
 from router.model.version import LATEST
 
@@ -67,11 +66,10 @@ class ApiInvoker:
         version = self._functions.get(function, qualifier)
         if stream is not None:
             stream.executed_version = version.version
-        parts = version.arn.split(":")
         reply = await self._dispatcher.invoke(
             InvokeRequest(
                 function=version,
-                invoked_arn=function_arn(parts[3], parts[4], function, qualifier),
+                invoked_arn=f"{version.arn}:{qualifier}" if qualifier else version.arn,
                 request_id=request_id or str(uuid.uuid4()),
                 payload=payload,
                 client_context=client_context,
