@@ -36,6 +36,12 @@ FRESH_DIGITS: Final = 40
 """Random hexadecimal digits of a header that begins a trace."""
 
 _ROOT: Final = re.compile(r"root=1-[0-9a-f]{8}-[0-9a-f]{24}", re.IGNORECASE)
+_UNCOUNTED: Final = re.compile(
+    r"root=1-[0-9a-f]{8}-[0-9a-f]{24}(?:;parent=[0-9a-f]{16})?(?:;sampled=[01])?",
+    re.IGNORECASE | re.ASCII,
+)
+"""Nothing is counted in it: what requests to URLs begin with, and most that comes with an event."""
+
 _ENTRY: Final = re.compile(r"([0-9]{1,5}):([0-9a-f]{8}):[0-9]{1,3}")
 
 
@@ -54,7 +60,7 @@ def step(header: str, function_arn: str, fresh: Callable[[], str]) -> Step:
     A header without a sound `Root` begins a trace, with the fields of `fresh()` that it lacks.
     """
     function = _name_of(function_arn)
-    if _ROOT.fullmatch(header) is not None:  # nothing else: what a request to a URL begins with
+    if _UNCOUNTED.fullmatch(header) is not None:
         return Step(f"{header};Lineage=1:{function}:0", 0)
     fields, counts = _read(header)
     before = counts.get(function, 0)

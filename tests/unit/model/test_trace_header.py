@@ -132,3 +132,16 @@ def test_any_header_is_read_and_counted_on(header, calls):
         assert step.before == min(first[arn] + calls[:number].count(arn), t.COUNT_MAX)
         assert t.common_header([header, header]) == header
         assert header.endswith(f"Lineage={t.lineage_of(header)}")
+
+
+@given(
+    st.from_regex(r"\A1-[0-9a-f]{8}-[0-9a-f]{24}\Z"),
+    st.sampled_from(["", ";Parent=53995c3f42cd8ad8", ";parent=53995C3F42CD8AD8", ";Parent=5"]),
+    st.sampled_from(["", ";Sampled=0", ";Sampled=1", ";Sampled=2", ";sampled=1", ";Self=1", "\n"]),
+    st.sampled_from(["Root", "root", "Root=Root"]),
+)
+def test_a_trace_that_nothing_is_counted_in_goes_the_short_way(root, parent, last, name):
+    """What comes of it is what comes of reading all its fields."""
+    header = f"{name}={root}{parent}{last}"
+    step, read = t.step(header, A, new), t.step(f" {header}", A, new)
+    assert (step.header, step.before) == (read.header, read.before)
