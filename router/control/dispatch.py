@@ -204,7 +204,9 @@ class Dispatcher:
                 request.headers,
                 principal,
             )
-            reply = await self._run(call, context, request)
+            direct = None if call.service is None else call.service.direct.get(call.operation)
+            answer = None if direct is None else direct(context, request, call.labels)
+            reply = await (answer or self._run(call, context, request))
         except ApiError as problem:
             reply = failure(call, problem, request_id)
         except StoreFull as error:

@@ -1,6 +1,6 @@
 """What a service is to the server: a model and a method per operation, or a plain table."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from router.control.context import Context
@@ -9,9 +9,13 @@ from router.control.model import ServiceModel, method_name
 from router.control.protocol.paths import Routes
 from router.control.protocol.query import dialect_of
 from router.control.protocol.rest_json import Binding, bind
+from router.control.protocol.wire import Reply, Request
 from router.control.validate import validate
 
 Handler = Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any] | None]]
+Direct = Callable[[Context, Request, Mapping[str, str]], Coroutine[Any, Any, Reply] | None]
+"""Context, request and labels of the path to an answer; None: only the general way will do."""
+
 PlainHandler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -30,6 +34,12 @@ class ModelledService:
         self.routes = Routes(model) if model.protocol == "rest-json" else None
         self.dialect = dialect_of(name, model)
         self._bindings: dict[str, Binding] = {}
+        self.direct: dict[str, Direct] = {
+            operation: getattr(part, f"direct_{method_name(operation)}")
+            for operation, part in self._parts.items()
+            if hasattr(part, f"direct_{method_name(operation)}")
+        }
+        """Operations whose commonest form is answered from the request as it is."""
 
     def handler(self, operation: str) -> Handler:
         """The method for an operation. Raises `ApiError` 501 naming it when there is none."""
@@ -64,3 +74,4 @@ class PlainService:
         self.name = name
         self.target_prefix = name.capitalize()
         self.operations = operations
+        self.direct: dict[str, Direct] = {}

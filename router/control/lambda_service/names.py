@@ -68,6 +68,11 @@ def parse_ref(context: Context, text: str, qualifier: str | None = None) -> Func
     return FunctionRef(name, qualifier or inside, context.region, context.account)
 
 
+def is_bare(text: str) -> bool:
+    """Whether it is a function's name and nothing more."""
+    return len(text) <= NAME_LENGTH_MAX and _parts(text) == (None, None, text, None)
+
+
 @lru_cache(maxsize=2_048)
 def _parts(text: str) -> tuple[str | None, str | None, str, str | None] | None:
     """Region, account, name and qualifier; the same few are asked for again and again."""
