@@ -20,6 +20,8 @@ BIN = Path(sys.executable).parent
 READY_S_MAX = 120
 """Longest start, on a machine busy with other things."""
 
+IN_USE = "Address already in use"
+
 console = Console(highlight=False)
 
 
@@ -42,6 +44,16 @@ class Router:
 
     def start(self) -> None:
         """Start and wait until it is ready."""
+        deadline = time.monotonic() + READY_S_MAX
+        while not self._is_started(deadline):
+            # Somebody's connection was given one of its ports meanwhile; connections end.
+            time.sleep(0.2)
+        self.addresses = json.loads(self.ready.read_text("utf-8"))
+        # After a kill the router comes back where the senders still look for it.
+        self.listen = [self.addresses[name].split("//")[1] for name in ("api", "ingress", "ops")]
+
+    def _is_started(self, deadline: float) -> bool:
+        """Whether it is ready; or it cannot have a port just now."""
         self.ready.unlink(missing_ok=True)
         api, ingress, ops = self.listen
         command = [
@@ -53,16 +65,17 @@ class Router:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment
             )
-        deadline = time.monotonic() + READY_S_MAX
         while not self.ready.exists():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            has_ended = self.process.poll() is not None
+            if has_ended or time.monotonic() > deadline:
+                text = self.log.read_text("utf-8", "replace")[-3000:]
+                if has_ended and IN_USE in text[-300:] and time.monotonic() < deadline:
+                    return False
                 console.print(f"[red]the router did not start; the end of {self.log}:[/red]")
-                console.print(self.log.read_text("utf-8", "replace")[-3000:], markup=False)
+                console.print(text, markup=False)
                 raise SystemExit(1)
             time.sleep(0.02)
-        self.addresses = json.loads(self.ready.read_text("utf-8"))
-        # After a kill the router comes back where the senders still look for it.
-        self.listen = [self.addresses[name].split("//")[1] for name in ("api", "ingress", "ops")]
+        return True
 
     def apply(self, **parameters: str) -> None:
         """Bring the running router to other parameters of the template, with `router apply`."""
