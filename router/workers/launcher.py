@@ -324,8 +324,11 @@ class Launcher:
             raise StartFailed(f"{interpreter}: {error}") from error
 
     def _hosts(self) -> str:
-        """A file of host names that has those by which extensions listen as well."""
-        path = self._folder / "hosts"
+        """A file of host names that has those by which extensions listen as well.
+
+        A new one when the host's has changed; environments that run keep theirs.
+        """
+        path = self._folder / f"hosts-{found.hosts_changed_ns()}"
         if not path.is_file():
             path.write_text(found.hosts(), encoding="utf-8")
             path.chmod(0o644)

@@ -11,6 +11,8 @@ from router.workers.extensions.subscriptions import HOSTS
 FOLDER: Final = "extensions"
 """Below a function's layers."""
 
+HOSTS_FILE: Final = "/etc/hosts"
+
 NAMES_MAX: Final = 100
 """Files looked at; from the eleventh on it is an error of the function anyway."""
 
@@ -62,10 +64,18 @@ def opt_in(root: str) -> str:
     return f"{root}/opt"
 
 
+def hosts_changed_ns() -> int:
+    """When the host's names were changed last; 0: it has none."""
+    try:
+        return Path(HOSTS_FILE).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def hosts() -> str:
     """The host's names, and those by which Lambda's extensions listen for telemetry."""
     try:
-        text = Path("/etc/hosts").read_text(encoding="utf-8", errors="replace")
+        text = Path(HOSTS_FILE).read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
     return f"{text.rstrip()}\n127.0.0.1 {' '.join(sorted(HOSTS - {'localhost'}))}\n"

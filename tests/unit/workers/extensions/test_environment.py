@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from router.workers.extensions import found
 from tests.patience import PATIENCE_S, until
 from tests.unit.workers.conftest import Bed
 
@@ -386,3 +387,22 @@ async def test_what_extensions_see_of_the_variables(bed: Bed):
     assert seen["AWS_LAMBDA_FUNCTION_NAME"] == "f"
     assert seen["AWS_LAMBDA_RUNTIME_API"]
     assert not [name for name in seen if name.startswith("_") or name == "AWS_XRAY_CONTEXT_MISSING"]
+
+
+async def test_names_are_those_the_host_has_now_and_the_ones_to_listen_by(
+    bed: Bed, facts, tmp_path, monkeypatch
+):
+    assert "mounts" in facts.mechanisms, facts.text
+    names = tmp_path / "hosts"
+    monkeypatch.setattr(found, "HOSTS_FILE", str(names))
+    function = program(
+        bed, "while True:\n    id, _ = take()\n    give(id, open('/etc/hosts').read())\n"
+    )
+    for second, name in enumerate(("before", "after")):
+        names.write_text(f"192.0.2.1 {name}\n")
+        os.utime(names, (second, second))
+        reply = await bed.invoke(function)
+        lines = json.loads(reply.payload).splitlines()
+        assert lines[0] == f"192.0.2.1 {name}"
+        assert "sandbox.localdomain" in lines[1].split()
+        await end(bed)
