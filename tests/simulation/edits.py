@@ -355,10 +355,8 @@ EDITS = (
     Edit(
         "a slot leaks when nobody could run",
         "dispatch.dispatcher",
-        "        finally:\n            self.ledger.release(share, pot, claimant)\n\n"
-        "    async def _run",
-        "        except NotInvoked:\n            raise\n        else:\n"
-        "            self.ledger.release(share, pot, claimant)\n\n    async def _run",
+        "        finally:\n            self.ledger.release(share, pot, claimant)\n",
+        "        else:\n            self.ledger.release(share, pot, claimant)\n",
     ),
     Edit(
         "a slot leaks when its turn is given up as it comes",
