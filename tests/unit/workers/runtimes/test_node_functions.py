@@ -251,7 +251,7 @@ async def test_features_that_lambda_has_off_are_off_unless_they_are_asked_for(no
     async def replies(**environment: str) -> list[object]:
         found = []
         for source in sources:
-            made = function(node, source, environment=environment)
+            made = function(node, source, environment=environment, timeout_ms=60_000)
             Path(made.code_path, "other.mjs").write_text("export const word = 'required'")
             found.append(json.loads((await node.invoke(made)).payload))
         return found
