@@ -15,6 +15,7 @@ def pytest_asyncio_loop_factories(config, item):
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch):
-    """A process takes as long to start as the machine's other work lets it."""
-    monkeypatch.setattr(front, "START_S", PATIENCE_S)
+def patient(monkeypatch):
+    """The process takes as long to start, and to answer, as the machine's other work lets it."""
+    for name in ("START_S", "ASK_S", "COUNTED_S", "HEARD_S"):
+        monkeypatch.setattr(front, name, PATIENCE_S)

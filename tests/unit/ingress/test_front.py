@@ -109,13 +109,6 @@ def counters_from_zero():
     metrics.INGEST.clear()
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch):
-    """Whatever is asked of the process is waited for, however busy the machine is."""
-    monkeypatch.setattr(front, "COUNTED_S", PATIENCE_S)
-    monkeypatch.setattr(front, "HEARD_S", PATIENCE_S)
-
-
 @pytest.fixture
 async def site(tmp_path):
     running = Site(tmp_path, dict(SECRETS))
