@@ -19,7 +19,7 @@ from tests.security.test_attacks import SETTINGS, USERS
 from tests.security.ways import CASES
 from tests.steps import STEP_MS_MAX
 
-WHOLE_S_MAX = 30.0
+WHOLE_S_MAX = 60.0
 """The promise is 1 s (`make bench ONLY=K3`); the machine that runs this is shared."""
 
 STALL_S_MAX = 1.5
@@ -43,7 +43,7 @@ def table(rung, user, view, *names):
     size = size_of((rung, user, view))
     words = (str(rung), str(uid), str(view), size, *names)
     command = [sys.executable, "-m", "tests.security.bad_table", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=850, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
