@@ -107,6 +107,9 @@ class Zygote:
         except (TimeoutError, ZygoteDied):
             await self.stop()
             raise ZygoteDied(f"{self._interpreter} did not get ready as a zygote") from None
+        except BaseException:  # cancelled: nobody else would end it
+            await self.stop()
+            raise
 
     def fork(
         self,

@@ -11,6 +11,7 @@ import pytest
 from router.workers import zygotes
 from router.workers.launcher import own_interpreter
 from router.workers.pool import PoolSettings
+from tests.patience import until
 
 from .conftest import Bed
 
@@ -84,9 +85,18 @@ async def test_few_wait_to_be_looked_at_and_none_after_the_end(bed: Bed, monkeyp
     assert len(bed.launcher.zygotes._expected) == 2
     await looked_at(bed)
     assert list(bed.launcher.zygotes.known) == [BARE]
+    started, start = [], zygotes.Zygote.start
+
+    async def seen(zygote, isolation):
+        started.append(zygote)
+        await start(zygote, isolation)
+
+    monkeypatch.setattr(zygotes.Zygote, "start", seen)
     bed.pool.expect([bed.function(USES)])
-    await bed.pool.close(0)
+    await until(lambda: started and started[0].is_alive, look_s=0)
+    await bed.pool.close(0)  # while it gets ready
     assert bed.launcher.zygotes.known == {}
+    assert started[0]._process.poll() is not None
 
 
 async def test_one_that_does_not_start_is_tried_again_by_who_needs_it(bed: Bed, monkeypatch):
