@@ -295,7 +295,15 @@ class Connection(asyncio.Protocol):
         """The running request has its answer."""
         if self._running is None:
             return
-        turn, pending = self._running
+        try:
+            self._take_answer(*self._running)
+        except Exception:
+            # One that cannot be sent: its client must not wait for ever.
+            log.exception("connection_failed")
+            self._running = None
+            self.abort()
+
+    def _take_answer(self, turn: Turn, pending: Pending) -> None:
         is_persistent = turn.is_persistent
         try:
             answer = pending.response()

@@ -43,7 +43,10 @@ class Echo:
                 raise
         if request.head.path == "/broken":
             raise RuntimeError("a bug")
-        return Response(200, request.body or b"-", (("x-peer", request.head.peer),))
+        headers = (("x-peer", request.head.peer),)
+        if request.head.path == "/two-lines":
+            headers = (("x-lines", "a\r\nb: c"),)
+        return Response(200, request.body or b"-", headers)
 
 
 class Later:

@@ -800,3 +800,12 @@ async def test_an_answer_for_nobody_else_ends_with_its_client(serve, how):
         client.writer.write_eof()
     await running.eventually(lambda: running.handler.cancelled == 1)
     await running.eventually(lambda: running.server.connections == 0)
+
+
+async def test_who_is_sent_an_answer_that_cannot_be_sent_does_not_wait_for_it(serve):
+    running = await serve(handler_s=float("inf"))
+    client = await running.client()
+    await client.send(post(b"", "/two-lines"))
+    assert await client.is_closed()
+    await running.eventually(lambda: running.server.connections == 0)
+    assert (await running.exchange(post(b"next"))).body == b"next"
