@@ -83,14 +83,16 @@ class ApiHandler:
         if head.method == "GET" and not head.is_barred:
             for prefix, page in self.pages.items():
                 if head.path.startswith(prefix):
-                    return BodyPolicy(BODY_BYTES_MAX, _cut, note=_Asked(request, None, page))
+                    return BodyPolicy(
+                        BODY_BYTES_MAX, count_refused, note=_Asked(request, None, page)
+                    )
         call = self._dispatcher.locate(request, head.query)
         if head.is_barred:
             problem = denied("Functions may not call this listener: theirs is in AWS_ENDPOINT_URL.")
             return _response(failure(call, problem, self._ids.next()))
         limit = LIMITS.get(call.action, BODY_BYTES_MAX)
         too_large = partial(self._too_large, call, limit)
-        return BodyPolicy(limit, _cut, too_large, _Asked(request, call, None))
+        return BodyPolicy(limit, count_refused, too_large, _Asked(request, call, None))
 
     def on_request(self, request: values.Request) -> "_Answering":
         """See `Handler.on_request`."""
@@ -245,6 +247,6 @@ def _on_the_wire(headers: dict[str, str]) -> Pairs:
     )
 
 
-def _cut(reason: str) -> None:
-    """Told of a body that did not come whole."""
+def count_refused(reason: str) -> None:
+    """Told of connections that are turned away, and of heads and bodies that do not come whole."""
     metrics.API_REFUSED.labels(reason).inc()

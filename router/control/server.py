@@ -8,13 +8,18 @@ import msgspec
 from router.auth.peer import Connected
 from router.control.auth import Authenticator, PrincipalOf, keyring
 from router.control.dispatch import Dispatcher
-from router.control.listener import BODY_BYTES_MAX, UPLOAD_BYTES_MAX, ApiHandler, Page
+from router.control.listener import (
+    BODY_BYTES_MAX,
+    UPLOAD_BYTES_MAX,
+    ApiHandler,
+    Page,
+    count_refused,
+)
 from router.control.model import ServiceModel
 from router.control.service import ModelledService, PlainHandler, PlainService
 from router.http.server import HttpServer
 from router.http.values import HttpLimits
 from router.model.limits import MIB
-from router.telemetry import metrics
 
 CONNECTIONS_MAX: Final = 1_024
 """Open connections of one listener; one more is answered 503 and closed."""
@@ -69,7 +74,7 @@ class ControlServer:
         self._dispatcher = Dispatcher(Authenticator(holder, token=token), region, account)
         self._handler = ApiHandler(self._dispatcher)
         bounds = msgspec.structs.replace(limits, connections_max=connections_max)
-        self._http = HttpServer(self._handler, bounds, _count_refused, begins_at_once=True)
+        self._http = HttpServer(self._handler, bounds, count_refused, begins_at_once=True)
         if peers is not None:
             self._http.is_barred = peers.must_refuse
         self.host = ""
@@ -99,7 +104,3 @@ class ControlServer:
         """Stop listening; running calls have `DRAIN_S` to finish."""
         await self._http.stop(DRAIN_S)
         await self._handler.finish(DRAIN_S)
-
-
-def _count_refused(reason: str) -> None:
-    metrics.API_REFUSED.labels(reason).inc()
