@@ -10,11 +10,13 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.stamp
 LAMBDA_PEERS := .venv-peers-lambda
 LAMBDA_PEERS_STAMP := $(LAMBDA_PEERS)/.stamp
+DEPLOY := .venv-deploy
+DEPLOY_STAMP := $(DEPLOY)/.stamp
 # Hundreds of routers are started by the tests: each would compile all of it again.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo demo-kafka demo-polyglot check test servers servers-long sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients peers changelog clean python
+.PHONY: demo demo-kafka demo-polyglot check check-deploy test servers servers-long sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients peers deploy-tools changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python -m examples.webhooks.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -25,7 +27,10 @@ demo-kafka: venv ## orders from a real Kafka broker and a FIFO queue, and what b
 check: venv ## format, lint, types, architecture, quick unit tests, a short simulation; a minute
 	@$(BIN)/python .ci/stages.py check
 
-test: venv clients $(PEERS_STAMP) servers ## every test
+check-deploy: venv deploy-tools ## every file of deploy/, k8s/ and docker-compose.yml by its own tool
+	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/deploy
+
+test: venv clients $(PEERS_STAMP) deploy-tools servers ## every test
 	@$(BIN)/python .ci/stages.py test
 
 demo-polyglot: venv ## one template, functions in five languages and a shell script; builds what the tools here can build. ONLY=node,go picks, KEEP=1 leaves it running
@@ -72,6 +77,7 @@ servers-long: venv clients servers ## the tests of faults in their long form: 30
 venv: $(STAMP) ## .venv with everything pinned; instant when nothing changed
 clients: $(CLIENTS_STAMP) ## .venv-clients with the current boto3 and AWS CLI, as outside programs
 peers: $(PEERS_STAMP) $(LAMBDA_PEERS_STAMP) ## what benches run beside us: other consumers of Kafka in .venv-peers, others that invoke Lambda functions in .venv-peers-lambda (a minute or two)
+deploy-tools: $(DEPLOY_STAMP) ## .venv-deploy with what checks the files in deploy/, k8s/ and docker-compose.yml
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv, or set PYTHON=/path/to/python3"; exit 1; }
@@ -83,6 +89,12 @@ $(STAMP): requirements/dev.lock pyproject.toml | python
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip $(PIP) --require-hashes -r requirements/dev.lock
 	@$(BIN)/pip $(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEPLOY_STAMP): requirements/deploy.lock | python
+	@echo "setting up $(DEPLOY) (once)"
+	@test -x $(DEPLOY)/bin/python || $(PYTHON) -m venv $(DEPLOY)
+	@$(DEPLOY)/bin/pip $(PIP) --require-hashes -r requirements/deploy.lock
 	@touch $@
 
 $(CLIENTS_STAMP): requirements/clients.lock | python
@@ -115,9 +127,10 @@ lock: venv ## pin every package again, with hashes and without a registry's addr
 	uv pip compile requirements/peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/peers.lock
 	uv pip compile requirements/lambda-peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/lambda-peers.lock
 	uv pip compile requirements/emulator.in --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/emulator.lock
+	uv pip compile requirements/deploy.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/deploy.lock
 
 changelog: venv ## what the next release's changelog will say
 	@$(BIN)/towncrier build --draft --version next
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(PEERS) $(LAMBDA_PEERS) .servers .router build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(PEERS) $(LAMBDA_PEERS) $(DEPLOY) .servers .router build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

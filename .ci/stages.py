@@ -80,11 +80,15 @@ ROUTERS = Stage(
 )  # fmt: skip
 """They mostly wait: five at a time leave neither core without work."""
 
+DEPLOY = Stage("deploy", [*PYTEST, "tests/deploy"])
+"""What `make check-deploy` runs."""
+
 DEMO = ["make", "--no-print-directory", "demo"]
 BAD_FUNCTIONS = "tests/security/test_bad_functions.py"
 BESIDE = [
     [
         Stage("bad functions", [*PYTEST, BAD_FUNCTIONS]),
+        DEPLOY,
     ],
     [
         Stage("simulation, 50 seeds", [*PYTEST, "tests/simulation"]),
