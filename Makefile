@@ -68,7 +68,7 @@ bench: venv peers servers ## each goal beside its own baseline; ONLY=G1,G4 picks
 fmt: venv ## format and mend what can be mended
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-servers: venv ## the jars of the real servers some tests start; needs Java and Maven
+servers: venv ## the real servers some tests start: jars, which need Java and Maven, and Debian packages, unpacked
 	@$(BIN)/python -m tests.servers
 
 servers-long: venv clients servers ## the tests of faults in their long form: 30 s pauses, three brokers, 1,000,000 waiting records; K=kafka picks

@@ -13,6 +13,7 @@ from tests.servers.base import running
 from tests.servers.elasticmq import ElasticMq
 from tests.servers.kafka import KafkaServer, SecureKafka, cluster
 from tests.servers.moto import Moto
+from tests.servers.prometheus import Prometheus
 
 ANY_TIME = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", ANY_TIME, derandomize=True)
@@ -28,7 +29,7 @@ structlog.configure(
     ]
 )
 
-SERVERS = ("kafka_cluster", "secure_kafka", "kafka", "elasticmq", "moto")
+SERVERS = ("kafka_cluster", "secure_kafka", "kafka", "elasticmq", "moto", "prometheus")
 
 
 def pytest_collection_modifyitems(items):
@@ -70,4 +71,11 @@ def secure_kafka(tmp_path_factory):
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory):
     with running(Moto, tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prometheus(tmp_path_factory):
+    """Without rules; `scrape` tells it whom to ask, twice a second."""
+    with running(Prometheus, tmp_path_factory.mktemp("prometheus")) as server:
         yield server

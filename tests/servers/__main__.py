@@ -1,17 +1,19 @@
-"""`python -m tests.servers` fetches the jars of all servers; `make servers` runs it."""
+"""`python -m tests.servers` fetches all servers' jars and packages; `make servers` runs it."""
 
 import os
 import sys
 
-from tests.servers import jars
+from tests.servers import debian, jars
 from tests.servers.base import REQUIRED
 
 
 def main() -> int:
     """0 when all are here, or when nobody requires them."""
-    for name in jars.names():
+    wanted = [(jars.fetch, name) for name in jars.names()]
+    wanted += [(debian.fetch, name) for name in debian.PACKAGES]
+    for fetch, name in wanted:
         try:
-            if jars.fetch(name):
+            if fetch(name):
                 print(f"fetched {name}")
         except jars.Missing as error:
             print(f"{error}\ntests that need it will be {'failed' if _must() else 'skipped'}")

@@ -10,9 +10,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -34,6 +35,8 @@ REQUIRED = "TESTS_REQUIRE_SERVERS"
 
 JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 """Starts fast on two cores."""
+
+S = TypeVar("S", bound="Server")
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -155,7 +158,7 @@ def launch(server: Server) -> None:
 
 
 @contextmanager
-def running(make: type[Server], folder: Path) -> Iterator[Server]:
+def running(make: Callable[[Path], S], folder: Path) -> Iterator[S]:
     """A started server for a fixture; skips, or fails where servers are required."""
     server = make(folder)
     try:
