@@ -119,8 +119,7 @@ class Maintenance:
                 # Nothing else has its turn before this is on its way to the store.
                 await self._clock_set(by_ms)
             metrics.STORE_BYTES.set(self._store.bytes_used)
-            metrics.STORE_FREE_BYTES.set(self._store.free_bytes)
-            metrics.STORE_STALLED.set(self._store.stalled_s)
+            metrics.STORE_DISK_FREE.set(self._store.free_bytes)
             await asyncio.sleep(HEALTH_S)
 
     async def _clock_set(self, by_ms: int) -> None:
@@ -143,3 +142,4 @@ class Maintenance:
             await self._mappings.measure()
         except RouterError as error:
             log.warning("gauges_not_refreshed", error=str(error))
+        self._mappings.show(self._jumps.wall_ms())

@@ -52,8 +52,8 @@ class Courier:
         self._lanes: dict[Address, Lane] = {}
         """By destination, as long as something waits for it."""
         self._runs: dict[Address, asyncio.Task[int]] = {}
-        self._kinds: set[str] = set()
-        """Whose gauges are not at rest."""
+        self._measured: set[str] = set()
+        """Destinations whose numbers are exported."""
         self._is_stopping = False
         self.depths: Sequence[OutboxDepth] = ()
         """What waits, as seen last."""
@@ -121,17 +121,22 @@ class Courier:
             log.error("delivery_broke", destination=address.destination, exc_info=error)
 
     def _measure(self) -> None:
-        rows = dict.fromkeys(self._kinds, 0)
-        ages_ms = dict.fromkeys(self._kinds, 0)
+        rows: dict[str, int] = {}
+        ages_ms: dict[str, int] = {}
         for depth in self.depths:
-            kind = kind_of(depth.address.destination) or UNKNOWN
-            rows[kind] = rows.get(kind, 0) + depth.rows
+            destination = depth.address.destination  # of whatever cluster
+            rows[destination] = rows.get(destination, 0) + depth.rows
             age_ms = max(0, self._wall_ms() - depth.oldest_ms)
-            ages_ms[kind] = max(ages_ms.get(kind, 0), age_ms)
-        for kind, count in rows.items():
-            metrics.OUTBOX_ROWS.labels(kind).set(count)
-            metrics.OUTBOX_AGE.labels(kind).set(ages_ms[kind] / 1000)
-        self._kinds = {kind for kind, count in rows.items() if count}
+            ages_ms[destination] = max(ages_ms.get(destination, 0), age_ms)
+        for destination, count in rows.items():
+            labels = kind_of(destination) or UNKNOWN, destination
+            metrics.OUTBOX_ROWS.labels(*labels).set(count)
+            metrics.OUTBOX_AGE.labels(*labels).set(ages_ms[destination] / 1000)
+        for destination in self._measured - rows.keys():
+            labels = kind_of(destination) or UNKNOWN, destination
+            metrics.OUTBOX_ROWS.remove(*labels)
+            metrics.OUTBOX_AGE.remove(*labels)
+        self._measured = set(rows)
 
 
 class _NoCarrier:

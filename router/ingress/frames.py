@@ -134,7 +134,7 @@ class Counts(msgspec.Struct):
     counters: list[tuple[int, list[str], float]]
     """Index in `tally.COUNTERS`, labels, increase."""
     durations: dict[str, Cells]
-    """Webhook → `router_ingest_duration_seconds`."""
+    """Webhook → `router_webhook_duration_seconds`."""
     connections: int
     stall_s: float
     """The longest time the process's loop was held up."""

@@ -73,11 +73,12 @@ class Route:
             self.sender.handshake or self.rate or self.is_cloudevents or self.hides_token
         )
         """A genuine request is a record and nothing else: the hot path asks once."""
-        self._received_bytes = metrics.INGEST_BYTES.labels(spec.name)
-        self.duration = metrics.INGEST_DURATION.labels(spec.name)
-        self.unkeyed = metrics.INGEST_UNKEYED.labels(spec.name)
+        self._received_bytes = metrics.WEBHOOK_BYTES.labels(spec.name)
+        self.duration = metrics.WEBHOOK_DURATION.labels(spec.name)
+        self.unkeyed = metrics.WEBHOOK_UNKEYED.labels(spec.name)
         self._results = {
-            result: metrics.INGEST.labels(spec.name, result) for result in ("accepted", "duplicate")
+            result: metrics.WEBHOOK_REQUESTS.labels(spec.name, result)
+            for result in ("accepted", "duplicate")
         }
         self._accepted = 0
         self._accepted_bytes = 0
@@ -91,7 +92,9 @@ class Route:
         """Count one request by its result."""
         counter = self._results.get(result)
         if counter is None:
-            counter = self._results[result] = metrics.INGEST.labels(self.spec.name, result)
+            counter = self._results[result] = metrics.WEBHOOK_REQUESTS.labels(
+                self.spec.name, result
+            )
         counter.inc()
 
     def accepted(self, body_bytes: int) -> None:

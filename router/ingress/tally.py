@@ -11,9 +11,9 @@ from router.ingress.frames import Cells, Counts, FrameError
 from router.telemetry import metrics
 
 COUNTERS: Final[tuple[Counter, ...]] = (
-    metrics.INGEST,
-    metrics.INGEST_BYTES,
-    metrics.INGEST_UNKEYED,
+    metrics.WEBHOOK_REQUESTS,
+    metrics.WEBHOOK_BYTES,
+    metrics.WEBHOOK_UNKEYED,
     metrics.INGRESS_REFUSED,
     metrics.STORE_ERRORS,
 )
@@ -40,7 +40,7 @@ class Tally:
                         counters.append((index, [*labels], more))
         durations = {
             webhook: Cells(counts, total)
-            for webhook, (counts, total) in metrics.INGEST_DURATION.take().items()
+            for webhook, (counts, total) in metrics.WEBHOOK_DURATION.take().items()
         }
         return Counts(counters, durations, connections, stall_s)
 
@@ -51,6 +51,6 @@ def add(counts: Counts) -> None:
         for index, labels, more in counts.counters:
             COUNTERS[index].labels(*labels).inc(more)
         for webhook, cells in counts.durations.items():
-            metrics.INGEST_DURATION.labels(webhook).add(cells.counts, cells.total)
+            metrics.WEBHOOK_DURATION.labels(webhook).add(cells.counts, cells.total)
     except (ValueError, IndexError) as error:
         raise FrameError(f"counts: {type(error).__name__}") from None

@@ -244,7 +244,7 @@ class MappingManager:
         Of a source that cannot be asked nobody knows the lag, and its gauge stays what it was.
         """
         metrics.BUFFER_BYTES.set(self._budget.held_bytes)
-        metrics.BUFFER_BYTES_LIMIT.set(self._budget.bytes_max)
+        metrics.BUFFER_LIMIT.set(self._budget.bytes_max)
         looks: dict[str, Any] = {}
         for uuid, run in list(self._runs.items()):
             mapping, numbers = self._catalog.mappings.get(uuid), run.numbers
@@ -260,6 +260,12 @@ class MappingManager:
             if run.lag is not None:
                 numbers.lag.set(run.lag)
             numbers.buffered.set(run.life.held_records if run.life is not None else 0)
+
+    def show(self, wall_ms: int) -> None:
+        """Refresh the gauges of what mappings hold."""
+        for run in self._runs.values():
+            if run.numbers is not None:
+                run.numbers.show(() if run.life is None else run.life.lanes(), wall_ms)
 
     # Following the catalog
 

@@ -42,6 +42,9 @@ class LaneView(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of the lane at or below is finished; None where positions say nothing."""
     oldest_arrival_ms: int | None = None
     """When its oldest unfinished record came, wall clock."""
+    failing_since_ms: int | None = None
+    """When the batch in front failed first, also before it was cut; wall clock. None: it has not,
+    or its source brings what failed again by itself."""
 
 
 class ShardPlace(msgspec.Struct, frozen=True):
@@ -114,4 +117,5 @@ def _view(lane: Lane, now_ms: int) -> LaneView:
         rest_ms=lane.attempt_from_ms - now_ms if is_resting else 0,
         position=lane.position,
         oldest_arrival_ms=None if oldest is None else oldest.arrival_ms,
+        failing_since_ms=lane.first_failure_wall_ms or None,
     )

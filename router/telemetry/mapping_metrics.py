@@ -3,7 +3,9 @@
 What each is on AWS stands in its help text and in `docs/metrics.md`.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
@@ -17,12 +19,27 @@ WINDOW_EVENTS = ("opened", "final", "terminated_early")
 _PRESENT = (
     metrics.IN_FLIGHT,
     metrics.ITERATOR_AGE,
+    metrics.OLDEST_RECORD_AGE,
+    metrics.STUCK_LANES,
+    metrics.STUCK_TIME,
     metrics.BUFFERED,
     metrics.LAG,
     metrics.LAG_MAX,
     metrics.POLLERS,
 )
 """What describes the present of one mapping."""
+
+
+class LaneTimes(Protocol):
+    """What a lane with something unfinished tells of itself; wall clock."""
+
+    @property
+    def oldest_arrival_ms(self) -> int | None:
+        """When its oldest unfinished record came."""
+
+    @property
+    def failing_since_ms(self) -> int | None:
+        """When the batch in front failed first."""
 
 
 class MappingMetrics:
@@ -50,6 +67,9 @@ class MappingMetrics:
         self.iterator_age = metrics.ITERATOR_AGE.labels(mapping)
         self.buffered = metrics.BUFFERED.labels(mapping)
         self.lag = metrics.LAG.labels(mapping)
+        self._oldest_age = metrics.OLDEST_RECORD_AGE.labels(mapping)
+        self._stuck_lanes = metrics.STUCK_LANES.labels(mapping)
+        self._stuck_time = metrics.STUCK_TIME.labels(mapping)
         self.accept_to_handled = metrics.ACCEPT_TO_HANDLED.labels(mapping)
 
         self.poll_errors = metrics.POLL_ERRORS.labels(mapping)
@@ -84,6 +104,14 @@ class MappingMetrics:
         """Show one state and no other."""
         for name in STATES:
             metrics.MAPPING_STATE.labels(self._name, name).set(1 if name == state else 0)
+
+    def show(self, lanes: Sequence[LaneTimes], wall_ms: int) -> None:
+        """Of the lanes that have something unfinished: how long for, and which are stuck."""
+        arrivals = [it.oldest_arrival_ms for it in lanes if it.oldest_arrival_ms is not None]
+        failures = [it.failing_since_ms for it in lanes if it.failing_since_ms is not None]
+        self._oldest_age.set(max(0, wall_ms - min(arrivals, default=wall_ms)) / 1000)
+        self._stuck_lanes.set(len(failures))
+        self._stuck_time.set(max(0, wall_ms - min(failures, default=wall_ms)) / 1000)
 
     def remove(self) -> None:
         """Stop exporting what describes the present; counters stay until a restart."""

@@ -5,48 +5,53 @@ never an id, a key, a URL or an error text. Bind label children once per mapping
 `.labels()` in a hot path costs four times the increment.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import platform
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from router import __version__
 from router.telemetry.histogram import FastHistogram
 
 REGISTRY = CollectorRegistry(auto_describe=True)
-"""Ours alone: nothing of a library's default registry leaks in."""
+"""Ours alone: of a library's default registry only what every process tells of itself."""
+
+ProcessCollector(registry=REGISTRY)
 
 DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SIZE_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 # Ingress
 
-INGEST = Counter(
-    "router_ingest_requests_total",
+WEBHOOK_REQUESTS = Counter(
+    "router_webhook_requests_total",
     "Webhook requests by result: accepted, duplicate, or the reason of the refusal.",
     ["webhook", "result"],
     registry=REGISTRY,
 )
-INGEST_BYTES = Counter(
-    "router_ingest_bytes_total",
+WEBHOOK_BYTES = Counter(
+    "router_webhook_received_bytes_total",
     "Body bytes of accepted webhook requests.",
     ["webhook"],
     registry=REGISTRY,
 )
-INGEST_DURATION = FastHistogram(
-    "router_ingest_duration_seconds",
+WEBHOOK_DURATION = FastHistogram(
+    "router_webhook_duration_seconds",
     "Time from a complete webhook request to its durable answer.",
     "webhook",
     DURATION_BUCKETS_S,
     REGISTRY,
 )
-INGEST_UNKEYED = Counter(
-    "router_ingest_unkeyed_total",
+WEBHOOK_UNKEYED = Counter(
+    "router_webhook_unkeyed_records_total",
     "Accepted webhook records whose partition key was missing; they were spread by event id.",
     ["webhook"],
     registry=REGISTRY,
 )
 URL_REQUESTS = Counter(
     "router_function_url_requests_total",
-    "Requests to functions' URLs (UrlRequestCount), by the class of their status: Url4xxCount and "
-    "Url5xxCount are two of them.",
-    ["function", "status"],
+    "Requests to functions' URLs (UrlRequestCount), by the class of their status, as 2xx: "
+    "Url4xxCount and Url5xxCount are two of them.",
+    ["function", "status_class"],
     registry=REGISTRY,
 )
 URL_DURATION = FastHistogram(
@@ -217,9 +222,27 @@ BUFFER_BYTES = Gauge(
     "Bytes counted for records read and not yet finished, as read and in events; all mappings.",
     registry=REGISTRY,
 )
-BUFFER_BYTES_LIMIT = Gauge(
-    "router_buffer_bytes_limit",
+BUFFER_LIMIT = Gauge(
+    "router_buffer_limit_bytes",
     "Most that router_buffer_bytes may come to (ROUTER_BUFFER_BYTES_MAX).",
+    registry=REGISTRY,
+)
+OLDEST_RECORD_AGE = Gauge(
+    "router_mapping_oldest_record_age_seconds",
+    "Age of the oldest record that was read and is not finished; 0: there is none.",
+    ["mapping"],
+    registry=REGISTRY,
+)
+STUCK_LANES = Gauge(
+    "router_mapping_stuck_lanes",
+    "Lanes whose batch in front has failed and is tried again. Streams, webhooks, Kafka.",
+    ["mapping"],
+    registry=REGISTRY,
+)
+STUCK_TIME = Gauge(
+    "router_mapping_stuck_seconds",
+    "For how long the lane that has been stuck longest has been failing; 0: none is stuck.",
+    ["mapping"],
     registry=REGISTRY,
 )
 ITERATOR_AGE = Gauge(
@@ -235,7 +258,7 @@ LAG = Gauge(
     registry=REGISTRY,
 )
 LAG_MAX = Gauge(
-    "router_mapping_partition_lag_records_max",
+    "router_mapping_partition_lag_max_records",
     "The same of the partition that is furthest behind (MaxOffsetLag). Kafka.",
     ["mapping"],
     registry=REGISTRY,
@@ -254,21 +277,22 @@ ACCEPT_TO_HANDLED = Histogram(
     registry=REGISTRY,
 )
 DESTINATION_FAILURES = Counter(
-    "router_destination_delivery_failures_total",
-    "Failed deliveries to an on-failure destination, by reason (DestinationDeliveryFailures).",
+    "router_mapping_destination_delivery_failures_total",
+    "Failed attempts to deliver to an on-failure destination, by reason "
+    "(OnFailureDestinationDeliveryErrorCount, DestinationDeliveryFailures).",
     ["mapping", "reason"],
     registry=REGISTRY,
 )
 OUTBOX_ROWS = Gauge(
     "router_outbox_rows",
-    "On-failure records waiting for delivery, by kind of destination.",
-    ["kind"],
+    "On-failure and invocation records waiting for delivery, by destination.",
+    ["kind", "destination"],
     registry=REGISTRY,
 )
 OUTBOX_AGE = Gauge(
     "router_outbox_oldest_age_seconds",
     "Age of the oldest of them.",
-    ["kind"],
+    ["kind", "destination"],
     registry=REGISTRY,
 )
 
@@ -287,8 +311,8 @@ VERSION_INVOCATIONS = Counter(
     ["function", "version", "result"],
     registry=REGISTRY,
 )
-INVOCATION_DURATION = FastHistogram(
-    "router_invocation_duration_seconds",
+FUNCTION_DURATION = FastHistogram(
+    "router_function_duration_seconds",
     "Time from handing an event to an environment to its reply.",
     "function",
     DURATION_BUCKETS_S,
@@ -302,7 +326,7 @@ RUNTIME_API_REFUSED = Counter(
     "Connections to an environment's Runtime API from processes that are none of its own.",
     registry=REGISTRY,
 )
-COLD_START_DURATION = Histogram(
+INIT_DURATION = Histogram(
     "router_function_init_duration_seconds",
     "Time from asking for an environment to a loaded handler.",
     ["function"],
@@ -358,9 +382,15 @@ ASYNC_WAITING = Gauge(
     ["function"],
     registry=REGISTRY,
 )
+ASYNC_OVERDUE = Gauge(
+    "router_function_async_overdue_seconds",
+    "For how long the event that is due first has been waiting for its turn; 0: none is due.",
+    ["function"],
+    registry=REGISTRY,
+)
 ENVIRONMENTS = Gauge(
     "router_function_environments",
-    "Environments by state: busy, idle.",
+    "Environments by state: starting, busy, idle.",
     ["function", "state"],
     registry=REGISTRY,
 )
@@ -395,7 +425,7 @@ CONCURRENCY_CLAIMED = Gauge(
     registry=REGISTRY,
 )
 PROVISIONED = Gauge(
-    "router_function_provisioned",
+    "router_function_provisioned_environments",
     "Provisioned environments by state: requested, ready, used.",
     ["function", "version", "state"],
     registry=REGISTRY,
@@ -432,8 +462,13 @@ STORE_WAITING = Gauge(
     "router_store_waiting_operations", "Writes waiting for a commit.", registry=REGISTRY
 )
 STORE_BYTES = Gauge("router_store_bytes", "Bytes in use in the store.", registry=REGISTRY)
-STORE_FREE_BYTES = Gauge(
-    "router_store_free_bytes", "Bytes left on the store's disk.", registry=REGISTRY
+STORE_LIMIT = Gauge(
+    "router_store_limit_bytes",
+    "Most that router_store_bytes may come to (ROUTER_STORE_BYTES_MAX).",
+    registry=REGISTRY,
+)
+STORE_DISK_FREE = Gauge(
+    "router_store_disk_free_bytes", "Bytes left on the store's disk.", registry=REGISTRY
 )
 STORE_STALLED = Gauge(
     "router_store_stalled_seconds",
@@ -475,4 +510,30 @@ UNKNOWN_MEMBERS = Counter(
     ["service", "operation"],
     registry=REGISTRY,
 )
+CONFIG_RELOADS = Counter(
+    "router_config_reload_total",
+    "Times the template was read again because it had changed, by result: ok, failed.",
+    ["result"],
+    registry=REGISTRY,
+)
+CONFIG_RELOAD_OK = Gauge(
+    "router_config_last_reload_successful",
+    "1 while what runs is what the template's files say; 0 after a reload that was refused.",
+    registry=REGISTRY,
+)
+CONFIG_RELOADED_AT = Gauge(
+    "router_config_last_reload_success_timestamp_seconds",
+    "When the template was put into force last, at start or by a reload, in Unix time.",
+    registry=REGISTRY,
+)
+CONFIG_RELOADS.labels("ok")
+CONFIG_RELOADS.labels("failed")
+CONFIG_RELOAD_OK.set(1)
+BUILD_INFO = Gauge(
+    "router_build_info",
+    "Always 1: the version of the router and of the Python that runs it.",
+    ["version", "python"],
+    registry=REGISTRY,
+)
+BUILD_INFO.labels(__version__, platform.python_version()).set(1)
 READY = Gauge("router_ready", "1 while the router takes in work.", registry=REGISTRY)

@@ -20,13 +20,21 @@ class Meters:
 
     def __init__(self, function: str) -> None:
         self.busy = 0
+        """Invocations, those included whose environment is being made."""
+        self.starting = 0
+        self.starting_ahead = 0
+        """For nobody yet."""
         self.idle = 0
         self.start_rate = StartRate()
-        metrics.ENVIRONMENTS.labels(function, "busy").set_function(lambda: self.busy)
-        metrics.ENVIRONMENTS.labels(function, "idle").set_function(lambda: self.idle)
+        states = metrics.ENVIRONMENTS
+        states.labels(function, "starting").set_function(
+            lambda: self.starting + self.starting_ahead
+        )
+        states.labels(function, "busy").set_function(lambda: self.busy - self.starting)
+        states.labels(function, "idle").set_function(lambda: self.idle)
         self.cold_starts = metrics.COLD_STARTS.labels(function)
-        self.cold_start_duration = metrics.COLD_START_DURATION.labels(function)
-        self._duration = metrics.INVOCATION_DURATION.labels(function)
+        self.cold_start_duration = metrics.INIT_DURATION.labels(function)
+        self._duration = metrics.FUNCTION_DURATION.labels(function)
         self._function = function
         self._results = {result: metrics.INVOCATIONS.labels(function, result) for result in RESULTS}
         self._versions: dict[str, dict[str, Counter]] = {}

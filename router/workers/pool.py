@@ -202,6 +202,7 @@ class Pool:
         self._make_room()
         cold = ColdStart(request, self._launcher, self._on_end)
         self._starting += 1
+        meters.starting += 1
         try:
             env = await cold.run(lambda: self._take_spare(key), self._adopt)
         except StartFailed as error:
@@ -209,6 +210,7 @@ class Pool:
             raise NotInvoked("start_failed", str(error)) from error
         finally:
             self._starting -= 1
+            meters.starting -= 1
         if env is None:
             return cold.failure()
         env.is_starting = False
@@ -230,14 +232,16 @@ class Pool:
             raise NotInvoked("function_missing", f"no code at {function.code_path}")
         self._make_room()
         cold = ColdStart(request, self._launcher, self._on_end)
+        meters = self._meters_of(function.name)
         self._starting += 1
+        meters.starting_ahead += 1
         try:
             env = await cold.ahead(lambda: self._take_spare(key), self._adopt)
         finally:
             self._starting -= 1
+            meters.starting_ahead -= 1
         if env is not None:
             env.is_starting = False
-            meters = self._meters_of(function.name)
             meters.cold_starts.inc()
             meters.cold_start_duration.observe(cold.init_ms / 1000)
         return env

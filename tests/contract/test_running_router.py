@@ -253,7 +253,8 @@ def test_provisioned_concurrency_is_there_before_it_is_needed(aws, router, funct
         return json.loads(answer["Payload"])["kind"], answer["ExecutedVersion"]
 
     assert kind_of_start() == ("provisioned-concurrency", "1")
-    metric = f'router_function_provisioned{{function="{function}",state="ready",version="1"}}'
+    labels = f'{{function="{function}",state="ready",version="1"}}'
+    metric = f"router_function_provisioned_environments{labels}"
     wait_for_count(router, metric, 1)
     name = f'router_function_provisioned_invocations_total{{function="{function}"'
     wait_for_count(router, name, 1)
@@ -515,7 +516,7 @@ def test_a_function_has_a_url(aws, router):
         urllib.request.urlopen(f"{router['ingress']}/lambda-url/{url_id}/raise")
     assert (info.value.code, info.value.read()) == (502, b"Internal Server Error")
     for status in ("2xx", "5xx"):
-        name = f'router_function_url_requests_total{{function="echoes",status="{status}"}}'
+        name = f'router_function_url_requests_total{{function="echoes",status_class="{status}"}}'
         wait_for_count(router, name, 1)
 
 

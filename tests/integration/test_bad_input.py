@@ -48,7 +48,7 @@ def test_what_the_door_refuses_is_counted_by_reason_and_not_stored(bed):
     def is_counted():
         refused = {
             labels["result"]: value
-            for labels, value in bed.metrics()["router_ingest_requests_total"]
+            for labels, value in bed.metrics()["router_webhook_requests_total"]
             if labels["webhook"].endswith("Hook")
         }
         assert refused.get("accepted", 0) == 0

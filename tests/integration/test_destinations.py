@@ -206,7 +206,7 @@ def test_l4_a_destination_that_is_away_holds_up_no_mapping_and_comes_back(bed, t
         until(lambda: len(bed.ear.handled()) == 6, what="the others handled")
         until(lambda: bed.metric("router_outbox_rows", kind="s3") == 3, what="objects that wait")
         until(lambda: waiting_in_queue(bed) == 3, what="messages in the queue")
-        failures = "router_destination_delivery_failures_total"
+        failures = "router_mapping_destination_delivery_failures_total"
         until(
             lambda: bed.metric(failures, mapping="Bucket", reason="unreachable") >= 3,
             what="a failure with its reason",

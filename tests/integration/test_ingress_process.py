@@ -29,7 +29,7 @@ def about_ingress(bed):
 
 
 def accepted(bed):
-    rows = bed.metrics()["router_ingest_requests_total"]
+    rows = bed.metrics()["router_webhook_requests_total"]
     return sum(value for labels, value in rows if labels["result"] == "accepted")
 
 

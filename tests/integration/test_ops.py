@@ -43,7 +43,7 @@ def test_metrics_tell_what_happened(bed):
 def told_by(m, bed):
     total = {name: sum(value for _, value in samples) for name, samples in m.items()}
     results = {
-        labels["result"]: value for labels, value in m["router_ingest_requests_total"] if value
+        labels["result"]: value for labels, value in m["router_webhook_requests_total"] if value
     }
     assert results.pop("accepted") == 7
     assert sum(results.values()) == 1

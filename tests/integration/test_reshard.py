@@ -67,7 +67,7 @@ def test_d1_d5_shards_change_under_load_without_a_loss_a_repeat_or_a_swap(bed):
     assert len(shards) > 10
     assert bed.lines("mapping_broken") == []
     # Nobody was told to come again for it.
-    assert bed.metric("router_ingest_requests_total", result="changed") == 0
+    assert bed.metric("router_webhook_requests_total", result="changed") == 0
 
     def is_level() -> bool:
         return bed.metric("router_mapping_lag_records") == 0

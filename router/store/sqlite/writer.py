@@ -174,6 +174,9 @@ class Writer:
         self._error: str | None = None
         """Why new records could not be written (`disk_full`, `io_error` …), until one was."""
         self._probe_kind = Kind(each(_write_a_page), is_growth=True)
+        metrics.STORE_WAITING.set_function(lambda: self._operations_open)
+        metrics.STORE_STALLED.set_function(lambda: self.stalled_s)
+        metrics.STORE_LIMIT.set(settings.bytes_max)
         self._thread = threading.Thread(target=self._run, name="router-store-writer", daemon=True)
         self._thread.start()
 
@@ -293,7 +296,6 @@ class Writer:
             self._bytes_open -= operation[3]
             self._operations_open -= operation[4]
         self._hand_over()  # the thread writes the next group while the callers are told
-        metrics.STORE_WAITING.set(self._operations_open)
         try:
             self._tell(group, results)
         except Exception as error:  # noqa: BLE001 - the callers must have their answers

@@ -106,7 +106,7 @@ class Site:
 
 @pytest.fixture(autouse=True)
 def counters_from_zero():
-    metrics.INGEST.clear()
+    metrics.WEBHOOK_REQUESTS.clear()
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ async def test_d1_a_request_is_accepted_once_its_record_is_durable(site):
     assert [record.event_id for record in found] == [json.loads(reply.body)["id"]]
     await site.front.measure()
     assert counted("github", "accepted") == 1
-    text = metrics.INGEST_DURATION.collect()[0].samples
+    text = metrics.WEBHOOK_DURATION.collect()[0].samples
     assert any(s.labels.get("webhook") == "github" and s.value >= 1 for s in text)
 
 

@@ -72,7 +72,7 @@ def signed(name, body):
 
 def counted(webhook, result):
     labels = {"webhook": webhook, "result": result}
-    return REGISTRY.get_sample_value("router_ingest_requests_total", labels) or 0
+    return REGISTRY.get_sample_value("router_webhook_requests_total", labels) or 0
 
 
 class Site:
@@ -114,8 +114,8 @@ class Site:
 
 @pytest.fixture(autouse=True)
 def counters_from_zero():
-    metrics.INGEST.clear()
-    metrics.INGEST_UNKEYED.clear()
+    metrics.WEBHOOK_REQUESTS.clear()
+    metrics.WEBHOOK_UNKEYED.clear()
 
 
 @pytest.fixture

@@ -10,25 +10,25 @@ from router.telemetry import metrics
 
 @pytest.fixture(autouse=True)
 def from_zero():
-    metrics.INGEST.clear()
-    metrics.INGEST_DURATION.take()
+    metrics.WEBHOOK_REQUESTS.clear()
+    metrics.WEBHOOK_DURATION.take()
 
 
 def value(result):
     labels = {"webhook": "w", "result": result}
-    return metrics.REGISTRY.get_sample_value("router_ingest_requests_total", labels)
+    return metrics.REGISTRY.get_sample_value("router_webhook_requests_total", labels)
 
 
 def test_only_what_is_new_travels():
     mine = Tally()
     mine.take(0, 0.0)
-    metrics.INGEST.labels("w", "accepted").inc(3)
-    metrics.INGEST_DURATION.labels("w").observe(0.02)
+    metrics.WEBHOOK_REQUESTS.labels("w", "accepted").inc(3)
+    metrics.WEBHOOK_DURATION.labels("w").observe(0.02)
     first = mine.take(5, 0.5)
     assert first.counters == [(0, ["w", "accepted"], 3.0)]
     assert (first.connections, first.stall_s) == (5, 0.5)
     assert sum(first.durations["w"].counts) == 1
-    metrics.INGEST.labels("w", "accepted").inc()
+    metrics.WEBHOOK_REQUESTS.labels("w", "accepted").inc()
     second = mine.take(5, 0.0)
     assert second.counters == [(0, ["w", "accepted"], 1.0)]
     assert second.durations == {}
@@ -37,13 +37,13 @@ def test_only_what_is_new_travels():
 def test_it_adds_up():
     mine = Tally()
     mine.take(0, 0.0)
-    metrics.INGEST.labels("w", "accepted").inc(2)
-    metrics.INGEST_DURATION.labels("w").observe(0.02)
+    metrics.WEBHOOK_REQUESTS.labels("w", "accepted").inc(2)
+    metrics.WEBHOOK_DURATION.labels("w").observe(0.02)
     counts = mine.take(0, 0.0)
     tally.add(counts)
     tally.add(counts)
     assert value("accepted") == 6
-    assert sum(metrics.INGEST_DURATION.labels("w").take()[0]) == 2
+    assert sum(metrics.WEBHOOK_DURATION.labels("w").take()[0]) == 2
 
 
 def test_other_buckets_are_refused():

@@ -65,7 +65,7 @@ def index_of(key, shards):
 
 def counted(webhook, result):
     labels = {"webhook": webhook, "result": result}
-    return REGISTRY.get_sample_value("router_ingest_requests_total", labels) or 0
+    return REGISTRY.get_sample_value("router_webhook_requests_total", labels) or 0
 
 
 class Site:
@@ -99,8 +99,8 @@ class Site:
 
 @pytest.fixture(autouse=True)
 def counters_from_zero():
-    metrics.INGEST.clear()
-    metrics.INGEST_UNKEYED.clear()
+    metrics.WEBHOOK_REQUESTS.clear()
+    metrics.WEBHOOK_UNKEYED.clear()
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ async def test_unkeyable_bodies(site):
 
 
 async def test_a_missing_key_is_spread_and_counted(site):
-    name = "router_ingest_unkeyed_total"
+    name = "router_webhook_unkeyed_records_total"
     for _ in range(40):
         assert (await site.post(signed(b'{"zen": "no repository"}'))).status == 202
     assert REGISTRY.get_sample_value(name, {"webhook": "github"}) == 40

@@ -59,6 +59,7 @@ def test_lanes_that_have_something_unfinished():
     )  # fmt: skip
     assert (resting.lane, resting.state, resting.records) == ("1", "waiting", 2)
     assert (resting.attempts, resting.oldest_arrival_ms) == (1, WALL_MS - 9_000)
+    assert resting.failing_since_ms == WALL_MS + 100
     assert 100 + resting.rest_ms == play.engine.next_wakeup_ms()
     assert sorted([running, resting], key=by_age) == [resting, running]
     (_, rested) = view_lanes(play.engine.lanes, 10_000)

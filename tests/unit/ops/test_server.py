@@ -66,7 +66,7 @@ async def test_metrics_are_brought_up_to_date_and_can_be_parsed(ops):
     assert ops.refreshed == 1
     names = {family.name for family in text_string_to_metric_families(text)}
     assert "router_event_loop_stall_seconds" in names
-    assert all(name.startswith("router_") for name in names)
+    assert all(name.startswith(("router_", "process_")) for name in names)
 
 
 async def test_other_places_and_methods_are_refused(ops):

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from router.mapping.view import LaneView
 from router.telemetry import metrics
 from router.telemetry.mapping_metrics import MappingMetrics
 
@@ -39,8 +40,31 @@ def test_what_only_some_sources_have_is_exported_once_used():
     numbers.lag_max.set(7)
     numbers.committed.inc(5)
     assert value("router_mapping_pollers", mapping="lazy") == 3
-    assert value("router_mapping_partition_lag_records_max", mapping="lazy") == 7
+    assert value("router_mapping_partition_lag_max_records", mapping="lazy") == 7
     numbers.remove()
     assert value("router_mapping_pollers", mapping="lazy") is None
-    assert value("router_mapping_partition_lag_records_max", mapping="lazy") is None
+    assert value("router_mapping_partition_lag_max_records", mapping="lazy") is None
     assert value("router_mapping_records_committed_total", mapping="lazy") == 5
+
+
+def test_what_lanes_hold_and_which_are_stuck():
+    numbers = MappingMetrics("held", "u", "f", "arn")
+
+    def shown():
+        names = ("oldest_record_age_seconds", "stuck_lanes", "stuck_seconds")
+        return tuple(value(f"router_mapping_{name}", mapping="held") for name in names)
+
+    def lane(oldest_ms, failing_ms=None):
+        return LaneView(
+            shard="0", lane="0", state="waiting", records=1,
+            oldest_arrival_ms=oldest_ms, failing_since_ms=failing_ms,
+        )  # fmt: skip
+
+    numbers.show([lane(4_000, 9_000), lane(7_000, 8_000), lane(None)], 10_000)
+    assert shown() == (6, 2, 2)
+    numbers.show([lane(11_000, 12_000)], 10_000)  # the clock was set back
+    assert shown() == (0, 1, 0)
+    numbers.show([], 10_000)
+    assert shown() == (0, 0, 0)
+    numbers.remove()
+    assert shown() == (None, None, None)

@@ -359,19 +359,28 @@ async def test_metrics_count_cold_starts_and_results(bed):
     def value(metric, *labels):
         return metric.labels(*labels)._value.get()
 
+    def environments():
+        return {
+            sample.labels["state"]: sample.value
+            for family in metrics.ENVIRONMENTS.collect()
+            for sample in family.samples
+            if sample.labels["function"] == "metered"
+        }
+
     function = bed.function("def handler(event, context):\n    return 1 / event\n", name="metered")
-    await bed.invoke(function, b"1")
+    first = asyncio.create_task(bed.invoke(function, b"1"))
+    seen = []
+    while not first.done():
+        seen.append(environments())
+        await asyncio.sleep(0)
+    await first
+    assert {"starting": 1, "busy": 0, "idle": 0} in seen
+    assert {"starting": 0, "busy": 1, "idle": 0} in seen
     await bed.invoke(function, b"0")
     assert value(metrics.COLD_STARTS, "metered") == 1
     assert value(metrics.INVOCATIONS, "metered", "ok") == 1
     assert value(metrics.INVOCATIONS, "metered", "error") == 1
-    found = {
-        sample.labels["state"]: sample.value
-        for family in metrics.ENVIRONMENTS.collect()
-        for sample in family.samples
-        if sample.labels["function"] == "metered"
-    }
-    assert found == {"busy": 0, "idle": 1}
+    assert environments() == {"starting": 0, "busy": 0, "idle": 1}
 
 
 async def test_a_fork_that_is_answered_is_none_that_is_stuck_however_late_it_is_heard_of(
