@@ -263,9 +263,10 @@ class MappingManager:
 
     def show(self, wall_ms: int) -> None:
         """Refresh the gauges of what mappings hold."""
-        for run in self._runs.values():
+        for uuid, run in self._runs.items():
             if run.numbers is not None:
-                run.numbers.show(() if run.life is None else run.life.lanes(), wall_ms)
+                lanes = () if run.life is None else run.life.lanes()
+                run.numbers.show(lanes, wall_ms, is_in_trouble=bool(self.trouble(uuid)))
 
     # Following the catalog
 

@@ -22,6 +22,7 @@ _PRESENT = (
     metrics.OLDEST_RECORD_AGE,
     metrics.STUCK_LANES,
     metrics.STUCK_TIME,
+    metrics.SOURCE_TROUBLE,
     metrics.BUFFERED,
     metrics.LAG,
     metrics.LAG_MAX,
@@ -70,6 +71,7 @@ class MappingMetrics:
         self._oldest_age = metrics.OLDEST_RECORD_AGE.labels(mapping)
         self._stuck_lanes = metrics.STUCK_LANES.labels(mapping)
         self._stuck_time = metrics.STUCK_TIME.labels(mapping)
+        self._source_trouble = metrics.SOURCE_TROUBLE.labels(mapping)
         self.accept_to_handled = metrics.ACCEPT_TO_HANDLED.labels(mapping)
 
         self.poll_errors = metrics.POLL_ERRORS.labels(mapping)
@@ -105,13 +107,17 @@ class MappingMetrics:
         for name in STATES:
             metrics.MAPPING_STATE.labels(self._name, name).set(1 if name == state else 0)
 
-    def show(self, lanes: Sequence[LaneTimes], wall_ms: int) -> None:
-        """Of the lanes that have something unfinished: how long for, and which are stuck."""
+    def show(self, lanes: Sequence[LaneTimes], wall_ms: int, *, is_in_trouble: bool) -> None:
+        """Of the lanes that have something unfinished: how long for, and which are stuck.
+
+        `is_in_trouble`: something keeps the mapping from its source.
+        """
         arrivals = [it.oldest_arrival_ms for it in lanes if it.oldest_arrival_ms is not None]
         failures = [it.failing_since_ms for it in lanes if it.failing_since_ms is not None]
         self._oldest_age.set(max(0, wall_ms - min(arrivals, default=wall_ms)) / 1000)
         self._stuck_lanes.set(len(failures))
         self._stuck_time.set(max(0, wall_ms - min(failures, default=wall_ms)) / 1000)
+        self._source_trouble.set(is_in_trouble)
 
     def remove(self) -> None:
         """Stop exporting what describes the present; counters stay until a restart."""

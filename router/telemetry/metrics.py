@@ -245,6 +245,12 @@ STUCK_TIME = Gauge(
     ["mapping"],
     registry=REGISTRY,
 )
+SOURCE_TROUBLE = Gauge(
+    "router_mapping_source_trouble",
+    "1 while something keeps the mapping from its source; LastProcessingResult says what.",
+    ["mapping"],
+    registry=REGISTRY,
+)
 ITERATOR_AGE = Gauge(
     "router_mapping_iterator_age_seconds",
     "Age of the last record of the batch sent last (IteratorAge).",

@@ -51,7 +51,7 @@ def test_what_lanes_hold_and_which_are_stuck():
     numbers = MappingMetrics("held", "u", "f", "arn")
 
     def shown():
-        names = ("oldest_record_age_seconds", "stuck_lanes", "stuck_seconds")
+        names = ("oldest_record_age_seconds", "stuck_lanes", "stuck_seconds", "source_trouble")
         return tuple(value(f"router_mapping_{name}", mapping="held") for name in names)
 
     def lane(oldest_ms, failing_ms=None):
@@ -60,11 +60,11 @@ def test_what_lanes_hold_and_which_are_stuck():
             oldest_arrival_ms=oldest_ms, failing_since_ms=failing_ms,
         )  # fmt: skip
 
-    numbers.show([lane(4_000, 9_000), lane(7_000, 8_000), lane(None)], 10_000)
-    assert shown() == (6, 2, 2)
-    numbers.show([lane(11_000, 12_000)], 10_000)  # the clock was set back
-    assert shown() == (0, 1, 0)
-    numbers.show([], 10_000)
-    assert shown() == (0, 0, 0)
+    numbers.show([lane(4_000, 9_000), lane(7_000, 8_000), lane(None)], 10_000, is_in_trouble=False)
+    assert shown() == (6, 2, 2, 0)
+    numbers.show([lane(11_000, 12_000)], 10_000, is_in_trouble=True)  # the clock was set back
+    assert shown() == (0, 1, 0, 1)
+    numbers.show([], 10_000, is_in_trouble=False)
+    assert shown() == (0, 0, 0, 0)
     numbers.remove()
-    assert shown() == (None, None, None)
+    assert shown() == (None, None, None, None)
