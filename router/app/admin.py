@@ -102,7 +102,7 @@ class Admin:
             "Lag": view.lag,
             "InFlight": view.in_flight,
             "Held": view.held_records,
-            "OldestRecordAgeSeconds": _age_s(await self._oldest_ms(mapping, view), wall_ms),
+            "OldestRecordAgeSeconds": _age_s(await self.oldest_ms(mapping, view), wall_ms),
             "LastError": None
             if error is None
             else {"Text": error.text, "AgoSeconds": _age_s(error.wall_ms, wall_ms)},
@@ -122,7 +122,7 @@ class Admin:
             ],
         }
 
-    async def _oldest_ms(self, mapping: Mapping, view: MappingView) -> int | None:
+    async def oldest_ms(self, mapping: Mapping, view: MappingView) -> int | None:
         """When the oldest record came that is not finished; None for none, and if nobody knows.
 
         Of queues and streams kept here also what was not read yet. Wall clock.

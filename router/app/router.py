@@ -31,6 +31,7 @@ from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.health import IngressNotices
 from router.app.identity import ADDRESS_FILE, claim, write_private
 from router.app.jumps import SteadyClock
+from router.app.looks import make_site
 from router.app.maintenance import Maintenance
 from router.app.options import Options
 from router.app.services import api_server, functions_server, make_services
@@ -420,7 +421,10 @@ class Router:
         self.urls.port = bound_port
 
     async def _start_ops(self) -> None:
-        server = OpsServer(self.health, self.watch, self._refresh)
+        site = make_site(self)
+        self._undo.push_async_callback(site.close)
+        self._spawn(site.desk.keep())
+        server = OpsServer(self.health, self.watch, self._refresh, site)
         host, port = _split(self.settings.ops)
         with _naming("ops", self.settings.ops):
             bound_host, bound_port = await server.start(host, port)
@@ -521,7 +525,7 @@ class Router:
         for webhook in self.catalog.webhooks.values():
             url = self.addresses["ingress"] + webhook.spec.path
             log.info("webhook_open", webhook=webhook.spec.name, url=url)
-        for name, problem in self._webhook_problems().items():
+        for name, problem in self.webhook_problems().items():
             log.error("webhook_refuses_all", webhook=name, error=problem)
         if self.options.ready_file is not None:
             # Last: whoever waits for it may look for what was said above.
@@ -544,7 +548,7 @@ class Router:
                 name: f"its last invocation failed: {error}"
                 for name, error in sorted(self.dispatcher.problems.items())
             },
-            "webhook_problems": self._webhook_problems(),
+            "webhook_problems": self.webhook_problems(),
             "destination_problems": problems(self.courier, self.clock.wall_ms()),
             "mapping_problems": mapping_problems(self.catalog, self.mappings),
             "kafka_clusters": kafka_clusters(self.catalog, self.mappings),
@@ -557,7 +561,7 @@ class Router:
             "account": self.settings.account,
         }
 
-    def _webhook_problems(self) -> dict[str, str]:
+    def webhook_problems(self) -> dict[str, str]:
         """Webhooks that refuse everything because a secret of theirs is nowhere or malformed."""
         found = {}
         for webhook in self.catalog.webhooks.values():

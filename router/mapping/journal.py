@@ -4,12 +4,13 @@ It decides nothing and is asked nothing: the shell tells it what was done.
 """
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Any, Protocol
 
 from router.mapping import engine as e
 from router.model.outcome import Failed, NotRun, Outcome, PartlySucceeded, Succeeded
 from router.model.progress import ProgressUpdate
 from router.telemetry.mapping_metrics import MappingMetrics
+from router.telemetry.recent import ERROR_CHARACTERS_MAX, Attempt
 
 NOTHING_YET = "No records processed"
 INVOKE_FAILED = "PROBLEM: Function call failed"
@@ -64,6 +65,18 @@ class Journal:
         numbers, count = self._numbers, len(command.records)
         kind = kind_of(outcome)
         numbers.batches[kind].inc()
+        note(
+            numbers,
+            kind,
+            outcome,
+            error,
+            wall_ms=wall_ms,
+            duration_ms=duration_ms,
+            request_id=request_id,
+            records=count,
+            attempt=command.attempt,
+            place=f"{command.shard}:{command.lane}",
+        )
         fields: dict[str, object] = {
             "shard": command.shard,
             "lane": command.lane,
@@ -143,6 +156,14 @@ class Journal:
             first=command.records[0].position,
             last=command.records[-1].position,
         )
+
+
+def note(
+    numbers: MappingMetrics, kind: str, outcome: Outcome, error: str | None, **facts: Any
+) -> None:
+    """Remember a batch for those who look; `facts` as in `Attempt`."""
+    text = error or (outcome.reason if isinstance(outcome, Failed) else "")
+    numbers.recent.note(Attempt(outcome=kind, error=text[:ERROR_CHARACTERS_MAX], **facts))
 
 
 def kind_of(outcome: Outcome) -> str:

@@ -4,7 +4,7 @@ As `journal.py` for streams: it decides nothing and is asked nothing.
 """
 
 from router.mapping import queue_events as q
-from router.mapping.journal import INVOKE_FAILED, NOTHING_YET, Log, kind_of
+from router.mapping.journal import INVOKE_FAILED, NOTHING_YET, Log, kind_of, note
 from router.model.outcome import Failed, NotRun, Outcome, PartlySucceeded, Succeeded
 from router.telemetry.mapping_metrics import MappingMetrics
 
@@ -32,6 +32,17 @@ class QueueJournal:
         numbers, count = self._numbers, len(command.messages)
         kind = kind_of(outcome)
         numbers.batches[kind].inc()
+        note(
+            numbers,
+            kind,
+            outcome,
+            error,
+            wall_ms=wall_ms,
+            duration_ms=duration_ms,
+            request_id=request_id,
+            records=count,
+            attempt=command.attempt,
+        )
         fields: dict[str, object] = {
             "records": count,
             "attempt": command.attempt,

@@ -1,4 +1,4 @@
-"""`/metrics`, `/live`, `/ready` on the ops listener.
+"""`/metrics`, `/live`, `/ready` on the ops listener, and the page for people (`site.py`).
 
 `/metrics` is rendered in a thread: with many label sets it would hold up the loop for tens of
 milliseconds (`performance.md` 2, G15).
@@ -21,9 +21,11 @@ from router.http.values import (
     HttpLimits,
     Request,
     Response,
+    Streamed,
     message_response,
 )
 from router.model.limits import KIB, MIB
+from router.ops.site import Answer, Site
 from router.telemetry import metrics
 from router.telemetry.loop_watch import LoopWatch
 
@@ -32,12 +34,16 @@ log = structlog.get_logger(__name__)
 IDLE_S_MAX: Final = 30.0
 """From a connection's start, or its last answer, to the complete head of its next request."""
 
+UNREAD_S_MAX: Final = 20.0
+"""A client that reads nothing of its answer for as long is dropped, one that watches too."""
+
 LIMITS: Final = HttpLimits(
     connections_max=256,
     connections_per_address_max=2**31,  # everybody may come by one proxy
     buffered_bytes_max=4 * MIB,
     header_s=IDLE_S_MAX,
     idle_s=IDLE_S_MAX,
+    body_s=UNREAD_S_MAX,
 )
 BODY_BYTES_MAX: Final = 1 * KIB
 """Nobody has to say anything here."""
@@ -72,30 +78,42 @@ class OpsServer:
     """Answers probes and scrapes: the HTTP server's `Handler`."""
 
     def __init__(
-        self, health: Health, watch: LoopWatch, refresh: Callable[[], Awaitable[None]]
+        self,
+        health: Health,
+        watch: LoopWatch,
+        refresh: Callable[[], Awaitable[None]],
+        site: Site | None = None,
     ) -> None:
         """`refresh` brings gauges up to date before a scrape."""
         self._health = health
         self._watch = watch
         self._refresh = refresh
+        self._site = site
         self._http = HttpServer(self, LIMITS)
-        self._places: dict[str, Callable[[], Response | _Scrape]] = {
-            "/metrics": lambda: _Scrape(self._metrics()),
+        self._places: dict[str, Answer] = {
+            "/metrics": self._metrics,
             "/live": self._live,
             "/ready": self._ready,
         }
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen. Returns address and port, which matters for port 0. Raises `OSError`."""
-        return await self._http.start(host, port)
+        bound = await self._http.start(host, port)
+        if self._site is not None:
+            self._site.bound(bound[0])
+        return bound
 
     async def stop(self) -> None:
-        """Listen no more; what runs has a moment to end."""
+        """Listen no more; what runs has a moment to end, and nobody watches any more."""
+        if self._site is not None:
+            await self._site.close()
         await self._http.stop(STOP_S)
 
     def on_head(self, head: Head) -> Response | BodyPolicy:
         """See `Handler.on_head`."""
         answer = self._places.get(head.path)
+        if answer is None and self._site is not None:
+            answer = self._site.answer(head)
         if answer is None:
             return message_response(404, HTTPStatus.NOT_FOUND.phrase)
         if head.method not in {"GET", "HEAD"}:
@@ -103,10 +121,11 @@ class OpsServer:
             return message_response(405, HTTPStatus.METHOD_NOT_ALLOWED.phrase, headers)
         return BodyPolicy(BODY_BYTES_MAX, _unheard, note=answer)
 
-    def on_request(self, request: Request) -> "Response | _Scrape":
+    def on_request(self, request: Request) -> "Response | _Later":
         """See `Handler.on_request`."""
-        answer: Callable[[], Response | _Scrape] = request.note
-        return answer()
+        answer: Answer = request.note
+        made = answer()
+        return made if isinstance(made, Response) else _Later(made)
 
     async def _metrics(self) -> Response:
         await self._refresh()
@@ -122,14 +141,14 @@ class OpsServer:
         return _json(503 if reasons else 200, {"ready": not reasons, "reasons": reasons})
 
 
-class _Scrape:
-    """A scrape that runs: the server's `Pending`."""
+class _Later:
+    """An answer that is being made: the server's `Pending`."""
 
     wait_s = 0.0
     ends_with_client = True
 
-    def __init__(self, answer: Any) -> None:
-        self._task: asyncio.Task[Response] = asyncio.ensure_future(answer)
+    def __init__(self, answer: Awaitable[Response | Streamed]) -> None:
+        self._task: asyncio.Future[Response | Streamed] = asyncio.ensure_future(answer)
 
     def cancel(self) -> None:
         """See `Pending.cancel`."""
@@ -139,7 +158,7 @@ class _Scrape:
         """See `Pending.watch`."""
         self._task.add_done_callback(done)
 
-    def response(self) -> Response:
+    def response(self) -> Response | Streamed:
         """See `Pending.response`."""
         return self._task.result()
 

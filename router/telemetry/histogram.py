@@ -28,6 +28,11 @@ class Cells:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    @property
+    def counts(self) -> list[int]:
+        """Of each bucket, and above the last."""
+        return self._counts
+
     def take(self) -> tuple[list[int], float]:
         """Counts of each bucket and the sum of all values; both begin anew."""
         taken = self._counts, self._sum
@@ -70,6 +75,11 @@ class FastHistogram(Collector):
         if child is None:
             child = self._children[value] = Cells(self._buckets)
         return child
+
+    def counts(self, value: str) -> tuple[int, ...]:
+        """Of each bucket of a child, and above; none of one that does not exist."""
+        child = self._children.get(value)
+        return () if child is None else tuple(child.counts)
 
     def take(self) -> dict[str, tuple[list[int], float]]:
         """What each child observed since it was asked before; those that did."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
-from router.telemetry import metrics
+from router.telemetry import metrics, recent
 
 STATES = ("Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting")
 CONDITIONS = ("RetryAttemptsExhausted", "RecordAgeExceeded", "MaximumPayloadSizeExceeded")
@@ -50,6 +50,8 @@ class MappingMetrics:
         self._name = mapping
         self._info = (mapping, uuid, function, source)
         metrics.MAPPING_INFO.labels(*self._info).set(1)
+        self.recent = recent.BATCHES.of(uuid)
+        """Its last batches."""
         self.polled = metrics.RECORDS_POLLED.labels(mapping)
         self.filtered = metrics.RECORDS_FILTERED.labels(mapping)
         self.unjudged = metrics.RECORDS_UNJUDGED.labels(mapping)
@@ -121,6 +123,7 @@ class MappingMetrics:
 
     def remove(self) -> None:
         """Stop exporting what describes the present; counters stay until a restart."""
+        recent.BATCHES.forget(self._info[1])
         metrics.MAPPING_INFO.remove(*self._info)
         for name in STATES:
             metrics.MAPPING_STATE.remove(self._name, name)

@@ -1,5 +1,6 @@
 """The metrics of functions, as the pool counts them."""
 
+import time
 from collections.abc import Collection
 from typing import Final
 
@@ -8,6 +9,7 @@ from prometheus_client import Counter
 from router.model.function import InvokeReply
 from router.model.version import LATEST
 from router.telemetry import metrics
+from router.telemetry.recent import ERROR_CHARACTERS_MAX, INVOCATIONS, Attempt
 from router.workers import payloads
 from router.workers.start_rate import StartRate
 
@@ -36,6 +38,7 @@ class Meters:
         self.cold_start_duration = metrics.INIT_DURATION.labels(function)
         self._duration = metrics.FUNCTION_DURATION.labels(function)
         self._function = function
+        self._recent = INVOCATIONS.of(function)
         self._results = {result: metrics.INVOCATIONS.labels(function, result) for result in RESULTS}
         self._versions: dict[str, dict[str, Counter]] = {}
         """Of published versions that were run."""
@@ -46,7 +49,7 @@ class Meters:
             for result in self._versions.pop(version):
                 metrics.VERSION_INVOCATIONS.remove(self._function, version, result)
 
-    def count(self, reply: InvokeReply, version: str) -> None:
+    def count(self, reply: InvokeReply, version: str, request_id: str) -> None:
         """One invocation of a version has ended."""
         self._duration.observe(reply.duration_ms / 1000)
         match reply.error_type:
@@ -59,6 +62,18 @@ class Meters:
             case _:
                 result = "error"
         self._results[result].inc()
+        self._recent.note(
+            Attempt(
+                wall_ms=time.time_ns() // 1_000_000,
+                outcome=result,
+                duration_ms=reply.duration_ms,
+                request_id=request_id,
+                error=(reply.error_type or "")[:ERROR_CHARACTERS_MAX],
+                version=version,
+                init_ms=reply.init_ms,
+                memory_mb=reply.memory_mb_max,
+            )
+        )
         if version != LATEST:
             self._of_version(version)[result].inc()
 

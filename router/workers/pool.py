@@ -104,7 +104,7 @@ class Pool:
         finally:
             self._busy -= 1
             meters.busy -= 1
-        meters.count(reply, function.version)
+        meters.count(reply, function.version, request.request_id)
         return reply
 
     def expect(self, functions: Collection[FunctionVersion]) -> None:

@@ -1,0 +1,1 @@
+"""What the ops page looks like, as HTML: the front page, one mapping, one function. Pure."""
