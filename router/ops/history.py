@@ -163,7 +163,7 @@ class History:
     def shape(self, key: Key, counts: Sequence[int]) -> list[int]:
         """A histogram of the last minute."""
         track = self._tracks.get(key)
-        if track is None or not track.shapes:
+        if track is None or not track.shapes or len(track.shapes[0]) != len(counts):
             return list(counts)
         return [max(0, now - was) for now, was in zip(counts, track.shapes[0], strict=True)]
 

@@ -50,6 +50,8 @@ def _svg(
     lines = [
         tag("path", class_="grid", d=f"M0 {_n(height * n / grid)}H{width}") for n in range(1, grid)
     ]
+    if not grid:
+        lines = [tag("path", class_="base", d=f"M0 {height}H{width}")]
     shown = list(points[-POINTS:])
     view = {"viewBox": f"0 -1.5 {width} {height + 3}", "preserveAspectRatio": "none"}
     if len(shown) < 2:

@@ -102,7 +102,8 @@ def _standing(facts: MappingFacts, wall_ms: int) -> list[Reason]:
 def _stuck(facts: MappingFacts, lane: LaneFacts) -> Reason:
     level = Level.BAD if lane.attempts >= STUCK_ATTEMPTS else Level.WARN
     where = f"lane {lane.place}" if lane.place else "a batch"
-    text = f"{where} failed {plural(lane.attempts, 'time')} in a row"
+    times = "once" if lane.attempts == 1 else f"{lane.attempts} times in a row"
+    text = f"{where} failed {times}"
     if lane.rest_ms:
         text += f", next try in {short_span(lane.rest_ms / 1_000 + 0.999)}"
     if facts.stuck_lanes > 1:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-EACH_MAX: Final = 50
+EACH_MAX: Final = 25
 """Of one mapping, or one function."""
 
 ALL_MAX: Final = 20_000

@@ -33,6 +33,8 @@ PURE = (
     "model", "patterns", "mapping", "outcomes", "workers/wire.py",
     "dispatch/ledger.py", "dispatch/pot.py", "dispatch/waiting.py",
     "asynchronous/decide.py", "asynchronous/lines.py",
+    "ops/facts.py", "ops/history.py", "ops/html.py", "ops/pages", "ops/paths.py",
+    "ops/pictures.py", "ops/rows.py", "ops/trouble.py", "ops/wording.py",
 )  # fmt: skip
 IMPURE_FILES = tuple(name.replace(".", "/") for name in DRIVERS)
 FORBIDDEN = {

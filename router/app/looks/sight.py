@@ -192,7 +192,7 @@ class Gatherer:
                     throttles=reading.total(metrics.THROTTLES, name),
                     dropped=dropped.get(name, 0.0),
                     cold_starts=reading.total(metrics.COLD_STARTS, name),
-                    durations=metrics.INVOCATION_DURATION.counts(name),
+                    durations=metrics.FUNCTION_DURATION.counts(name),
                 )
             )
             await slices.rest()
@@ -202,7 +202,7 @@ class Gatherer:
 
     async def _webhooks(self, slices: Slices) -> list[WebhookFacts]:
         results: dict[str, dict[str, float]] = defaultdict(dict)
-        for (name, result), value in reading.totals(metrics.INGEST):
+        for (name, result), value in reading.totals(metrics.WEBHOOK_REQUESTS):
             if value:
                 results[name][result] = value
             await slices.rest()
@@ -221,7 +221,7 @@ class Gatherer:
                     duplicates=counted.get("duplicate", 0.0),
                     refused={why: n for why, n in counted.items() if why not in TAKEN},
                     expired=reading.total(metrics.RECORDS_EXPIRED, spec.name),
-                    durations=metrics.INGEST_DURATION.counts(spec.name),
+                    durations=metrics.WEBHOOK_DURATION.counts(spec.name),
                 )
             )
             await slices.rest()

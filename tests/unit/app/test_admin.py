@@ -61,12 +61,12 @@ async def test_of_a_queue_the_oldest_message_counts_read_or_not(house, admin):
     await house.catalog.commit([put("queue", "jobs", queue)])
     reader = Mapping(uuid=UUID, name="m", function="f", event_source_arn=QUEUE, last_modified_ms=1)
     nothing_read = house.manager.view(UUID)
-    assert await admin._oldest_ms(reader, nothing_read) is None
+    assert await admin.oldest_ms(reader, nothing_read) is None
     message = NewMessage(
         queue="jobs", message_id="1", body="b", sent_ms=5, visible_ms=5, expires_ms=NOW_MS
     )
     await house.store.queues.send([message])
-    assert await admin._oldest_ms(reader, nothing_read) == 5
+    assert await admin.oldest_ms(reader, nothing_read) == 5
 
 
 async def test_the_last_error_says_when(house, admin):
