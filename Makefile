@@ -16,7 +16,7 @@ DEPLOY_STAMP := $(DEPLOY)/.stamp
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo demo-kafka demo-polyglot check check-deploy test servers servers-long sim sim-nightly mutants traces crash attack bench fuzz fuzz-nightly fmt lock venv clients peers deploy-tools changelog clean python
+.PHONY: demo demo-kafka demo-polyglot check check-deploy test servers servers-long sim sim-nightly mutants traces crash drain attack bench fuzz fuzz-nightly fmt lock venv clients peers deploy-tools changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python -m examples.webhooks.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -53,6 +53,9 @@ traces: venv ## record what the engine decides anew, when a change of its behavi
 crash: venv ## kill -9 trials; TRIALS=1000 for the long run
 	@$(BIN)/python -m tests.crash $(if $(TRIALS),--trials $(TRIALS))
 
+drain: venv ## replace a router under load as Kubernetes does it, ROUNDS=5 times
+	@$(BIN)/python -m tests.drain $(if $(ROUNDS),--rounds $(ROUNDS))
+
 fuzz: venv ## foreign bytes into every reader, two targets at a time; TARGET=http SECONDS=20
 	@$(BIN)/python -m tests.fuzz $(if $(TARGET),--target $(TARGET)) $(if $(SECONDS),--seconds $(SECONDS))
 
@@ -77,7 +80,8 @@ servers-long: venv clients servers ## the tests of faults in their long form: 30
 venv: $(STAMP) ## .venv with everything pinned; instant when nothing changed
 clients: $(CLIENTS_STAMP) ## .venv-clients with the current boto3 and AWS CLI, as outside programs
 peers: $(PEERS_STAMP) $(LAMBDA_PEERS_STAMP) ## what benches run beside us: other consumers of Kafka in .venv-peers, others that invoke Lambda functions in .venv-peers-lambda (a minute or two)
-deploy-tools: $(DEPLOY_STAMP) ## .venv-deploy with what checks the files in deploy/, k8s/ and docker-compose.yml
+deploy-tools: venv $(DEPLOY_STAMP) ## .venv-deploy with what checks the files in deploy/, k8s/ and docker-compose.yml, and a kubectl where there is none
+	@$(BIN)/python -m tests.deploy.kubectl
 
 python:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv, or set PYTHON=/path/to/python3"; exit 1; }

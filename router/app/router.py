@@ -27,6 +27,7 @@ from router.app.capacity import (
 from router.app.connect import EmbeddedConnector, KindTable, QueueConnector, QueueMailbox
 from router.app.debugging import Debugging
 from router.app.destinations import make_accept, make_carriers, make_reach, problems
+from router.app.draining import Drain
 from router.app.functions import ApiInvoker, FunctionKeys
 from router.app.health import IngressNotices
 from router.app.identity import ADDRESS_FILE, claim, write_private
@@ -45,6 +46,7 @@ from router.auth.aws_session import AwsSession
 from router.auth.peer import FunctionPeers
 from router.auth.webhooks import scheme_for
 from router.config import IngressSettings, Settings, resolve_secret
+from router.control.server import ControlServer
 from router.destinations.kafka_topic import KafkaTopic
 from router.destinations.outbox import Courier
 from router.dispatch import provisioning
@@ -84,9 +86,6 @@ from router.workers.pool import Pool, PoolSettings
 from router.workers.runtimes import host
 
 log = structlog.get_logger()
-
-COURIER_STOP_S = 3.0
-"""How long on-failure records on their way may take to arrive when the router stops."""
 
 
 class Router:
@@ -136,6 +135,7 @@ class Router:
         await self._apply_template()
         await self.ingress.started()
         await self.mappings.start()
+        self._undo.push_async_callback(self.mappings.stop)
         self._spawn(self.runner.run())
         self._undo.push_async_callback(self.runner.stop)
         await self.queues.moves.resume()
@@ -151,16 +151,7 @@ class Router:
 
     async def drain(self) -> bool:
         """Take in nothing more, let what runs end; False when time ran out (S1, S2)."""
-        self.health.block("draining", "the router is stopping")
-        log.info("draining", drain_s=self.settings.drain_s)
-        self.ingress.drain()
-        ended = await asyncio.gather(
-            self.mappings.drain(self.settings.drain_s), self.runner.drain(self.settings.drain_s)
-        )
-        is_whole = all(ended)
-        await self.courier.stop(COURIER_STOP_S)
-        log.info("drained" if is_whole else "drain_cut_short")
-        return is_whole
+        return await self._drain.run()
 
     def _refuse_open_api(self) -> None:
         settings = self.settings
@@ -401,6 +392,16 @@ class Router:
             services, peers, access_keys=settings.access_keys, token=self.token, **whose
         )
         functions = functions_server(services, self.keys, **whose)
+        self._drain = Drain(
+            settings.drain_s,
+            self.health,
+            self.ingress,
+            api,
+            self.mappings,
+            self.runner,
+            self.dispatcher,
+            self.courier,
+        )
         for name, server, where in (
             ("api", api, settings.api),
             ("functions", functions, "127.0.0.1:0"),
@@ -408,7 +409,7 @@ class Router:
             host, port = _split(where)
             with _naming(name, where):
                 await server.start(host, port)
-            self._undo.push_async_callback(server.close)
+            self._undo.push_async_callback(self._close_listener, server)
             self._undo.callback(self.queues.stop)  # before: long polls would hold the server up
             self.addresses[name] = f"http://{_shown(server.host)}:{server.port}"
         self.keys.endpoint = self.addresses["functions"]
@@ -416,9 +417,15 @@ class Router:
         host, port = _split(settings.ingress)
         with _naming("ingress", settings.ingress):
             bound_host, bound_port = await self.ingress.start(host, port)
-        self._undo.push_async_callback(self.ingress.stop, 1.0)
+        self._undo.push_async_callback(self._stop_ingress)
         self.addresses["ingress"] = f"http://{_shown(bound_host)}:{bound_port}"
         self.urls.port = bound_port
+
+    async def _close_listener(self, server: ControlServer) -> None:
+        await server.close(self._drain.answer_s)
+
+    async def _stop_ingress(self) -> None:
+        await self.ingress.stop(self._drain.answer_s)
 
     async def _start_ops(self) -> None:
         site = make_site(self)

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from router.control.dispatch import Call, Dispatcher, failure
-from router.control.errors import TooLarge, denied
+from router.control.errors import ApiError, TooLarge, denied
 from router.control.protocol.wire import Reply, Request
 from router.dispatch.request_ids import RequestIds
 from router.http import values
@@ -48,6 +48,11 @@ NAMES_IN_LIMIT_TEXTS: Final = {
 
 SERVER: Final = ("Server", "event-router")
 
+OWN_SERVICE: Final = "router"
+"""What the router's own commands speak to."""
+
+STOPPING: Final = "The router is stopping, try again."
+
 NO_TIME_LIMIT_S: Final = float("inf")
 """An invocation takes as long as its function may: whoever answers keeps the deadlines."""
 
@@ -72,6 +77,8 @@ class ApiHandler:
         """GET requests whose path begins so are a page's; it checks who asks."""
         self.address = ""
         """Ours, for callers who name no host."""
+        self.is_draining = False
+        """Nothing new is begun, except for who asks how this router is."""
         self._dispatcher = dispatcher
         self._ids = RequestIds()
         self._running: set[_Answering] = set()
@@ -90,6 +97,12 @@ class ApiHandler:
         if head.is_barred:
             problem = denied("Functions may not call this listener: theirs is in AWS_ENDPOINT_URL.")
             return _response(failure(call, problem, self._ids.next()))
+        if self.is_draining and call.service_name != OWN_SERVICE:
+            reply = failure(
+                call, ApiError("ServiceUnavailable", STOPPING, status=503), self._ids.next()
+            )
+            reply.headers.update({"Retry-After": "1", "Connection": "close"})
+            return _response(reply)
         limit = LIMITS.get(call.action, BODY_BYTES_MAX)
         too_large = partial(self._too_large, call, limit)
         return BodyPolicy(limit, count_refused, too_large, _Asked(request, call, None))

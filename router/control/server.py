@@ -100,7 +100,11 @@ class ControlServer:
         self.host, self.port = await self._http.start(host, port)
         self._handler.address = f"{self.host}:{self.port}"
 
-    async def close(self) -> None:
-        """Stop listening; running calls have `DRAIN_S` to finish."""
-        await self._http.stop(DRAIN_S)
-        await self._handler.finish(DRAIN_S)
+    def drain(self) -> None:
+        """Answer new calls with 503 and Retry-After, but to who asks how this router is."""
+        self._handler.is_draining = True
+
+    async def close(self, drain_s: float = DRAIN_S) -> None:
+        """Stop listening; running calls have so many seconds to finish."""
+        await self._http.stop(drain_s)
+        await self._handler.finish(drain_s)

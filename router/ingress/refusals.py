@@ -17,7 +17,11 @@ NOT_FOUND: Final = message_response(404, "Not Found")
 ALLOW_BOTH: Final = ("allow", "POST, OPTIONS")
 NOT_ALLOWED: Final = message_response(405, "Method Not Allowed", (*JSON_HEADERS, ("allow", "POST")))
 NOT_ALLOWED_EITHER: Final = message_response(405, "Method Not Allowed", (*JSON_HEADERS, ALLOW_BOTH))
-DRAINING: Final = message_response(503, "The router is stopping, try again.", RETRY_HEADERS)
+DRAINING: Final = message_response(
+    503,
+    "The router is stopping, try again.",
+    (*RETRY_HEADERS, ("connection", "close")),  # there is another behind the next connection
+)
 OVERLOADED: Final = message_response(503, "Too much is waiting, try again later.", RETRY_HEADERS)
 STORE_FULL: Final = message_response(503, "The store is full, try again later.", RETRY_HEADERS)
 CHANGED: Final = message_response(503, "The webhook has changed, try again.", RETRY_HEADERS)

@@ -88,8 +88,11 @@ class UrlIngress:
             return OVERLOADED
         return POLICY
 
-    def on_request(self, request: Request) -> "Asked":
+    def on_request(self, request: Request) -> "Response | Asked":
         """As `Handler.on_request`."""
+        if self._is_draining:  # the body came later; nothing has begun
+            metrics.INGRESS_REFUSED.labels("draining").inc()
+            return DRAINING
         head = request.head
         path = head.path
         url_id, rest = place_of(head)

@@ -214,11 +214,19 @@ class MappingManager:
         for run in self._runs.values():
             run.past.is_over = True
         lives = [run.life for run in self._runs.values() if run.life is not None]
-        ended = await asyncio.gather(*(life.drain(timeout_s) for life in lives))
+        try:
+            ended = await asyncio.gather(*(life.drain(timeout_s) for life in lives))
+        finally:
+            await self.stop()
+        return all(ended)
+
+    async def stop(self) -> None:
+        """End all at once; what runs is cut off and will be repeated, whatever becomes of it."""
+        self._is_stopping = True
+        lives = [run.life for run in self._runs.values() if run.life is not None]
         await asyncio.gather(*(life.stop() for life in lives))
         for task in self._tasks:
             task.cancel()
-        return all(ended)
 
     async def finished_shards(self, arn: str) -> set[str]:
         """Closed shards of a stream that no mapping has anything to do in. Raises `StoreError`.

@@ -477,6 +477,11 @@ class Bed:
         headers = {"Content-Type": "application/json"}
         return call(self.addresses["api"], path, data, headers, method)
 
+    def host_of_url(self, function: str) -> str:
+        """What a request to a function's URL has as its Host."""
+        url = self.rest("GET", f"/2021-10-31/functions/{function}/url").json["FunctionUrl"]
+        return urllib.parse.urlsplit(url).netloc
+
     def metrics(self) -> dict[str, list[tuple[dict[str, str], float]]]:
         """Sample name → (labels, value), through Prometheus's own parser."""
         from prometheus_client.parser import text_string_to_metric_families

@@ -137,6 +137,18 @@ async def test_a_call_without_its_caller_is_waited_for_at_close(make):
     assert ended.is_set()
 
 
+async def test_s1_while_it_drains_only_who_asks_how_the_router_is_has_an_answer(make):
+    control = await make(Echo=echo)
+    control.drain()
+    answer = await talk(control, b"GET /2015-03-31/functions HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    lines = answer.lower().split(b"\r\n")
+    assert b"retry-after: 1" in lines
+    assert b"connection: close" in lines
+    assert b"ServiceUnavailable" in answer
+    assert b"200 OK" in await talk(control, head(2, "Connection: close") + b"{}")
+
+
 async def test_who_hangs_up_in_the_middle_of_a_body_harms_nobody(make):
     control = await make(Echo=echo)
     _, writer = await asyncio.open_connection("127.0.0.1", control.port)

@@ -30,6 +30,7 @@ from router.model.version import Alias
 from router.store.base import Delete
 from router.store.catalog import Catalog, own_name, put
 from router.store.sqlite.store import SqliteStore
+from tests.patience import PATIENCE_S
 from tests.unit.http.client import connect
 
 pytestmark = pytest.mark.slow
@@ -318,6 +319,24 @@ async def test_draining_refuses_what_is_new_and_ends_what_runs(site):
             await asyncio.sleep(0.01)
     site.invoker.hold.set()
     assert (await asking).status == 201
+
+
+async def test_s1_a_request_whose_body_comes_after_a_drain_began_begins_nothing(site):
+    client = await connect(site.address)
+    host = f"Host: {PLAIN}.lambda-url.us-east-1.localhost"
+    await client.send(f"POST / HTTP/1.1\r\n{host}\r\nContent-Length: 2\r\n\r\nh".encode())
+    assert (await site.ask()).status == 201  # who asked before was heard before
+    async with asyncio.timeout(PATIENCE_S):
+        site.ingress.drain()
+        while (await site.ask()).status != 503:
+            await asyncio.sleep(0.01)
+        called = len(site.invoker.calls)
+        await client.send(b"i")
+        reply = await client.reply()
+    assert (reply.status, reply.headers["connection"]) == (503, "close")
+    assert int(reply.headers["retry-after"]) >= 1
+    assert len(site.invoker.calls) == called
+    await client.close()
 
 
 def signed(path, where, secret="s3cret", service="lambda", body=b""):

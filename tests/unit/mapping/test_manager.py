@@ -257,6 +257,19 @@ async def test_a_drain_that_takes_too_long_is_cut(house):
     assert await house.position() == 0
 
 
+async def test_s2_a_drain_that_is_given_up_ends_every_mapping_all_the_same(house):
+    """Else what happens to functions next would count as their failure."""
+    await holding(house, "a1")
+    drain = asyncio.create_task(house.manager.drain(PATIENCE_S))
+    await asyncio.sleep(0)
+    drain.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await drain
+    assert house.functions.running == 0
+    assert await house.position() == 0
+    await house.manager.stop()  # as often as one likes
+
+
 def wanting(*bodies):
     return tuple(f'{{"eventID":[{{"suffix":":{position}"}}]}}' for position in bodies)
 
