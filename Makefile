@@ -16,7 +16,7 @@ DEPLOY_STAMP := $(DEPLOY)/.stamp
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo demo-kafka demo-polyglot check check-deploy test servers servers-long sim sim-nightly mutants traces crash drain attack bench fuzz fuzz-nightly fmt lock venv clients peers deploy-tools changelog clean python
+.PHONY: demo demo-kafka demo-polyglot check check-deploy sbom test servers servers-long sim sim-nightly mutants traces crash drain attack bench fuzz fuzz-nightly fmt lock venv clients peers deploy-tools changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python -m examples.webhooks.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -29,6 +29,10 @@ check: venv ## format, lint, types, architecture, quick unit tests, a short simu
 
 check-deploy: venv deploy-tools ## every file of deploy/, k8s/ and docker-compose.yml by its own tool
 	@$(BIN)/python -m pytest -q -p no:cacheprovider tests/deploy
+
+sbom: venv ## what the image is made of: dist/event-router.cdx.json, CycloneDX
+	@rm -rf build/image && $(BIN)/python -m deploy.rootfs build build/image
+	@mkdir -p dist && cp build/image/rootfs/usr/share/sbom/event-router.cdx.json dist/
 
 test: venv clients $(PEERS_STAMP) deploy-tools servers ## every test
 	@$(BIN)/python .ci/stages.py test
@@ -131,6 +135,7 @@ lock: venv ## pin every package again, with hashes and without a registry's addr
 	uv pip compile requirements/peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/peers.lock
 	uv pip compile requirements/lambda-peers.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/lambda-peers.lock
 	uv pip compile requirements/emulator.in --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/emulator.lock
+	uv pip compile requirements/build.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/build.lock
 	uv pip compile requirements/deploy.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/deploy.lock
 
 changelog: venv ## what the next release's changelog will say

@@ -38,6 +38,7 @@ from router.app.options import Options
 from router.app.services import api_server, functions_server, make_services
 from router.app.sources import kafka_clusters, mapping_problems
 from router.app.stacks import Stacks
+from router.app.supervisor import Supervisor
 from router.app.template_file import TemplateFile
 from router.app.watch import Watch
 from router.app.workers import hosting_of, make_launcher, probe_isolation
@@ -100,6 +101,7 @@ class Router:
         self.addresses: dict[str, str] = {}
         self.token = secrets.token_urlsafe(32)
         self._started = time.monotonic()
+        self._supervisor = Supervisor(os.environ)
         self._template: TemplateFile | None = None
         self._desired: DesiredState | None = None
         self._saves: Watch | None = None
@@ -147,10 +149,12 @@ class Router:
         self._spawn(self.maintenance.run_disk())
         if self._saves is not None:
             self._spawn(self._saves.run())
+        self._spawn(self._supervisor.run())
         self._announce()
 
     async def drain(self) -> bool:
         """Take in nothing more, let what runs end; False when time ran out (S1, S2)."""
+        self._supervisor.stopping()
         return await self._drain.run()
 
     def _refuse_open_api(self) -> None:
@@ -538,6 +542,7 @@ class Router:
             # Last: whoever waits for it may look for what was said above.
             self.options.ready_file.parent.mkdir(parents=True, exist_ok=True)
             write_private(self.options.ready_file, about)
+        self._supervisor.ready()
 
     def _facts(self) -> dict[str, Any]:
         return {

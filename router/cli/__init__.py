@@ -19,6 +19,7 @@ COMMANDS = {
     "trace": ("router.cli.trace", "Record what a mapping decides, or replay such a record."),
     "queues": ("router.cli.queues", "Look into embedded queues without receiving."),
     "logs": ("router.cli.logs", "Show what functions wrote."),
+    "health": ("router.cli.health", "Ask a running router whether it is ready."),
     "doctor": ("router.cli.doctor", "Check this machine, the data folder and the functions."),
     "settings": ("router.cli.settings", "List every setting, its variable and its default."),
 }

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 """Of the project."""
 
 TOOLS = ROOT / ".venv-deploy/bin"
-TOOL_S_MAX = 120
+TOOL_S_MAX = 600
 
 
 def tool(name: str) -> Path:

@@ -1,0 +1,1 @@
+"""Scripts of the image's first stage; they run there by their path, with the standard library."""

@@ -1,1 +1,0 @@
-"""The files a router is deployed with, each by its own tool; `make check-deploy` runs these."""
