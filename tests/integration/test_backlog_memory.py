@@ -42,6 +42,8 @@ class Watched:
         self.bed = bed
         self.idle_bytes = rss_bytes(bed.process.pid)
         self.most_bytes = 0
+        self._looks = [(time.monotonic(), 0)]
+        """When, and how many records had been handed out."""
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
@@ -51,17 +53,26 @@ class Watched:
             self.most_bytes = max(self.most_bytes, rss_bytes(self.bed.process.pid))
 
     def after(self, count):
-        """The most it held until so many were handed out, and how many a second that was."""
-        started, before = time.monotonic(), self.invoked
-        deadline = started + size(100, 600)
-        while self.invoked < count:
+        """The most it held until so many were handed out."""
+        deadline = time.monotonic() + size(100, 600)
+        while self._invoked() < count:
             assert time.monotonic() < deadline, f"{count} records were not handled"
             time.sleep(size(0.2, 2))  # each look at a queue's lag counts its messages
-        return self.most_bytes, (self.invoked - before) / (time.monotonic() - started)
+        return self.most_bytes
 
-    @property
-    def invoked(self):
-        return self.bed.metric("router_mapping_records_invoked_total")
+    def pace(self, first, last):
+        """Records a second between the look before so many were handed out and that after so many.
+
+        A router can be past both when it is looked at the next time.
+        """
+        began, few = [look for look in self._looks if look[1] < first][-1]
+        ended, many = next(look for look in self._looks if look[1] >= last)
+        return (many - few) / (ended - began)
+
+    def _invoked(self):
+        count = self.bed.metric("router_mapping_records_invoked_total")
+        self._looks.append((time.monotonic(), count))
+        return count
 
     def end(self):
         self._is_over.set()
@@ -72,24 +83,22 @@ class Watched:
 def watch(name, bed, last):
     """Start a router that has read nothing; what it held until FIRST, until `last`, and its pace.
 
-    The pace is that between FIRST and FEW records, whatever waits behind them.
+    The pace is that between some FIRST and FEW records, whatever waits behind them.
     """
     watched = Watched(bed)
     try:
-        early, _ = watched.after(FIRST)
-        late, rate = watched.after(FEW)
-        steps = [early, late]
+        steps = [watched.after(FIRST), watched.after(FEW)]
         for step in range(1, 5) if last > FEW else ():
-            late, _ = watched.after(FEW + (last - FEW) * step // 4)
-            steps.append(late)
+            steps.append(watched.after(FEW + (last - FEW) * step // 4))
     finally:
         watched.end()
+    rate = watched.pace(FIRST, FEW)
     most = ", ".join(f"{it / 2**20:.1f}" for it in steps)
     print(
         f"{name}: idle {watched.idle_bytes / 2**20:.1f} MiB, at most {most} until {FIRST:,},"
         f" {FEW:,} and on to {last:,} records, {rate:,.0f} a second"
     )
-    return early, late, rate
+    return steps[0], steps[-1], rate
 
 
 def check(few, many):
