@@ -87,6 +87,7 @@ def _steps(plan: dict[str, Any], ready: _Prepared, keep_fds: Iterable[int]) -> I
     user: int | None = plan["uid"] if "uid" in mechanisms else None
     yield "close file descriptors", lambda: plain.close_files(keep_fds)
     yield "new session", plain.own_session
+    yield "scheduling", plain.give_way
     if "plain" not in mechanisms:  # housekeeping alone: to be ended with its group or its parent
         yield "die with the parent", lambda: plain.die_with(ready.zygote_pid)
         return

@@ -1,5 +1,6 @@
 """Rung 1: what every Unix offers. Stops accidents, not attacks."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -32,6 +33,16 @@ def own_session() -> None:
     if os.getsid(0) != os.getpid():
         os.setsid()
     os.umask(0o022)
+
+
+def give_way() -> None:
+    """Be scheduled as batch work (ADR 7): waking up takes no processor from whoever runs.
+
+    The share of a processor is the same; only who has just been woken waits until the one that
+    woke it is done or has had its time. A host that does not know the wish is no worse.
+    """
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def limit(file_bytes_max: int, *, processes: bool) -> None:

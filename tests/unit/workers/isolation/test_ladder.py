@@ -20,8 +20,14 @@ try:
 except OSError as error:
     result["extra"] = error.errno
 result["leader"] = os.getsid(0) == os.getpid()
+result["is_batch"] = os.sched_getscheduler(0) == os.SCHED_BATCH
 """
-    assert run(code, plan_for(tmp_path)) == {"open": [0, 1, 2], "extra": 9, "leader": True}
+    assert run(code, plan_for(tmp_path)) == {
+        "open": [0, 1, 2],
+        "extra": 9,
+        "leader": True,
+        "is_batch": True,
+    }
 
 
 def test_rung_1_limits_and_gives_up_privileges(tmp_path):
