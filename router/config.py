@@ -22,6 +22,8 @@ from router.model.limits import ASYNC_WAIT_MS_MAX
 Port = Annotated[str, Meta(pattern=r"^(\[[0-9A-Fa-f:.%\w]+\]|[^\s:\[\]]*):\d{1,5}$")]
 """`HOST:PORT`, `[IPV6]:PORT`, `:PORT` for all addresses; port 0 is a free one."""
 
+PORT_MAX = 65_535
+
 MountPath = Annotated[str, Meta(pattern=f"^{MOUNT_PATH}$")]
 """Where functions see a file system, such as `/mnt/ledger`."""
 
@@ -222,9 +224,14 @@ def load(
     tree.update({name: value for name, value in (options or {}).items() if value is not None})
     tree.setdefault("region", environ.get("AWS_REGION") or "us-east-1")
     try:
-        return msgspec.convert(tree, Settings, strict=True)
+        settings = msgspec.convert(tree, Settings, strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error), file)) from None
+    for name in ("api", "ingress", "ops"):
+        where = getattr(settings, name)
+        if int(where.rpartition(":")[2]) > PORT_MAX:
+            raise ConfigError(f"settings: {name} is {where}, but ports end at {PORT_MAX}")
+    return settings
 
 
 def _explain(text: str, file: Path | None) -> str:
@@ -332,8 +339,13 @@ def resolve_secret(text: str, secrets_dir: str, environ: Mapping[str, str] | Non
     variable = "ROUTER_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
     if secrets_dir and ".." not in Path(name).parts:
         path = Path(secrets_dir) / name.lstrip("/")
-        if path.is_file():
-            return path.read_text("utf-8").removesuffix("\n")
+        try:
+            if path.is_file():
+                return path.read_text("utf-8").removesuffix("\n")
+        except OSError as error:
+            raise ConfigError(f"secret {name!r} cannot be read: {path}: {error.strerror}") from None
+        except UnicodeDecodeError:  # its text would show the secret
+            raise ConfigError(f"secret {name!r} is no UTF-8 text: {path}") from None
     source = os.environ if environ is None else environ
     for candidate in (variable, f"ROUTER_SECRET_{name}"):
         if candidate in source:

@@ -11,6 +11,9 @@ from router.model.errors import ConfigError
 IDENTITY_FILE = "identity.json"
 ADDRESS_FILE = "address.json"
 
+RESTORING = ".restoring"
+"""In a data folder while a back-up is unpacked there."""
+
 
 def claim(settings: Settings) -> Path:
     """Make the data folder, or check that it is of this region and account.
@@ -21,10 +24,20 @@ def claim(settings: Settings) -> Path:
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"the data folder {data} cannot be made: {error.strerror}") from None
-    if not (data / IDENTITY_FILE).exists():
-        write_private(data / IDENTITY_FILE, _wanted(settings))
-        return data
+        raise ConfigError(
+            f"the data folder {data} cannot be made: {error.strerror}; choose another with --data "
+            "or ROUTER_DATA"
+        ) from None
+    _refuse_half_restored(data)
+    try:
+        if not (data / IDENTITY_FILE).exists():
+            write_private(data / IDENTITY_FILE, _wanted(settings))
+            return data
+    except OSError as error:
+        raise ConfigError(
+            f"the data folder {data} cannot be written: {error.strerror}; the user {os.geteuid()} "
+            "must own it, or choose another with --data or ROUTER_DATA"
+        ) from None
     return read(settings)
 
 
@@ -32,6 +45,7 @@ def read(settings: Settings) -> Path:
     """Check a data folder without making one. Raises `ConfigError` when it is another's."""
     data = Path(settings.data).absolute()
     path = data / IDENTITY_FILE
+    _refuse_half_restored(data)
     if not path.exists():
         return data
     try:
@@ -51,6 +65,14 @@ def read(settings: Settings) -> Path:
             "data folder, or set ROUTER_REGION and ROUTER_ACCOUNT back"
         )
     return data
+
+
+def _refuse_half_restored(data: Path) -> None:
+    if (data / RESTORING).exists():
+        raise ConfigError(
+            f"{data} holds a back-up that was not restored to its end: wait for `router restore`, "
+            "or empty the folder and restore again"
+        )
 
 
 def _wanted(settings: Settings) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from router.app import ports
 from router.app.admin import Admin
 from router.app.asynchronous import AsyncInvoker, CatalogTargets, waits_of
 from router.app.aws_queues import AwsQueues
@@ -35,12 +36,11 @@ from router.app.jumps import SteadyClock
 from router.app.looks import make_site
 from router.app.maintenance import Maintenance
 from router.app.options import Options
+from router.app.own_template import OwnTemplate
 from router.app.services import api_server, functions_server, make_services
 from router.app.sources import kafka_clusters, mapping_problems
 from router.app.stacks import Stacks
 from router.app.supervisor import Supervisor
-from router.app.template_file import TemplateFile
-from router.app.watch import Watch
 from router.app.workers import hosting_of, make_launcher, probe_isolation
 from router.asynchronous.runner import Runner
 from router.auth.aws_session import AwsSession
@@ -67,7 +67,7 @@ from router.mapping.kinds.queue import QueueKind
 from router.mapping.kinds.stream import StreamKind
 from router.mapping.manager import MappingManager
 from router.model.concurrency import account_limit
-from router.model.errors import ConfigError, RouterError
+from router.model.errors import ConfigError
 from router.model.function import FunctionVersion
 from router.model.function_url import FunctionUrl, url_text
 from router.ops.server import Health, OpsServer
@@ -102,9 +102,7 @@ class Router:
         self.token = secrets.token_urlsafe(32)
         self._started = time.monotonic()
         self._supervisor = Supervisor(os.environ)
-        self._template: TemplateFile | None = None
-        self._desired: DesiredState | None = None
-        self._saves: Watch | None = None
+        self.template = OwnTemplate(settings, options, self._apply_own, self.clock.wall_ms)
         self._limit = account_limit(
             settings.concurrency_max or concurrency_default(), settings.unreserved_concurrency_min
         )
@@ -124,9 +122,10 @@ class Router:
     async def _start(self) -> None:
         settings = self.settings
         self._refuse_open_api()
-        await self._read_template()
+        await self.template.read()
         self.data = claim(settings)
         await self._open_store()
+        ports.check_free({"api": settings.api, "ingress": settings.ingress, "ops": settings.ops})
         self.isolation, self._isolation_settings = await probe_isolation(settings)
         self.hosting = msgspec.structs.replace(
             self.hosting, image_problem=self.isolation.image_problem
@@ -134,7 +133,7 @@ class Router:
         await self._start_workers()
         await self._build()
         await self._start_listeners()
-        await self._apply_template()
+        await self.template.start(self.addresses)
         await self.ingress.started()
         await self.mappings.start()
         self._undo.push_async_callback(self.mappings.stop)
@@ -147,8 +146,8 @@ class Router:
         self._spawn(self.maintenance.run_retention())
         self._spawn(self.maintenance.run_health())
         self._spawn(self.maintenance.run_disk())
-        if self._saves is not None:
-            self._spawn(self._saves.run())
+        if self.template.is_watching:
+            self._spawn(self.template.follow())
         self._spawn(self._supervisor.run())
         self._announce()
 
@@ -410,19 +409,19 @@ class Router:
             ("api", api, settings.api),
             ("functions", functions, "127.0.0.1:0"),
         ):
-            host, port = _split(where)
-            with _naming(name, where):
+            host, port = ports.split(where)
+            with ports.naming(name, where):
                 await server.start(host, port)
             self._undo.push_async_callback(self._close_listener, server)
             self._undo.callback(self.queues.stop)  # before: long polls would hold the server up
-            self.addresses[name] = f"http://{_shown(server.host)}:{server.port}"
+            self.addresses[name] = f"http://{ports.shown(server.host)}:{server.port}"
         self.keys.endpoint = self.addresses["functions"]
         self.pool.provisions.open()  # not before: they are told where this router is
-        host, port = _split(settings.ingress)
-        with _naming("ingress", settings.ingress):
+        host, port = ports.split(settings.ingress)
+        with ports.naming("ingress", settings.ingress):
             bound_host, bound_port = await self.ingress.start(host, port)
         self._undo.push_async_callback(self._stop_ingress)
-        self.addresses["ingress"] = f"http://{_shown(bound_host)}:{bound_port}"
+        self.addresses["ingress"] = f"http://{ports.shown(bound_host)}:{bound_port}"
         self.urls.port = bound_port
 
     async def _close_listener(self, server: ControlServer) -> None:
@@ -436,11 +435,11 @@ class Router:
         self._undo.push_async_callback(site.close)
         self._spawn(site.desk.keep())
         server = OpsServer(self.health, self.watch, self._refresh, site)
-        host, port = _split(self.settings.ops)
-        with _naming("ops", self.settings.ops):
+        host, port = ports.split(self.settings.ops)
+        with ports.naming("ops", self.settings.ops):
             bound_host, bound_port = await server.start(host, port)
         self._undo.push_async_callback(server.stop)
-        self.addresses["ops"] = f"http://{_shown(bound_host)}:{bound_port}"
+        self.addresses["ops"] = f"http://{ports.shown(bound_host)}:{bound_port}"
 
     async def _refresh(self) -> None:
         """Before a scrape."""
@@ -461,41 +460,8 @@ class Router:
 
     # What exists changes
 
-    async def _read_template(self) -> None:
-        """Before anything is touched: a broken template changes nothing. Raises `TemplateError`."""
-        path, options, settings = self.options.template, self.options, self.settings
-        if path is None:
-            return
-        self._template = TemplateFile(path, options.parameters, settings, options.stack_name)
-        if options.is_watching:
-            # What is saved from here on is new, however long the start takes.
-            self._saves = Watch(self._template.files, self._apply_saved)
-            await self._saves.look()
-        self._desired = await self._template.read(
-            f"http://{settings.api}", f"http://{settings.ingress}"
-        )
-
-    async def _apply_template(self) -> None:
-        if self._template is None or self._desired is None:
-            return
-        if any(_split(where)[1] == 0 for where in (self.settings.api, self.settings.ingress)):
-            # Only now is it known which free ports the addresses in it have.
-            self._desired = await self._template.read(
-                self.addresses["api"], self.addresses["ingress"]
-            )
-        await self.stacks.apply_own(self._desired)
-
-    async def _apply_saved(self) -> None:
-        """After a save. What is broken for a moment changes nothing; what runs goes on."""
-        if self._template is None:
-            return
-        try:
-            desired = await self._template.read(self.addresses["api"], self.addresses["ingress"])
-            await self.stacks.apply_own(desired)
-        except (RouterError, OSError) as error:
-            log.error("template_not_applied", error=str(error))
-        except Exception as error:
-            log.error("template_not_applied", error=repr(error), exc_info=error)
+    async def _apply_own(self, desired: DesiredState) -> None:
+        await self.stacks.apply_own(desired)
 
     def _set_webhooks(self) -> None:
         self.ingress.set_webhooks([webhook.spec for webhook in self.catalog.webhooks.values()])
@@ -566,6 +532,7 @@ class Router:
             "kafka_clusters": kafka_clusters(self.catalog, self.mappings),
             "ingress": self.ingress.describe(),
             "not_ready": self.health.reasons,
+            "reload": msgspec.to_builtins(self.template.status),
             "has_queues": self.hosting.has_queues,
             "runtimes": host.describe(self.hosting),
             "url_base": self.settings.url_base,
@@ -604,28 +571,3 @@ class Router:
             name = getattr(task.get_coro(), "__qualname__", "task")
             log.error("task_died", task=name, error=repr(error), exc_info=error)
             self.health.block("task", f"{name} died: {error!r}; restart the router")
-
-
-def _split(where: str) -> tuple[str, int]:
-    host, _, port = where.rpartition(":")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  ":8080" says so
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-@contextlib.contextmanager
-def _naming(listener: str, where: str) -> Any:
-    """Say which listener could not have its port."""
-    try:
-        yield
-    except OSError as error:
-        raise RouterError(
-            f"the {listener} listener cannot have {where}: {_why(error)}. "
-            f"Set another with --{listener} HOST:PORT (port 0 is a free one)"
-        ) from None
-
-
-def _why(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno else str(error)

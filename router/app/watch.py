@@ -1,13 +1,16 @@
 """Follows a template and the code it names: after each save, once, something is done.
 
 The kernel tells of saves; stamps decide whether one changed anything, so that what a router or
-an editor writes beside the code brings about nothing.
+an editor writes beside the code brings about nothing. Where the kernel does not tell (a folder of
+another host, no inotify watches left) stamps are taken all the time, as far as they are cheap.
 """
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -23,8 +26,16 @@ STEP_MS = 50
 """How long a save may be followed by another before it is told of."""
 
 LOOK_S = 1.0
-"""How often folders are looked for that came or went, and that is polled when the kernel does
-not tell."""
+"""How often folders are looked for that came or went, and at most that stamps are taken untold."""
+
+LOOK_SHARE: Final = 0.02
+"""Share of one processor's time that taking stamps untold may cost."""
+
+QUIET_S_MAX: Final = 30.0
+"""What never comes to rest is applied after this time all the same."""
+
+AGAIN_S: Final = 10.0
+"""After what was refused for no fault of the template, it is tried again."""
 
 Places = tuple[tuple[Path, ...], tuple[Path, ...]]
 """Folders to follow: themselves alone, and with all below them."""
@@ -34,16 +45,29 @@ class Watch:
     """Calls `apply` after each save of what `files` names, for ever."""
 
     def __init__(
-        self, files: Callable[[], set[Path]], apply: Callable[[], Awaitable[None]]
+        self,
+        files: Callable[[], set[Path]],
+        apply: Callable[[], Awaitable[bool]],
+        quiet_s: float = 0.0,
     ) -> None:
-        """`files` may block; `apply` must not raise."""
+        """`files` may block; `apply` must not raise.
+
+        It says False when it should be called again in a while. `quiet_s`: how long nothing more
+        may have been written before a save is applied.
+        """
         self._files = files
         self._apply = apply
+        self._quiet_s = quiet_s
         self._seen = b""
+        self._look_at_s = 0.0
+        self._again_at_s: float | None = None
 
     async def look(self) -> bool:
         """Whether anything is different from what was seen before; it is what is seen now."""
+        began_s = time.monotonic()
         before, self._seen = self._seen, await asyncio.to_thread(_stamp, self._files)
+        ended_s = time.monotonic()
+        self._look_at_s = ended_s + max(LOOK_S, (ended_s - began_s) / LOOK_SHARE)
         return self._seen != before
 
     async def run(self) -> None:
@@ -78,10 +102,26 @@ class Watch:
             is_told = saved.is_set() or is_first or any(task.done() for task in followers)
             is_first = False
             saved.clear()
-            if is_told and await self.look():
-                await self._apply()
+            now_s = time.monotonic()
+            if (is_told or now_s >= self._look_at_s) and await self.look():
+                await self._rest()
+                await self._bring_about()
+            elif self._again_at_s is not None and now_s >= self._again_at_s:
+                await self._bring_about()
             if await asyncio.to_thread(_places, self._files) != places:
                 return
+
+    async def _rest(self) -> None:
+        """Until nothing more is written."""
+        rounds = round(QUIET_S_MAX / self._quiet_s) if self._quiet_s else 0
+        for _ in range(rounds):
+            await asyncio.sleep(self._quiet_s)
+            if not await self.look():
+                return
+
+    async def _bring_about(self) -> None:
+        is_settled = await self._apply()
+        self._again_at_s = None if is_settled else time.monotonic() + AGAIN_S
 
 
 async def _follow(folders: Sequence[Path], saved: asyncio.Event, *, is_deep: bool) -> None:
@@ -98,10 +138,12 @@ async def _follow(folders: Sequence[Path], saved: asyncio.Event, *, is_deep: boo
 
 
 def _places(files: Callable[[], set[Path]]) -> Places:
+    """Where what is named is, and where the links are that lead there."""
     named = files()
-    deep = {path for path in named if path.is_dir()}
-    flat = {path.parent for path in named - deep if path.parent.is_dir()}
-    return tuple(sorted(flat - deep)), tuple(sorted(deep))
+    deep = {path.resolve() for path in named if path.is_dir()}
+    flat = {path.parent.resolve() for path in named if not path.is_dir() or path.is_symlink()}
+    flat |= {path.resolve().parent for path in named if path.is_symlink()}
+    return tuple(sorted(it for it in flat - deep if it.is_dir())), tuple(sorted(deep))
 
 
 def _stamp(files: Callable[[], set[Path]]) -> bytes:

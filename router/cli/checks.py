@@ -41,6 +41,7 @@ def run_checks(folder: Path, data: str, endpoint: str | None, *, is_probing: boo
         found.append(_runtimes(settings, about))
     found += [_disk(folder), _sync(folder), _clock(), _files()]
     if about is not None:
+        found += _reload(about["reload"])
         found += _concurrency(about)
         found.append(_buffer(about["buffer"]))
         found.append(_ingress(about["ingress"]))
@@ -89,6 +90,17 @@ def _router(about: dict[str, Any] | None, data: str) -> Check:
         True,
         f"ready; {where}; {limit['running']} of {limit['limit']} invocations running",
     )
+
+
+def _reload(status: dict[str, Any] | None) -> list[Check]:
+    """How the router's own template was read last; nothing where it has none."""
+    if status is None:
+        return []
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(status["at_ms"] / 1000))
+    if status["result"] == "ok":
+        return [Check("reload", True, f"the template was applied at {at}")]
+    text = f"the template was refused at {at}, what ran before goes on: {status['message']}"
+    return [Check("reload", False, text)]
 
 
 def _concurrency(about: dict[str, Any]) -> list[Check]:

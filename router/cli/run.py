@@ -5,9 +5,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -57,13 +57,18 @@ def run(template: Path | None, watch: bool, **options: Any) -> None:
 
 @click.command()
 @click.argument("template", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Apply template, code and secrets again when they change, as in a mounted ConfigMap.",
+)
 @_listener_options
-def serve(template: Path | None, **options: Any) -> None:
+def serve(template: Path | None, watch: bool, **options: Any) -> None:
     """Serve for production: settings from environment and file, code in snapshots.
 
     Runtimes must be mapped to interpreters in the settings; nothing is guessed.
     """
-    _start("serve", template, is_watching=False, **options)
+    _start("serve", template, is_watching=watch, **options)
 
 
 def parse_parameters(given: tuple[str, ...]) -> dict[str, str]:
@@ -86,6 +91,29 @@ def settings_path(given: Path | None) -> Path | None:
     return Path(SETTINGS_FILE) if Path(SETTINGS_FILE).is_file() else None
 
 
+class CannotStart(click.ClickException):
+    """What keeps a router from starting, in a line: exit status 2, and nothing is left behind."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """As every other error of ours."""
+        click.echo(f"router: {self.message}", file=file, err=file is None)
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """Errors in here are reasons not to start."""
+    from router.model.errors import RouterError
+
+    try:
+        yield
+    except RouterError as error:
+        raise CannotStart(str(error)) from None
+    except OSError as error:
+        raise CannotStart(f"cannot start: {error}") from None
+
+
 def _start(
     mode: str,
     template: Path | None,
@@ -97,24 +125,29 @@ def _start(
     settings_file: Path | None,
     **overrides: Any,
 ) -> None:
-    from router.telemetry import memory
-
-    memory.load_structlog()
-    from router import config
-    from router.app import Options
-    from router.telemetry import logs
-
     if sys.platform != "linux":
-        raise click.ClickException("Event Router runs on Linux (x86-64, arm64); this is not Linux")
-    settings = config.load(os.environ, overrides, settings_path(settings_file))
-    logs.configure(settings.log_level, settings.log_format)
+        raise CannotStart("Event Router runs on Linux (x86-64, arm64); this is not Linux")
+    with _starting():
+        # Before anything large is loaded: what is wrong with settings is said at once.
+        from router import config
+
+        settings = config.load(os.environ, overrides, settings_path(settings_file))
+        given = parse_parameters(parameters)
+        from router.telemetry import memory
+
+        memory.load_structlog()
+        from router.app import Options
+        from router.telemetry import logs
+
+        logs.configure(settings.log_level, settings.log_format)
+
     # Functions run as other users and must read what is made for them; what only this user may
     # read is in folders and files that say so themselves.
     os.umask(0o022)
     options = Options(
         mode=mode,
         template=template,
-        parameters=parse_parameters(parameters),
+        parameters=given,
         stack_name=stack_name,
         is_watching=is_watching,
         ready_file=ready_file,
@@ -146,7 +179,9 @@ async def _serve(settings: Any, options: Any) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    async with Router(settings, options).running() as router:
+    async with contextlib.AsyncExitStack() as life:
+        with _starting():
+            router = await life.enter_async_context(Router(settings, options).running())
         memory.settle()
         await stop.wait()
         drain = asyncio.create_task(router.drain())

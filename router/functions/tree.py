@@ -18,6 +18,10 @@ SKIPPED_FOLDERS: Final = frozenset({"__pycache__", ".git"})
 SKIPPED_SUFFIXES: Final = frozenset({".pyc"})
 """What running or versioning code leaves behind is not code."""
 
+SKIPPED_PREFIX: Final = ".."
+"""Kubernetes keeps the files of a mounted ConfigMap or Secret in a folder `..TIME`, to which the
+names people gave are links: each is code once."""
+
 STORE_FILE: Final = "router.db"
 """A folder below the code that holds a store is a router's data folder, and no code either."""
 
@@ -52,7 +56,9 @@ def files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _is_code(parent: str, name: str) -> bool:
-    return name not in SKIPPED_FOLDERS and not Path(parent, name, STORE_FILE).exists()
+    if name in SKIPPED_FOLDERS or name.startswith(SKIPPED_PREFIX):
+        return False
+    return not Path(parent, name, STORE_FILE).exists()
 
 
 def _raise(error: OSError) -> None:

@@ -1,18 +1,19 @@
 """From a template's file to the desired state."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
 import msgspec
 
+from router.model.errors import ConfigError
 from router.model.version import LATEST
 from router.template.conditions import Conditions
 from router.template.desired import DesiredState
-from router.template.dynamic import refuse_references
+from router.template.dynamic import holds_reference, refuse_references
 from router.template.graph import Graph
 from router.template.intrinsics import NO_VALUE, Resolver, is_open
-from router.template.names import Surroundings, stack_name_of
+from router.template.names import Surroundings, place_of, stack_name_of
 from router.template.parameters import as_text, resolve_parameters
 from router.template.problems import Path, Places, Problems, TemplateRefused, did_you_mean
 from router.template.properties import Properties
@@ -34,6 +35,9 @@ _REFERENCES_ALLOWED: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 """Where dynamic references may stand, below Properties."""
 
+SecretOf = Callable[[str], object]
+"""The secret behind a dynamic reference. Raises `ConfigError` when it is nowhere."""
+
 
 def load_template(
     path: FilePath,
@@ -46,11 +50,13 @@ def load_template(
     ingress_url: str = "http://127.0.0.1:8080",
     url_base: str = "",
     has_queues: bool = True,
+    secret_of: SecretOf | None = None,
 ) -> DesiredState:
     """Read a template and work out what shall exist.
 
-    Blocking; with the SAM transform it starts a child process (about half a second, remembered
-    while the template stays the same). Raises `TemplateRefused` with everything that is wrong.
+    With `secret_of` each secret that it names must be there. Blocking; with the SAM transform it
+    starts a child process (about half a second, remembered while the template stays the same).
+    Raises `TemplateRefused` with everything that is wrong.
     """
     surroundings = Surroundings(
         stack=stack_name or stack_name_of(path),
@@ -62,7 +68,7 @@ def load_template(
         has_queues=has_queues,
     )
     document = read_file(path)
-    return _Loading(path, document, parameters or {}, surroundings).run()
+    return _Loading(path, document, parameters or {}, surroundings, secret_of).run()
 
 
 def files_of(
@@ -72,14 +78,14 @@ def files_of(
 
     Never raises for a broken template: it is watched until it is whole again.
     """
-    found = {path.resolve()}
+    found = {place_of(path)}
     try:
         surroundings = Surroundings(stack=stack_name_of(path), region=region)
         loading = _Loading(path, read_file(path), parameters or {}, surroundings)
         folders = loading.code_folders()
     except TemplateRefused:
         return found
-    return found | {path.resolve().parent.joinpath(folder).resolve() for folder in folders}
+    return found | {place_of(path.parent / folder) for folder in folders}
 
 
 class _Loading:
@@ -91,8 +97,10 @@ class _Loading:
         document: Document,
         parameters: Mapping[str, str],
         surroundings: Surroundings,
+        secret_of: SecretOf | None = None,
     ) -> None:
         self._path = path
+        self._secret_of = secret_of
         self._written = document.value
         self._places: Places = document.places
         self._problems = Problems(self._places)
@@ -213,7 +221,7 @@ class _Loading:
         resources, written = template["Resources"], self._written["Resources"]
         graph = Graph(resources, self._surroundings, self._problems)
         graph.resolver = self._resolver(graph)
-        draft = Draft(self._path.resolve().parent, self._problems)
+        draft = Draft(place_of(self._path).parent, self._problems)
         for logical_id, resource in resources.items():
             kind = TYPES[resource["Type"]]
             path: Path = ("Resources", logical_id, "Properties")
@@ -221,6 +229,7 @@ class _Loading:
             elsewhere = resolved
             for allowed in _REFERENCES_ALLOWED.get(kind.name, ()):
                 elsewhere = _without(elsewhere, allowed)
+                self._find_secrets(resolved, path, allowed)
             if refuse_references(elsewhere, path, self._problems):
                 continue
             kind.build(graph.at(logical_id), Properties(resolved, path, self._problems), draft)
@@ -234,7 +243,7 @@ class _Loading:
         self._problems.raise_any()
         return DesiredState(
             stack=self._surroundings.stack,
-            template_path=str(self._path.resolve()),
+            template_path=str(place_of(self._path)),
             functions=tuple(draft.functions.values()),
             versions=tuple(
                 msgspec.structs.replace(version, is_automatic=logical_id not in written)
@@ -257,6 +266,20 @@ class _Loading:
             outputs=outputs,
             warnings=tuple(draft.warnings),
         )
+
+    def _find_secrets(self, properties: Any, path: Path, allowed: tuple[str, ...]) -> None:
+        """Report each secret below `allowed` that is nowhere."""
+        if self._secret_of is None:
+            return
+        value = properties
+        for name in allowed:
+            value = value.get(name) if isinstance(value, dict) else None
+        for where, text in _texts(value, (*path, *allowed)):
+            if holds_reference(text):
+                try:
+                    self._secret_of(text)
+                except ConfigError as error:
+                    self._problems.add(where, str(error))
 
     def _outputs(self, written: dict[str, Any], resolver: Resolver) -> dict[str, str]:
         outputs: dict[str, str] = {}
@@ -282,6 +305,18 @@ def _without(value: Any, path: tuple[str, ...]) -> Any:
     return {
         name: _without(inner, rest) if name == first else inner for name, inner in value.items()
     }
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    """Every text in a value, with its place."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts(inner, (*path, name))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, (*path, index))
 
 
 def _check_versions(draft: Draft) -> None:

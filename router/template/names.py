@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import re
 import uuid
 from pathlib import Path
@@ -38,9 +39,17 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.api_url.rstrip('/')}/{self.account}/{name}"
 
 
+def place_of(template: Path) -> Path:
+    """A template's whole path as people name it: links stay.
+
+    A mounted ConfigMap, or a release behind `current`, leads somewhere else with each change.
+    """
+    return Path(os.path.normpath(template.absolute()))
+
+
 def stack_name_of(template: Path) -> str:
     """The stack a template makes when none is named: its folder's name, fit for use."""
-    name = re.sub(r"[^A-Za-z0-9-]+", "-", template.resolve().parent.name).strip("-")
+    name = re.sub(r"[^A-Za-z0-9-]+", "-", place_of(template).parent.name).strip("-")
     if not name or not name[0].isalpha():
         name = f"stack-{name}".rstrip("-")
     return name[:128]

@@ -289,6 +289,8 @@ class Bed:
     prefix: list[str] = field(default_factory=list)
     """What starts the router instead of the test itself, with its arguments."""
     pass_fds: tuple[int, ...] = ()
+    mode: str = "run"
+    """Or `serve`."""
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
@@ -337,7 +339,7 @@ class Bed:
             for part in (f"--{name}", self._address(name).split("//")[1])
         ]
         return [
-            str(ROUTER), "run", *template, "--data", str(self.data),
+            str(ROUTER), self.mode, *template, "--data", str(self.data),
             "--ready-file", str(self.ready), *listen,
             *(["--parameter", f"Ear={self.ear.address}"] if template else []), *more,
         ]  # fmt: skip

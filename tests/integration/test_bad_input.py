@@ -90,7 +90,7 @@ def test_a_broken_template_names_resource_property_and_line_and_changes_nothing(
 
     done = bed.fail_to_start()
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     for word in named:
         assert word in done.stderr, done.stderr
     assert str(line) in done.stderr, done.stderr
@@ -110,7 +110,7 @@ def test_a_broken_template_on_a_fresh_folder_leaves_it_as_it_was(bed):
     bed.code()
     bed.write(WHOLE.replace("MaximumRetryAttempts: 1", "MaximumRetryAttempts: -7"))
     done = bed.fail_to_start()
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "MaximumRetryAttempts" in done.stderr
     assert not bed.data.exists() or fingerprint(bed.data).keys() <= {"identity.json"}
 
@@ -124,7 +124,7 @@ def test_a_template_that_is_not_there(bed):
     done = subprocess.run(
         command, capture_output=True, text=True, env=bed.environ(), timeout=60, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "template.yaml" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -195,7 +195,7 @@ def test_a_folder_held_by_another_router_is_refused(bed):
     addresses, bed.addresses = bed.addresses, {}
     done = bed.fail_to_start()
     bed.addresses = addresses
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert str(addresses["pid"]) in done.stderr, done.stderr
     assert set(fingerprint(bed.data)) == before
     assert bed.post("a", 0).status == 202
@@ -211,7 +211,7 @@ def test_an_unreadable_store_is_refused_and_kept(bed, content):
     (bed.data / "router.db").write_bytes(content)
     before = fingerprint(bed.data)
     done = bed.fail_to_start()
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "router.db" in done.stderr
     assert "Traceback" not in done.stderr
     after = fingerprint(bed.data)
@@ -229,7 +229,7 @@ def test_a_store_from_a_newer_router_is_refused_and_kept(bed):
     database.close()
     before = fingerprint(bed.data)
     done = bed.fail_to_start()
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "newer" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     after = fingerprint(bed.data)
@@ -245,7 +245,7 @@ def test_a_folder_of_another_region_is_refused(bed):
     before = fingerprint(bed.data)
     bed.environment["ROUTER_REGION"] = "eu-central-1"
     done = bed.fail_to_start()
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "us-east-1" in done.stderr
     assert "eu-central-1" in done.stderr
     for command in ("plan", "apply"):
@@ -264,7 +264,7 @@ def test_a_taken_port_names_the_listener(bed, listener):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         where = f"127.0.0.1:{taken.getsockname()[1]}"
         done = bed.fail_to_start(f"--{listener}", where)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert listener in done.stderr
     assert where in done.stderr
     assert "Traceback" not in done.stderr
@@ -274,7 +274,7 @@ def test_a_taken_port_names_the_listener(bed, listener):
 def test_an_api_others_can_reach_needs_keys(bed, where):
     whole(bed)
     done = bed.fail_to_start("--api", where)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "access keys" in done.stderr
     assert not bed.data.exists()
 
@@ -293,7 +293,7 @@ def test_an_unknown_setting_or_value_is_refused(bed, name, value):
     whole(bed)
     bed.environment[name] = value
     done = bed.fail_to_start()
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert name in done.stderr or name.removeprefix("ROUTER_ISOLATION_").lower() in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -301,23 +301,59 @@ def test_an_unknown_setting_or_value_is_refused(bed, name, value):
 def test_a_parameter_the_template_does_not_have(bed):
     whole(bed)
     done = bed.fail_to_start("--parameter", "Year=2024")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Year" in done.stderr
     done = bed.fail_to_start("--parameter", "Ear")
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert "KEY=VALUE" in done.stderr
 
 
 # Secrets
 
 
-def test_a_webhook_whose_secret_is_nowhere_takes_nothing_until_it_is_there(bed, tmp_path):
-    """Whatever it was signed with; said at start, in doctor, and other webhooks go on."""
-    late = webhook("Other", "/other").replace("secretsmanager:hook", "secretsmanager:late")
-    bed.write(template(webhook(), late, function(), mapping()))
+def late_webhook() -> str:
+    text = webhook("Other", "/other").replace("secretsmanager:hook", "secretsmanager:late")
+    return template(webhook(), text, function(), mapping())
+
+
+def late_function() -> str:
+    return template(webhook(), function(), mapping(MaximumRetryAttempts=0)).replace(
+        "EAR: !Ref Ear", 'EAR: !Ref Ear, TOKEN: "{{resolve:secretsmanager:late}}"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (late_webhook(), "Other.Signature.Secret"),
+        (late_function(), "Worker.Environment.Variables.TOKEN"),
+    ],
+)
+def test_a_template_with_a_secret_that_is_nowhere_is_refused(bed, text, place):
+    """With its line; nothing is started."""
+    bed.write(text)
     bed.code()
+    line = next(n for n, row in enumerate(text.splitlines(), 1) if "secretsmanager:late" in row)
+    done = bed.fail_to_start()
+    assert done.returncode == 2
+    assert f"template.yaml:{line}:" in done.stderr, done.stderr
+    for word in (place, "'late' is nowhere", "ROUTER_SECRET_LATE"):
+        assert word in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not bed.data.exists()
+
+
+def test_a_webhook_whose_secret_is_nowhere_takes_nothing_until_it_is_there(bed, tmp_path):
+    """It went after the webhook was made. Said at start and in doctor; other webhooks go on."""
+    bed.write(late_webhook())
+    bed.code()
+    secret = tmp_path / "late"
+    secret.write_text("integration-secret\n")
     bed.environment["ROUTER_SECRETS_DIR"] = str(tmp_path)
     bed.start()
+    assert bed.stop() == 0
+    secret.unlink()
+    bed.start(with_template=False)
     assert "late" in bed.lines("webhook_refuses_all")[0]["error"]
     assert bed.post("a", 0, "/other").status >= 500
     body = b'{"key": "a"}'
@@ -327,7 +363,7 @@ def test_a_webhook_whose_secret_is_nowhere_takes_nothing_until_it_is_there(bed, 
     doctor = bed.cli("doctor", "--json")
     assert doctor.returncode == 1
     assert any("late" in check["text"] for check in json.loads(doctor.stdout)), doctor.stdout
-    (tmp_path / "late").write_text("integration-secret\n")
+    secret.write_text("integration-secret\n")
     until(lambda: bed.post("a", 1, "/other").status == 202, what="the secret's use")
     until(lambda: "late" not in bed.cli("doctor", "--json").stdout, what="doctor's silence")
 
@@ -348,16 +384,18 @@ def test_a_secret_that_is_none_of_its_scheme_is_told(bed):
 
 
 def test_a_function_whose_secret_is_nowhere_waits_for_it(bed, tmp_path):
-    text = template(webhook(), function(), mapping(MaximumRetryAttempts=0)).replace(
-        "EAR: !Ref Ear", 'EAR: !Ref Ear, TOKEN: "{{resolve:secretsmanager:late}}"'
-    )
-    bed.write(text)
+    """It went after the function was made."""
+    bed.write(late_function())
     bed.code()
     secrets = tmp_path / "secrets"
     secrets.mkdir()
-    (secrets / "hook").write_text("integration-secret\n")
+    for name in ("hook", "late"):
+        (secrets / name).write_text("integration-secret\n")
     bed.environment["ROUTER_SECRETS_DIR"] = str(secrets)
     bed.start()
+    assert bed.stop() == 0
+    (secrets / "late").unlink()
+    bed.start(with_template=False)
     assert bed.post("a", 0).status == 202
     row = until(
         lambda: (

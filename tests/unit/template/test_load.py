@@ -1,14 +1,18 @@
 """Whole templates: what a user writes and what exists then."""
 
+import textwrap
 import uuid
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from router.model.errors import ConfigError
 from router.model.webhook import Deduplicate
 from router.template.desired import DesiredState
 from router.template.load import files_of, load_template
+from router.template.names import stack_name_of
+from router.template.problems import TemplateRefused
 
 ORDERS = """\
     Transform: AWS::Serverless-2016-10-31
@@ -367,6 +371,69 @@ def test_files_to_watch(load, folder):
     assert files_of(template, {"Table": "x"}) == {template, folder / "code"}
     template.write_text("Resources: [")
     assert files_of(template) == {template}
+
+
+def test_a_linked_template_is_the_same_stack_wherever_the_link_leads(folder):
+    """As in a mounted ConfigMap, whose links lead into another folder after each change."""
+    text = "Resources: {Save: {Type: AWS::Lambda::Function, Properties: {CodeUri: ./code}}}"
+    loaded = []
+    mount = folder / "shop-mount"
+    mount.mkdir()
+    for generation in ("..2024_01", "..2024_02"):
+        (mount / generation / "code").mkdir(parents=True)
+        (mount / generation / "template.yaml").write_text(text)
+        (mount / "fresh").symlink_to(generation)
+        (mount / "fresh").rename(mount / "..data")
+        for name in ("template.yaml", "code"):
+            if not (mount / name).is_symlink():
+                (mount / name).symlink_to(f"..data/{name}")
+        template = mount / "template.yaml"
+        loaded.append((stack_name_of(template), files_of(template)))
+    assert loaded[0] == ("shop-mount", {mount / "template.yaml", mount / "code"})
+    assert loaded[1] == loaded[0]
+    assert stack_name_of(folder / "other" / ".." / "shop-mount" / "template.yaml") == "shop-mount"
+
+
+def test_each_secret_that_is_nowhere_is_named_with_its_line(folder):
+    (folder / "template.yaml").write_text(
+        textwrap.dedent(
+            """\
+            Resources:
+              Save:
+                Type: AWS::Lambda::Function
+                Properties:
+                  Handler: app.handler
+                  Runtime: python3.12
+                  Role: arn:aws:iam::000000000000:role/r
+                  Code: ./code
+                  Environment:
+                    Variables:
+                      PLAIN: text
+                      THERE: "{{resolve:secretsmanager:there}}"
+                      GONE: "{{resolve:ssm-secure:gone}}"
+              Hook:
+                Type: Router::Webhook
+                Properties:
+                  Path: /h
+                  Signature:
+                    Scheme: github
+                    Secret: ["{{resolve:secretsmanager:there}}", "{{resolve:secretsmanager:old}}"]
+            """
+        )
+    )
+
+    def secret_of(reference):
+        if "there" not in reference:
+            raise ConfigError(f"nowhere {reference}")
+
+    template = folder / "template.yaml"
+    assert load_template(template).functions
+    with pytest.raises(TemplateRefused) as refused:
+        load_template(template, secret_of=secret_of)
+    assert [(p.line, p.resource, p.property) for p in refused.value.problems] == [
+        (13, "Save", "Environment.Variables.GONE"),
+        (20, "Hook", "Signature.Secret[1]"),
+    ]
 
 
 WEBHOOK = """
