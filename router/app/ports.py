@@ -49,6 +49,7 @@ def check_free(listeners: Mapping[str, str]) -> None:
                     if family == socket.AF_INET6:
                         tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                     tried.bind(address)
+                    tried.listen(1)  # only now is it ours alone
 
 
 def _why(error: OSError) -> str:

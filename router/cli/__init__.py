@@ -20,6 +20,8 @@ COMMANDS = {
     "queues": ("router.cli.queues", "Look into embedded queues without receiving."),
     "logs": ("router.cli.logs", "Show what functions wrote."),
     "health": ("router.cli.health", "Ask a running router whether it is ready."),
+    "backup": ("router.cli.backup", "Back the data folder up while a router runs on it."),
+    "restore": ("router.cli.backup", "Make a data folder out of a back-up."),
     "doctor": ("router.cli.doctor", "Check this machine, the data folder and the functions."),
     "settings": ("router.cli.settings", "List every setting, its variable and its default."),
 }

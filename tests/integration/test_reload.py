@@ -1,6 +1,6 @@
 """`router serve --watch` on a mounted ConfigMap: swaps, broken ones among them, under traffic.
 
-The old one runs on while the new one is broken; log, metrics and doctor say why.
+The old one runs on while the new one is broken; log, metrics, doctor and page say why.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 from tests.integration.bed import (
     TELLING,
     assert_in_order,
+    call,
     function,
     mapping,
     template,
@@ -78,6 +79,7 @@ def test_swaps_of_a_config_map_broken_ones_among_them_lose_and_repeat_nothing(be
         (found,) = [row for row in json.loads(doctor.stdout) if row["check"] == "reload"]
         assert not found["ok"]
         assert "BatchSize" in found["text"]
+        until(lambda: "Feed.BatchSize" in page(bed), what="the page's telling")
 
         mount.swap(WITH_SECRET, 3)
         assert "Worker.Environment.Variables.TOKEN: secret 'late' is nowhere" in refused(bed, 2)
@@ -98,6 +100,10 @@ def test_swaps_of_a_config_map_broken_ones_among_them_lose_and_repeat_nothing(be
 
 def versions(bed):
     return {facts["version"] for facts in bed.ear.heard if facts["what"] == "record"}
+
+
+def page(bed):
+    return call(bed.addresses["ops"], "/").body.decode()
 
 
 def refused(bed, count):

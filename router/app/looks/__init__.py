@@ -78,7 +78,7 @@ class Looks:
             region=router.settings.region,
             account=router.settings.account,
             is_ready=not reasons,
-            notices=tuple(Notice(name, text) for name, text in reasons.items()),
+            notices=(*(Notice(name, text) for name, text in reasons.items()), *self._reload()),
             running=router.dispatcher.running,
             limit=router.dispatcher.limit,
             held_bytes=router.budget.held_bytes,
@@ -87,6 +87,13 @@ class Looks:
             free_bytes=router.store.free_bytes,
             rung=str(router.isolation.rung),
         )
+
+    def _reload(self) -> list[Notice]:
+        """What is wrong with the router's own template, when the last reload was refused."""
+        status = self._router.template.status
+        if status is None or status.result == "ok":
+            return []
+        return [Notice("reload", f"the template was not applied: {status.message}")]
 
 
 def make_site(router: "Router") -> Site:

@@ -200,7 +200,7 @@ def mount(folder, generation, files):
         link = folder / name
         if not link.is_symlink():
             link.symlink_to(f"..data/{name}")
-    if old.name.startswith(".."):
+    if old.name != "..data":
         shutil.rmtree(old)
 
 
