@@ -76,7 +76,8 @@ FIRST = [[FORMAT, LINT, TYPES], [UNIT]]
 ROUTERS = Stage(
     "real routers",
     [*PYTEST, *by_server(5), "--durations=30", "--durations-min=5",
-     "tests/servers", "tests/integration", "tests/drain", "tests/crash", "tests/contract"],
+     "tests/servers", "tests/integration", "tests/drain", "tests/crash", "tests/contract",
+     "tests/browser"],
 )  # fmt: skip
 """They mostly wait: five at a time leave neither core without work."""
 

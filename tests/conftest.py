@@ -10,6 +10,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.servers.base import running
+from tests.servers.chromium import Chromium
 from tests.servers.elasticmq import ElasticMq
 from tests.servers.kafka import KafkaServer, SecureKafka, cluster
 from tests.servers.moto import Moto
@@ -29,7 +30,7 @@ structlog.configure(
     ]
 )
 
-SERVERS = ("kafka_cluster", "secure_kafka", "kafka", "elasticmq", "moto", "prometheus")
+SERVERS = ("chromium", "kafka_cluster", "secure_kafka", "kafka", "elasticmq", "moto", "prometheus")
 
 
 def pytest_collection_modifyitems(items):
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(items):
         needed = [name for name in SERVERS if name in getattr(item, "fixturenames", ())]
         if needed and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(needed[0]))
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    with running(Chromium, tmp_path_factory.mktemp("chromium")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

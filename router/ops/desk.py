@@ -44,6 +44,9 @@ class Sight(Protocol):
     async def function(self, name: str) -> FunctionDetail | None:
         """More of one function; None when there is none."""
 
+    def close(self) -> None:
+        """Nobody looks any more."""
+
 
 class Assets(Protocol):
     """Where the page's own files are."""
@@ -87,6 +90,10 @@ class Desk:
                         await asyncio.sleep(0)
             except Exception as error:  # noqa: BLE001  # the past is worth less than the router
                 log.warning("ops_page_not_sampled", error=repr(error))
+
+    def close(self) -> None:
+        """Look no more."""
+        self._sight.close()
 
     async def board(self) -> Board:
         """All rows, of this second."""

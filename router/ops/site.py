@@ -84,6 +84,7 @@ class Site:
     async def close(self) -> None:
         """End what is watched."""
         await self.streams.close()
+        self.desk.close()
 
     def answer(self, head: Head) -> Answer | None:
         """How a request is answered; None when there is nothing of the kind here."""

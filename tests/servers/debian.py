@@ -2,7 +2,8 @@
 
 One that is on the PATH is taken as it is. Else its package is unpacked into the cache, not
 installed: no service of it ever starts, no user is made, and root is needed for nothing but lists
-of packages that are not there yet.
+of packages that are not there yet. A browser needs dozens of packages beside its own: it is
+installed, which takes root.
 """
 
 import fcntl
@@ -14,8 +15,15 @@ from pathlib import Path
 
 from tests.servers.jars import Missing, cache
 
-PACKAGES = {"prometheus": ("prometheus", "promtool")}
+PACKAGES = {
+    "prometheus": ("prometheus", "promtool"),
+    "chromium": ("chromium",),
+    "chromium-driver": ("chromedriver",),
+}
 """Package → the programs of it that tests use."""
+
+INSTALLED = frozenset({"chromium", "chromium-driver"})
+"""Those that are nothing without what they depend on."""
 
 FETCH_S_MAX = 300
 
@@ -34,6 +42,8 @@ def fetch(package: str) -> bool:
         return False
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise Missing(f"{package} is needed on the PATH; on Debian: {_install(package)}")
+    if package in INSTALLED and os.geteuid() != 0:
+        raise Missing(f"{package} is needed: {_install(package)}, which takes root")
     folder = _folder(package)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f".debian-{package}.lock").open("w") as lock:
@@ -41,6 +51,9 @@ def fetch(package: str) -> bool:
         if _is_here(package):  # another checkout was faster
             return False
         with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+            if package in INSTALLED:
+                _put_in(package, Path(made))
+                return True
             _unpack(package, Path(made))
             (Path(made) / "root").rename(folder)
     return True
@@ -61,6 +74,18 @@ def _folder(package: str) -> Path:
 
 def _install(package: str) -> str:
     return f"apt-get install {package}"
+
+
+def _put_in(package: str, folder: Path) -> None:
+    """Install it with what it needs; others may be installing something just now."""
+    wait = ["-o", f"DPkg::Lock::Timeout={FETCH_S_MAX}"]
+    install = ["apt-get", "-q", "-y", *wait, "install", "--no-install-recommends", package]
+    done = _run(install, folder)
+    if done.returncode:
+        _run(["apt-get", "-q", "update"], folder)  # a fresh machine has no lists
+        done = _run(install, folder)
+    if done.returncode:
+        raise Missing(f"apt-get could not install {package}:\n{done.stdout[-2000:]}")
 
 
 def _unpack(package: str, folder: Path) -> None:

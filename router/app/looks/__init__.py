@@ -61,6 +61,10 @@ class Looks:
         """See `Sight.function`."""
         return await self._details.function(name)
 
+    def close(self) -> None:
+        """See `Sight.close`."""
+        self.asked.close()
+
     async def _measure(self) -> None:
         router = self._router
         await asyncio.gather(router.mappings.measure(), router.ingress.measure())

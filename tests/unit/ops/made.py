@@ -88,6 +88,9 @@ class Sight:
         self.looks += is_shown
         return self.made
 
+    def close(self):
+        pass
+
     async def mapping(self, id_):
         if id_ not in {it.id for it in self.made.mappings}:
             return None
