@@ -16,7 +16,7 @@ DEPLOY_STAMP := $(DEPLOY)/.stamp
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo demo-kafka demo-polyglot check check-deploy sbom test servers servers-long sim sim-nightly mutants traces crash drain attack bench fuzz fuzz-nightly fmt lock venv clients peers deploy-tools changelog clean python
+.PHONY: demo demo-kafka demo-polyglot check check-deploy sbom test servers servers-long sim sim-nightly mutants traces crash drain attack bench fuzz fuzz-nightly k8s fmt lock venv clients peers deploy-tools changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python -m examples.webhooks.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -71,6 +71,9 @@ attack: venv ## hostile clients and faults of the machine, as long as the defaul
 
 bench: venv peers servers ## each goal beside its own baseline; ONLY=G1,G4 picks
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+k8s: venv ## what k8s/ has of deploy/, made anew
+	@$(BIN)/python -m deploy.kubernetes
 
 fmt: venv ## format and mend what can be mended
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
