@@ -1,0 +1,1 @@
+"""Dashboards for Grafana: `dashboards.yaml` says what they show, `make dashboards` writes them."""

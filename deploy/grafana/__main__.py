@@ -1,0 +1,7 @@
+"""`make dashboards`."""
+
+import sys
+
+from .generate import main
+
+sys.exit(main())
