@@ -81,7 +81,7 @@ ROUTERS = Stage(
 )  # fmt: skip
 """They mostly wait: five at a time leave neither core without work."""
 
-DEPLOY = Stage("deploy", [*PYTEST, "tests/deploy"])
+DEPLOY = Stage("deploy", [*PYTEST, *by_server(2), "tests/deploy"])
 """What `make check-deploy` runs."""
 
 DEMO = ["make", "--no-print-directory", "demo"]

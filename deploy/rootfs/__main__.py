@@ -20,11 +20,11 @@ def main() -> int:
     starter.add_argument("--data", type=Path, required=True, help="seen as /var/lib/router")
     starter.add_argument("--etc", type=Path, required=True, help="seen as /etc/router, read-only")
     starter.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
-    starter.add_argument("command", nargs="*", help="instead of the image's own")
+    starter.add_argument("command", nargs=argparse.REMAINDER, help="instead of the image's own")
     other = commands.add_parser("exec", help="run a command beside it")
     other.add_argument("folder", type=Path)
     other.add_argument("pid", type=int, help="of any process in there, as seen from here")
-    other.add_argument("command", nargs="+")
+    other.add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     try:
         match given.name:

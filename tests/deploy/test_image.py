@@ -24,7 +24,7 @@ from tests.patience import PATIENCE_S
 from tests.ports import lasting_port
 from tests.senders import proof
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("image")]
 """The first one builds: packages are fetched and compiled."""
 
 SECRET = "what GitHub signs with"
