@@ -16,7 +16,7 @@ DEPLOY_STAMP := $(DEPLOY)/.stamp
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo demo-kafka demo-polyglot check check-deploy sbom test servers servers-long sim sim-nightly mutants traces dashboards crash drain attack bench fuzz fuzz-nightly k8s fmt lock venv clients peers deploy-tools changelog clean python
+.PHONY: demo demo-kafka demo-polyglot check check-deploy sbom test docs servers servers-long sim sim-nightly mutants traces dashboards crash drain attack bench fuzz fuzz-nightly k8s fmt lock venv clients peers deploy-tools changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python -m examples.webhooks.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -86,6 +86,9 @@ servers: venv ## the real servers some tests start: jars, which need Java and Ma
 
 servers-long: venv clients servers ## the tests of faults in their long form: 30 s pauses, three brokers, 1,000,000 waiting records; K=kafka picks
 	@set -o pipefail; TESTS_LONG=1 TESTS_REQUIRE_SERVERS=1 $(BIN)/python -m pytest -q -rP -m sized -p no:cacheprovider --durations=0 tests/integration tests/contract $(if $(K),-k $(K)) 2>&1 | grep -v '^{'
+
+docs: venv ## write the pages that are generated from code
+	@$(BIN)/python -m router.telemetry.document docs/metrics.md
 
 venv: $(STAMP) ## .venv with everything pinned; instant when nothing changed
 clients: $(CLIENTS_STAMP) ## .venv-clients with the current boto3 and AWS CLI, as outside programs

@@ -135,11 +135,3 @@ class Maintenance:
         while True:
             await self._store.look()
             await asyncio.sleep(HEALTH_S)
-
-    async def refresh(self) -> None:
-        """Bring gauges up to date before a scrape."""
-        try:
-            await self._mappings.measure()
-        except RouterError as error:
-            log.warning("gauges_not_refreshed", error=str(error))
-        self._mappings.show(self._jumps.wall_ms())

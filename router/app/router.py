@@ -30,6 +30,7 @@ from router.app.debugging import Debugging
 from router.app.destinations import make_accept, make_carriers, make_reach, problems
 from router.app.draining import Drain
 from router.app.functions import ApiInvoker, FunctionKeys
+from router.app.gauges import refresh
 from router.app.health import IngressNotices
 from router.app.identity import ADDRESS_FILE, claim, write_private
 from router.app.jumps import SteadyClock
@@ -443,8 +444,7 @@ class Router:
 
     async def _refresh(self) -> None:
         """Before a scrape."""
-        self.runner.measure()
-        await asyncio.gather(self.maintenance.refresh(), self.ingress.measure())
+        await refresh(self.mappings, self.runner, self.ingress, self.clock.wall_ms())
 
     def _url_of(self, url: FunctionUrl) -> str:
         settings = self.settings

@@ -159,13 +159,14 @@ class Runner:
             pass
         return not self._held
 
-    def measure(self) -> None:
-        """Bring the gauges up to date."""
+    async def measure(self) -> None:
+        """Bring the gauges up to date. Raises `StoreError`."""
+        overdue_ms = await self._store.overdue_ms(self._clock.wall_ms())
         waiting = self._store.waiting()
-        for function in self._measured - waiting.keys():
-            metrics.ASYNC_WAITING.labels(function).set(0)
-        for function, one in waiting.items():
-            metrics.ASYNC_WAITING.labels(function).set(one.events)
+        for function in self._measured | waiting.keys():
+            events = waiting[function].events if function in waiting else 0
+            metrics.ASYNC_WAITING.labels(function).set(events)
+            metrics.ASYNC_OVERDUE.labels(function).set(overdue_ms.get(function, 0) / 1000)
         self._measured = set(waiting)
 
     async def stop(self) -> None:

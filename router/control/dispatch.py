@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 import orjson
 import structlog
-from prometheus_client import Counter
 
 from router.auth.sigv4 import Claim
 from router.control.auth import Authenticator, authorize
@@ -23,6 +22,7 @@ from router.control.protocol.wire import Parsed, Reply, Request, parse_json
 from router.control.service import ModelledService, PlainService
 from router.model.errors import RouterError, StoreFull
 from router.telemetry import metrics
+from router.telemetry.cells import Count
 
 log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ class Dispatcher:
         self._targets: dict[str, Service] = {}
         self._rest: list[tuple[ModelledService, Routes]] = []
         self._logged: set[tuple[str, str, str]] = set()
-        self._answered: dict[tuple[str, str, int], Counter] = {}
+        self._answered: dict[tuple[str, str, int], Count] = {}
 
     def add(self, service: Service) -> None:
         """Serve a service."""

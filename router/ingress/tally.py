@@ -5,10 +5,9 @@ Only increases travel, so a process that is started again begins at nothing and 
 
 from typing import Final
 
-from prometheus_client import Counter
-
 from router.ingress.frames import Cells, Counts, FrameError
 from router.telemetry import metrics
+from router.telemetry.cells import Counter
 
 COUNTERS: Final[tuple[Counter, ...]] = (
     metrics.WEBHOOK_REQUESTS,
@@ -30,17 +29,13 @@ class Tally:
         """What was counted since this was asked before."""
         counters: list[tuple[int, list[str], float]] = []
         for index, counter in enumerate(COUNTERS):
-            for family in counter.collect():
-                for sample in family.samples:
-                    if not sample.name.endswith("_total"):
-                        continue
-                    labels = tuple(sample.labels.values())
-                    if more := sample.value - self._told.get((index, labels), 0.0):
-                        self._told[index, labels] = sample.value
-                        counters.append((index, [*labels], more))
+            for labels, count in counter.items():
+                if more := count.value - self._told.get((index, labels), 0.0):
+                    self._told[index, labels] = count.value
+                    counters.append((index, [*labels], more))
         durations = {
             webhook: Cells(counts, total)
-            for webhook, (counts, total) in metrics.WEBHOOK_DURATION.take().items()
+            for (webhook,), (counts, total) in metrics.WEBHOOK_DURATION.take().items()
         }
         return Counts(counters, durations, connections, stall_s)
 

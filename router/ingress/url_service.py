@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 
 import orjson
 import structlog
-from prometheus_client import Counter
 
 from router.auth import sigv4
 from router.auth.sigv4 import SignatureRefused
@@ -34,6 +33,7 @@ from router.sources.url_event import Signer, url_event
 from router.store.base import Change
 from router.store.catalog import Catalog, named, own_name
 from router.telemetry import metrics
+from router.telemetry.cells import Count
 
 log = structlog.get_logger(__name__)
 
@@ -318,7 +318,7 @@ class _Counts:
     def __init__(self, function: str) -> None:
         self._function = function
         self._durations = metrics.URL_DURATION.labels(function)
-        self._statuses: dict[int, Counter] = {}
+        self._statuses: dict[int, Count] = {}
 
     def count(self, status: int, began_s: float) -> None:
         """One request has its whole answer."""

@@ -28,6 +28,7 @@ from router.store.base import Change, Delete, DropProgress, DropStream, Put
 from router.store.catalog import Catalog
 from router.telemetry import metrics
 from router.telemetry.mapping_metrics import MappingMetrics
+from router.telemetry.slices import Slices
 
 log = structlog.get_logger()
 
@@ -254,7 +255,10 @@ class MappingManager:
         metrics.BUFFER_BYTES.set(self._budget.held_bytes)
         metrics.BUFFER_LIMIT.set(self._budget.bytes_max)
         looks: dict[str, Any] = {}
+        slices = Slices()
         for uuid, run in list(self._runs.items()):
+            if slices.is_due:
+                await slices.breathe()
             mapping, numbers = self._catalog.mappings.get(uuid), run.numbers
             if mapping is None or numbers is None:
                 continue
@@ -269,12 +273,20 @@ class MappingManager:
                 numbers.lag.set(run.lag)
             numbers.buffered.set(run.life.held_records if run.life is not None else 0)
 
-    def show(self, wall_ms: int) -> None:
-        """Refresh the gauges of what mappings hold."""
-        for uuid, run in self._runs.items():
-            if run.numbers is not None:
+    async def show(self, wall_ms: int) -> None:
+        """Refresh the gauges of what mappings hold; `measure` first."""
+        slices = Slices()
+        for uuid, run in list(self._runs.items()):
+            if run.numbers is not None and uuid in self._runs:
                 lanes = () if run.life is None else run.life.lanes()
-                run.numbers.show(lanes, wall_ms, is_in_trouble=bool(self.trouble(uuid)))
+                run.numbers.show(
+                    lanes,
+                    wall_ms,
+                    is_in_trouble=bool(self.trouble(uuid)),
+                    is_at_end=run.lag == 0 and not lanes,
+                )
+            if slices.is_due:
+                await slices.pause()
 
     # Following the catalog
 

@@ -210,7 +210,7 @@ class QueueShell(Driver[q.Event, q.Command]):
             # Without a function nothing is received: it would be in vain, and counted.
             timeout_ms = self._slowest().timeout_ms
             longer_s = receive_visibility_s(spec.window_ms, timeout_ms, queue_s)
-            with self._numbers.pollers.track_inprogress():
+            with self._numbers.pollers.one_more():
                 found = await self._source.receive(
                     messages_max, command.wait_ms, longer_s, self._no_more
                 )

@@ -1,17 +1,16 @@
 """`/metrics`, `/live`, `/ready` on the ops listener, and the page for people (`site.py`).
 
-`/metrics` is rendered in a thread: with many label sets it would hold up the loop for tens of
-milliseconds (`performance.md` 2, G15).
+How `/metrics` is made is in `scrape.py`.
 """
 
 import asyncio
+import functools
 import json
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from router.http.server import HttpServer
 from router.http.values import (
@@ -25,8 +24,10 @@ from router.http.values import (
     message_response,
 )
 from router.model.limits import KIB, MIB
+from router.ops.scrape import Scrapes
 from router.ops.site import Answer, Site
 from router.telemetry import metrics
+from router.telemetry.exposition import form_of
 from router.telemetry.loop_watch import LoopWatch
 
 log = structlog.get_logger(__name__)
@@ -47,6 +48,8 @@ LIMITS: Final = HttpLimits(
 )
 BODY_BYTES_MAX: Final = 1 * KIB
 """Nobody has to say anything here."""
+
+METRICS_PATH: Final = "/metrics"
 
 STOP_S: Final = 1.0
 """How long a scrape that runs may finish when the router stops."""
@@ -86,12 +89,10 @@ class OpsServer:
     ) -> None:
         """`refresh` brings gauges up to date before a scrape."""
         self._health = health
-        self._watch = watch
-        self._refresh = refresh
+        self._scrapes = Scrapes(watch, refresh)
         self._site = site
         self._http = HttpServer(self, LIMITS)
         self._places: dict[str, Answer] = {
-            "/metrics": self._metrics,
             "/live": self._live,
             "/ready": self._ready,
         }
@@ -108,10 +109,13 @@ class OpsServer:
         if self._site is not None:
             await self._site.close()
         await self._http.stop(STOP_S)
+        await self._scrapes.stop()
 
     def on_head(self, head: Head) -> Response | BodyPolicy:
         """See `Handler.on_head`."""
         answer = self._places.get(head.path)
+        if head.path == METRICS_PATH:
+            answer = functools.partial(self._metrics, head)
         if answer is None and self._site is not None:
             answer = self._site.answer(head)
         if answer is None:
@@ -127,11 +131,10 @@ class OpsServer:
         made = answer()
         return made if isinstance(made, Response) else _Later(made)
 
-    async def _metrics(self) -> Response:
-        await self._refresh()
-        metrics.LOOP_STALL_MAX.set(self._watch.take_worst_s())
-        text = await asyncio.to_thread(generate_latest, metrics.REGISTRY)
-        return Response(200, text, (("content-type", CONTENT_TYPE_LATEST),))
+    def _metrics(self, head: Head) -> Awaitable[Response]:
+        headers = head.headers
+        form = form_of(headers.get("accept", ""), headers.get("accept-encoding", ""))
+        return self._scrapes.answer(form)
 
     def _live(self) -> Response:
         return _json(200, {"live": True})

@@ -133,5 +133,11 @@ class AsyncStore(Protocol):
     def waiting(self) -> Mapping[str, EventsWaiting]:
         """What the queue holds, by function."""
 
+    async def overdue_ms(self, now_ms: int) -> Mapping[str, int]:
+        """For how long the event that is due first has been waiting; functions that have one.
+
+        Raises `StoreError`.
+        """
+
     def subscribe(self, wake: Callable[[str], None]) -> None:
         """Call `wake` in the loop with a function's name after each commit with events for it."""

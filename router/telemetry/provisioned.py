@@ -1,8 +1,7 @@
 """What is counted of functions with provisioned environments, children bound once."""
 
-from prometheus_client import Counter
-
 from router.telemetry import metrics
+from router.telemetry.cells import Count
 
 
 class ProvisionedMetrics:
@@ -10,8 +9,8 @@ class ProvisionedMetrics:
 
     def __init__(self, function: str) -> None:
         self._function = function
-        self._invocations: dict[str, Counter] = {}
-        self._spillovers: dict[str, Counter] = {}
+        self._invocations: dict[str, Count] = {}
+        self._spillovers: dict[str, Count] = {}
 
     def count(self, version: str, *, is_ready: bool) -> None:
         """An invocation begins, in a provisioned environment or without one."""

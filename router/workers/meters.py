@@ -4,11 +4,10 @@ import time
 from collections.abc import Collection
 from typing import Final
 
-from prometheus_client import Counter
-
 from router.model.function import InvokeReply
 from router.model.version import LATEST
 from router.telemetry import metrics
+from router.telemetry.cells import Count
 from router.telemetry.recent import ERROR_CHARACTERS_MAX, INVOCATIONS, Attempt
 from router.workers import payloads
 from router.workers.start_rate import StartRate
@@ -40,7 +39,7 @@ class Meters:
         self._function = function
         self._recent = INVOCATIONS.of(function)
         self._results = {result: metrics.INVOCATIONS.labels(function, result) for result in RESULTS}
-        self._versions: dict[str, dict[str, Counter]] = {}
+        self._versions: dict[str, dict[str, Count]] = {}
         """Of published versions that were run."""
 
     def keep(self, versions: Collection[str]) -> None:
@@ -77,7 +76,7 @@ class Meters:
         if version != LATEST:
             self._of_version(version)[result].inc()
 
-    def _of_version(self, version: str) -> dict[str, Counter]:
+    def _of_version(self, version: str) -> dict[str, Count]:
         if version not in self._versions:
             self._versions[version] = {
                 result: metrics.VERSION_INVOCATIONS.labels(self._function, version, result)

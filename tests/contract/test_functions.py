@@ -344,7 +344,7 @@ def test_unknown_members_are_accepted_and_counted(harness, name):
     from router.telemetry import metrics
 
     counter = metrics.UNKNOWN_MEMBERS.labels("lambda", "CreateFunction")
-    before = counter._value.get()
+    before = counter.value
     body = {
         "FunctionName": name,
         "Runtime": "python3.12",
@@ -360,7 +360,7 @@ def test_unknown_members_are_accepted_and_counted(harness, name):
     assert uuid.UUID(answer.headers["x-amzn-RequestId"])
     answer.read()
     connection.close()
-    assert counter._value.get() == before + 2
+    assert counter.value == before + 2
 
 
 def test_cli(cli, name, tmp_path):

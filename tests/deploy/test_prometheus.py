@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from router.telemetry import metrics
+from router.telemetry.declare import FAMILIES, LIBRARY
 from tests.deploy.faster import faster, faster_expression
 from tests.deploy.tools import ROOT, passes
 from tests.servers.base import unavailable
@@ -54,22 +54,16 @@ RECORDS = {rule["record"]: rule for rule in rules("record")}
 def labels_by_sample() -> dict[str, set[str]]:
     """Every name `/metrics` may have, with its labels."""
     found: dict[str, set[str]] = {}
-    for metric in vars(metrics).values():
-        if isinstance(metric, type) or not hasattr(metric, "collect") or metric is metrics.REGISTRY:
-            continue
-        labels = set(getattr(metric, "_labelnames", ()))
-        labels |= {metric._label} if hasattr(metric, "_label") else set()
-        for family in metric.collect():
-            suffixes = {
-                "counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"),
-            }.get(family.type, ("",))  # fmt: skip
-            for suffix in suffixes:
-                more = {"le"} if suffix == "_bucket" else set()
-                found[family.name + suffix] = labels | more
-    for family in metrics.REGISTRY.collect():
-        if family.name.startswith("process_"):
-            suffix = "_total" if family.type == "counter" else ""
-            found[family.name + suffix] = set()
+    for metric in FAMILIES:
+        labels = set(metric.facts.labels)
+        if metric.kind == "histogram":
+            found |= {metric.facts.name + suffix: labels for suffix in ("_sum", "_count")}
+            found[metric.facts.name + "_bucket"] = labels | {"le"}
+        else:
+            found[metric.facts.name] = labels
+    for family in LIBRARY.collect():
+        suffix = "_total" if family.type == "counter" else ""
+        found[family.name + suffix] = set()
     return found
 
 

@@ -178,6 +178,14 @@ class MemoryStore:
         counts = Counter(row.event.function for row in self.rows.values())
         return {function: EventsWaiting(count, 0) for function, count in counts.items()}
 
+    async def overdue_ms(self, now_ms):
+        due = {}
+        for row in self.rows.values():
+            if row.due_ms < now_ms:
+                function = row.event.function
+                due[function] = max(due.get(function, 0), now_ms - row.due_ms)
+        return due
+
     def subscribe(self, wake):
         self.wake = wake
 

@@ -173,6 +173,16 @@ class SqliteAsync:
             for function, events in self._events.items()
         }
 
+    async def overdue_ms(self, now_ms: int) -> Mapping[str, int]:
+        """See `AsyncStore.overdue_ms`. What is claimed is due when its claim ends."""
+        functions = list(self._events)
+
+        def find(db: sqlite3.Connection) -> dict[str, int]:
+            rows = ((it, db.execute(_NEXT_DUE, (it,)).fetchone()) for it in functions)
+            return {it: now_ms - row[0] for it, row in rows if row is not None and row[0] < now_ms}
+
+        return await self._reader.submit(find) if functions else {}
+
     def subscribe(self, wake: Callable[[str], None]) -> None:
         """See `AsyncStore.subscribe`."""
         self._wakes.append(wake)

@@ -9,11 +9,9 @@ import cProfile
 import logging
 import os
 
-from prometheus_client import Counter, Gauge, Histogram
-
 from router import cli
 from router.telemetry import logs
-from router.telemetry.histogram import Cells
+from router.telemetry.cells import Cells, Count, Level
 
 ABOVE_ALL = logging.CRITICAL
 """A level no line of the router has."""
@@ -26,9 +24,8 @@ def ignore(*_arguments: object, **_named: object) -> None:
 def switch_off(names: str) -> None:
     if "metrics" in names:
         for kind, methods in (
-            (Counter, ("inc",)),
-            (Gauge, ("inc", "dec", "set")),
-            (Histogram, ("observe",)),
+            (Count, ("inc",)),
+            (Level, ("inc", "dec", "set")),
             (Cells, ("observe",)),
         ):
             for method in methods:

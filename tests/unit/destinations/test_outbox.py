@@ -89,7 +89,7 @@ def world(store: SqliteStore) -> World:
 
 
 def value(counter, *labels) -> float:
-    return counter.labels("m", *labels)._value.get()
+    return counter.labels("m", *labels).value
 
 
 def down(reason: str = "unreachable") -> DeliveryFailed:
@@ -323,11 +323,11 @@ async def test_what_is_told_of_events_is_counted_by_function(world):
     world.failures = {TOPIC: down(), BUCKET: down("denied")}
     records, letters = metrics.ASYNC_DELIVERY_FAILURES, metrics.DEAD_LETTER_ERRORS
     await world.courier.deliver_due()
-    assert records.labels("told", "unreachable")._value.get() == 1
-    assert letters.labels("told", "denied")._value.get() == 1
+    assert records.labels("told", "unreachable").value == 1
+    assert letters.labels("told", "denied").value == 1
     for _ in range(OUTBOX_ATTEMPTS_MAX):
         world.wall_ms += 86_400_000
         await world.courier.deliver_due()
     assert await world.store.outbox.depths(0) == []
-    assert records.labels("told", "unreachable")._value.get() == OUTBOX_ATTEMPTS_MAX
-    assert letters.labels("told", "denied")._value.get() == OUTBOX_ATTEMPTS_MAX
+    assert records.labels("told", "unreachable").value == OUTBOX_ATTEMPTS_MAX
+    assert letters.labels("told", "denied").value == OUTBOX_ATTEMPTS_MAX

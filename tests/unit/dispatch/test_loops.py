@@ -31,7 +31,7 @@ class Pool:
 
 
 def stopped():
-    return metrics.RECURSIVE_DROPPED.labels("loop")._value.get()
+    return metrics.RECURSIVE_DROPPED.labels("loop").value
 
 
 async def go_round(dispatcher, pool, invoke, times):

@@ -137,8 +137,8 @@ async def test_a_prelude_is_sent_before_there_is_a_body(site, client):
 
 
 async def test_an_error_in_the_middle_ends_the_connection_without_the_last_chunk(site, client):
-    counted = metrics.URL_REQUESTS.labels("f", "5xx")._value
-    before = counted.get()
+    counted = metrics.URL_REQUESTS.labels("f", "5xx")
+    before = counted.value
     await client.send(request())
     function = await site.invoker.began()
     await function.write(b"half")
@@ -146,7 +146,7 @@ async def test_an_error_in_the_middle_ends_the_connection_without_the_last_chunk
     assert await client.chunk() == b"half"
     function.end("Runtime.X")
     assert await client.is_closed()
-    await until(lambda: counted.get() == before + 1)
+    await until(lambda: counted.value == before + 1)
 
 
 NO_ANSWERS = [

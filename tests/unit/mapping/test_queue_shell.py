@@ -193,7 +193,7 @@ async def test_deletions_that_fail_are_made_again_and_counted_once(make):
     world = make()
     world.delete_problem = StoreError("away")
     world.batches = [[received("a"), received("b")]]
-    before = world.numbers.deleted._value.get()
+    before = world.numbers.deleted.value
     world.shell.start()
     await world.until(lambda: world.deleted)
     world.delete_problem, world.not_deleted = None, [1]
@@ -201,7 +201,7 @@ async def test_deletions_that_fail_are_made_again_and_counted_once(make):
     world.not_deleted = []
     await world.until(lambda: len(world.deleted) == 3)
     assert world.deleted == [["r-a", "r-b"], ["r-a", "r-b"], ["r-b"]]
-    await world.until(lambda: world.numbers.deleted._value.get() - before == 2)
+    await world.until(lambda: world.numbers.deleted.value - before == 2)
 
 
 async def test_s1_after_a_drain_began_nothing_is_received(make):
@@ -226,15 +226,15 @@ async def test_what_nobody_expects_breaks_the_mapping_and_not_the_router(make):
 async def test_readers_that_wait_are_counted_and_so_are_those_that_cannot(make):
     """12: ProvisionedPollers, PollingErrorCount; `router mappings describe` says why."""
     world = make()
-    failed_before = world.numbers.poll_errors._value.get()
+    failed_before = world.numbers.poll_errors.value
     world.receive_problem = StoreError("the queue is away")
     world.shell.start()
     await world.until(lambda: world.shell.last_error is not None)
     assert world.shell.last_error.text == "cannot receive: the queue is away"
-    assert world.numbers.poll_errors._value.get() == failed_before + 1
-    assert world.numbers.pollers._value.get() == 0
+    assert world.numbers.poll_errors.value == failed_before + 1
+    assert world.numbers.pollers.value == 0
     world.receive_problem = None
-    await world.until(lambda: world.numbers.pollers._value.get() == 1)
+    await world.until(lambda: world.numbers.pollers.value == 1)
 
 
 async def test_l2_a_quiet_queue_may_bring_its_own_part_and_a_busy_one_what_it_sets_aside(make):

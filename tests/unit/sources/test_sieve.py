@@ -50,7 +50,7 @@ def numbers():
 
 
 def count(counter):
-    return counter._value.get()
+    return counter.value
 
 
 RECORDS = [

@@ -105,6 +105,19 @@ async def test_what_is_put_back_comes_when_it_is_due(store):
     assert await store.asynchronous.response(999) is None
 
 
+async def test_for_how_long_what_is_due_first_has_waited(store):
+    queue = store.asynchronous
+    assert await queue.overdue_ms(500) == {}
+    for request_id, function, accepted_ms in (("1", "f", 100), ("2", "f", 300), ("3", "g", 200)):
+        await queue.enqueue(event(request_id, function, accepted_ms=accepted_ms))
+    assert await queue.overdue_ms(100) == {}
+    assert await queue.overdue_ms(500) == {"f": 400, "g": 300}
+    assert await ids(store, now_ms=500, events_max=1) == ["1"]
+    assert await queue.overdue_ms(500) == {"f": 200, "g": 300}
+    assert await ids(store, now_ms=500) == ["2"]
+    assert await queue.overdue_ms(500) == {"g": 300}
+
+
 async def test_a_claim_that_runs_out_ends(store):
     await store.asynchronous.enqueue(event("r-1"))
     assert await ids(store, until_ms=700) == ["r-1"]

@@ -357,7 +357,7 @@ async def test_what_a_crashed_router_left_is_removed(data, facts):
 
 async def test_metrics_count_cold_starts_and_results(bed):
     def value(metric, *labels):
-        return metric.labels(*labels)._value.get()
+        return metric.labels(*labels).value
 
     def environments():
         return {

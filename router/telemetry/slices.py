@@ -1,0 +1,41 @@
+"""Long work in the event loop, cut so small that nobody waits for it."""
+
+import asyncio
+import time
+from typing import Final
+
+SLICE_S: Final = 0.002
+"""Longest turn of work that nobody waits for, like a scrape of thousands of mappings."""
+
+REST_SHARE: Final = 3.0
+"""It rests so many times as long as it worked: a quarter of the loop at most."""
+
+
+class Slices:
+    """Ask `is_due` often, and when it is, `pause`."""
+
+    def __init__(self) -> None:
+        self._worked_s = 0.0
+        self._began_s = time.perf_counter()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the turn has been long enough."""
+        return time.perf_counter() - self._began_s >= SLICE_S
+
+    @property
+    def spent_s(self) -> float:
+        """Time of the loop that all turns took."""
+        return self._worked_s + time.perf_counter() - self._began_s
+
+    async def breathe(self) -> None:
+        """Let everybody else have their turn, without a rest: for work that waits anyway."""
+        await asyncio.sleep(0)
+        self._began_s = time.perf_counter()
+
+    async def pause(self) -> None:
+        """Let everybody else have their turn."""
+        worked_s = time.perf_counter() - self._began_s
+        self._worked_s += worked_s
+        await asyncio.sleep(worked_s * REST_SHARE)
+        self._began_s = time.perf_counter()
