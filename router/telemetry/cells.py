@@ -6,6 +6,7 @@ An increment needs no lock: nothing is called between reading a slot and writing
 thread has its turn there. What is rendered meanwhile is at most one observation short.
 """
 
+import math
 import sys
 from abc import abstractmethod
 from bisect import bisect_left
@@ -23,7 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
-_go: Callable[[float], str] = floatToGoString
+_go_not_finite: Callable[[float], str] = floatToGoString
 
 Labels = Mapping[str, "str | Sequence[str]"]
 """Name → its values where they are a closed set, else what they are."""
@@ -186,10 +187,9 @@ class Family(Collector, Generic[C]):
         """Values of labels → child, of all there are."""
         return [(values, child.cell) for values, child in list(self._children.items())]
 
+    @abstractmethod
     def lines(self) -> Iterator[str]:
         """The samples in Prometheus's text format, each child's in one piece; no header."""
-        for child in list(self._children.values()):
-            yield self._rendered(child.cell, child.text)
 
     def describe(self) -> Iterable[Metric]:
         """See `Collector`: the registry asks for the name."""
@@ -207,10 +207,6 @@ class Family(Collector, Generic[C]):
     def _family(self) -> Any:
         """What the library calls this metric, without a sample."""
 
-    @abstractmethod
-    def _rendered(self, cell: C, labels: str) -> str:
-        """Lines of one child."""
-
 
 class Counter(Family[Count]):
     """Only grows. Its name ends in `_total`."""
@@ -226,6 +222,10 @@ class Counter(Family[Count]):
         """Of the only child."""
         self.labels().inc(by)
 
+    def lines(self) -> Iterator[str]:
+        """See `Family`."""
+        return _lines(self.facts.name, self._children)
+
     def collect(self) -> Iterable[Metric]:
         """See `Collector`."""
         family = self._family()
@@ -238,9 +238,6 @@ class Counter(Family[Count]):
 
     def _family(self) -> CounterMetricFamily:
         return CounterMetricFamily(self.facts.name, self.facts.text, labels=self._names)
-
-    def _rendered(self, cell: Count, labels: str) -> str:
-        return _line(self.facts.name, labels, cell.value)
 
 
 class Gauge(Family[Level]):
@@ -256,6 +253,10 @@ class Gauge(Family[Level]):
         """Of the only child."""
         self.labels().set_function(ask)
 
+    def lines(self) -> Iterator[str]:
+        """See `Family`."""
+        return _lines(self.facts.name, self._children)
+
     def collect(self) -> Iterable[Metric]:
         """See `Collector`."""
         family = self._family()
@@ -269,9 +270,6 @@ class Gauge(Family[Level]):
     def _family(self) -> GaugeMetricFamily:
         return GaugeMetricFamily(self.facts.name, self.facts.text, labels=self._names)
 
-    def _rendered(self, cell: Level, labels: str) -> str:
-        return _line(self.facts.name, labels, cell.value)
-
 
 class Histogram(Family[Cells]):
     """Counts values by size."""
@@ -281,15 +279,28 @@ class Histogram(Family[Cells]):
     def __init__(self, registry: CollectorRegistry, facts: Facts, buckets: Sequence[float]) -> None:
         """`buckets`: their upper bounds, the last one of all aside."""
         self.bounds = tuple(map(float, buckets))
-        self._bound_names = [*map(_go, self.bounds), "+Inf"]
+        self._bound_names = [*map(str, self.bounds), "+Inf"]
         super().__init__(registry, facts)
         comma = "," if self._names else ""
-        self._ends = [f'{comma}le="{bound}"}} ' for bound in self._bound_names]
-        self._start = f"{facts.name}_bucket{{"
+        ends = [f'{comma}le="{bound}"}} ' for bound in self._bound_names]
+        parts = [f"{facts.name}_bucket{{%s{end}%d\n" for end in ends]
+        braces = "{%s}" if self._names else "%s"
+        parts += f"{facts.name}_count{braces} %d\n", f"{facts.name}_sum{braces} %s\n"
+        self._form = "".join(parts)
 
     def observe(self, value: float) -> None:
         """Of the only child."""
         self.labels().observe(value)
+
+    def lines(self) -> Iterator[str]:
+        """See `Family`."""
+        form = self._form
+        for cells, labels in list(self._children.values()):
+            counts, total = cells.cumulative()
+            told: list[Any] = [labels] * (2 * len(counts) + 4)
+            told[1 : 2 * len(counts) : 2] = counts
+            told[-3], told[-1] = counts[-1], _go(total)
+            yield form % tuple(told)
 
     def take(self) -> dict[tuple[str, ...], tuple[list[int], float]]:
         """What each child observed since it was asked before; those that did."""
@@ -311,19 +322,19 @@ class Histogram(Family[Cells]):
     def _family(self) -> HistogramMetricFamily:
         return HistogramMetricFamily(self.facts.name, self.facts.text, labels=self._names)
 
-    def _rendered(self, cell: Cells, labels: str) -> str:
-        counts, total = cell.cumulative()
-        start, name = self._start + labels, self.facts.name
-        lines = [f"{start}{end}{count}\n" for end, count in zip(self._ends, counts, strict=True)]
-        lines += _line(f"{name}_count", labels, counts[-1]), _line(f"{name}_sum", labels, total)
-        return "".join(lines)
-
 
 def escaped(value: str) -> str:
     """A label's value as it is rendered."""
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _line(name: str, labels: str, value: float) -> str:
-    number = value if type(value) is int else _go(value)
-    return f"{name}{{{labels}}} {number}\n" if labels else f"{name} {number}\n"
+def _lines(name: str, children: Mapping[Any, _Child[Any]]) -> Iterator[str]:
+    for cell, labels in list(children.values()):
+        value = cell.value
+        number = value if type(value) is int else _go(value)
+        yield f"{name}{{{labels}}} {number}\n" if labels else f"{name} {number}\n"
+
+
+def _go(value: float) -> str:
+    """As a parser in Go takes it."""
+    return repr(value) if math.isfinite(value) else _go_not_finite(value)

@@ -15,7 +15,6 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 from router.telemetry import metrics
 from router.telemetry.cells import Family
-from router.telemetry.declare import FAMILIES, LIBRARY
 from router.telemetry.slices import Slices
 
 PIECE_CHARACTERS: Final = 256 * 1024
@@ -67,11 +66,11 @@ async def expose(form: Form) -> Exposition:
         piece.append(text)
         size += len(text)
         if size >= PIECE_CHARACTERS:
-            body.append(await _packed(piece, squeeze))
+            body.append(await _packed(piece, squeeze, slices))
             size = 0
         if number % LINES_A_LOOK == 0 and slices.is_due:
             await slices.pause()
-    body.append(await _packed(piece, squeeze))
+    body.append(await _packed(piece, squeeze, slices))
     if squeeze is not None:
         body.append(squeeze.flush())
     metrics.SCRAPE_DURATION.observe(slices.spent_s)
@@ -81,20 +80,24 @@ async def expose(form: Form) -> Exposition:
     return Exposition(b"".join(body), tuple(headers))
 
 
-async def _packed(piece: list[str], squeeze: Any) -> bytes:
+async def _packed(piece: list[str], squeeze: Any, slices: Slices) -> bytes:
     """The texts as bytes; empties the list."""
     data = "".join(piece).encode()
     piece.clear()
-    return data if squeeze is None else await asyncio.to_thread(squeeze.compress, data)
+    if squeeze is None:
+        return data
+    with slices.aside():
+        packed: bytes = await asyncio.to_thread(squeeze.compress, data)
+    return packed
 
 
 def _texts(*, is_open: bool) -> Iterator[str]:
-    for family in FAMILIES:
+    for family in metrics.FAMILIES:
         yield _header(family, is_open=is_open)
         yield from family.lines()
     # What the library collects it also renders, and ends the document as its format asks.
     encoder, _content_type = choose_encoder(OPEN if is_open else "")
-    yield encoder(LIBRARY).decode()
+    yield encoder(metrics.LIBRARY).decode()
 
 
 OPEN: Final = "application/openmetrics-text; version=1.0.0"

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 SLICE_S: Final = 0.002
@@ -28,14 +30,22 @@ class Slices:
         """Time of the loop that all turns took."""
         return self._worked_s + time.perf_counter() - self._began_s
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is done elsewhere meanwhile is no work of the loop's, and a rest for it."""
+        self._worked_s += time.perf_counter() - self._began_s
+        try:
+            yield
+        finally:
+            self._began_s = time.perf_counter()
+
     async def breathe(self) -> None:
         """Let everybody else have their turn, without a rest: for work that waits anyway."""
-        await asyncio.sleep(0)
-        self._began_s = time.perf_counter()
+        with self.aside():
+            await asyncio.sleep(0)
 
     async def pause(self) -> None:
         """Let everybody else have their turn."""
         worked_s = time.perf_counter() - self._began_s
-        self._worked_s += worked_s
-        await asyncio.sleep(worked_s * REST_SHARE)
-        self._began_s = time.perf_counter()
+        with self.aside():
+            await asyncio.sleep(worked_s * REST_SHARE)

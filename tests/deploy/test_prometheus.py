@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from router.telemetry.declare import FAMILIES, LIBRARY
+from router.telemetry import metrics
 from tests.deploy.faster import faster, faster_expression
 from tests.deploy.tools import ROOT, passes
 from tests.servers.base import unavailable
@@ -54,14 +54,14 @@ RECORDS = {rule["record"]: rule for rule in rules("record")}
 def labels_by_sample() -> dict[str, set[str]]:
     """Every name `/metrics` may have, with its labels."""
     found: dict[str, set[str]] = {}
-    for metric in FAMILIES:
+    for metric in metrics.FAMILIES:
         labels = set(metric.facts.labels)
         if metric.kind == "histogram":
             found |= {metric.facts.name + suffix: labels for suffix in ("_sum", "_count")}
             found[metric.facts.name + "_bucket"] = labels | {"le"}
         else:
             found[metric.facts.name] = labels
-    for family in LIBRARY.collect():
+    for family in metrics.LIBRARY.collect():
         suffix = "_total" if family.type == "counter" else ""
         found[family.name + suffix] = set()
     return found

@@ -4,6 +4,8 @@ Bind label children once per mapping or function: `.labels()` in a hot path cost
 increment.
 """
 
+from router.telemetry.declare import FAMILIES as FAMILIES
+from router.telemetry.declare import LIBRARY as LIBRARY
 from router.telemetry.declare import REGISTRY as REGISTRY
 from router.telemetry.metrics.functions import *  # noqa: F403
 from router.telemetry.metrics.ingress import *  # noqa: F403

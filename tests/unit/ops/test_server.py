@@ -83,6 +83,6 @@ async def test_a_scrape_that_fails_is_an_answer_too(ops):
     async def fails():
         raise OSError("no memory")
 
-    ops.server._refresh = fails
+    ops.server._scrapes._refresh = fails
     assert (await ops.get("/metrics"))[0] == 500
     assert (await ops.get("/live"))[0] == 200

@@ -1,6 +1,7 @@
 """Our counters, gauges and histograms say what the library's say."""
 
 import math
+import re
 import threading
 
 import pytest
@@ -26,8 +27,10 @@ def facts(name, labels=LABELS):
 
 
 def number(text):
-    """As a parser reads it: 5 is 5.0."""
+    """As a parser reads it: 5 is 5.0, and labels have no order."""
     name, _, value = text.rpartition(" ")
+    if bound := re.search(r',?(le="[^"]*"),?', name):
+        name = f"{name.replace(bound[0], ',')} {bound[1]}".replace(",}", "}").replace("{,", "{")
     try:
         return name, float(value)
     except ValueError:
