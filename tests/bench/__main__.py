@@ -43,6 +43,7 @@ MODULES = {
     "G13": "g13_queue",
     "G14": "g14_telemetry",
     "G15": "g15_stalls",
+    "SCRAPE": "scrape",
     "L4": "promises",
     "K3": "promises",
     "C1": "promises",
