@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from router.telemetry import metrics
+from router.telemetry.exposition import expose, form_of
 from tests.deploy.faster import faster, faster_expression
 from tests.deploy.tools import ROOT, passes
 from tests.servers.base import unavailable
@@ -88,6 +89,15 @@ def test_promtool_is_content_with_rules_and_configuration(tmp_path):
     mounted.write_text(text.replace("/etc/prometheus/rules", str(FOLDER / "rules")))
     told = passes(promtool(), "check", "config", mounted)
     assert f"SUCCESS: {len(RULES)} rule files found" in told
+
+
+async def test_promtool_is_content_with_every_metric():
+    for metric in metrics.FAMILIES:
+        if not metric.items():
+            values = ((it,) if isinstance(it, str) else it for it in metric.facts.labels.values())
+            metric.labels(*(value[0] for value in values))
+    made = await expose(form_of("", ""))
+    assert passes(promtool(), "check", "metrics", given=made.body.decode()) == ""
 
 
 def test_every_alert_fires_when_it_should_and_is_over_when_it_is():

@@ -33,11 +33,11 @@ def program(name: str, package: str) -> Path:
     return Path(found)
 
 
-def passes(*command: object, cwd: Path = ROOT) -> str:
-    """Run a checker that has to be content; what it printed."""
+def passes(*command: object, cwd: Path = ROOT, given: str | None = None) -> str:
+    """Run a checker that has to be content, perhaps with what it is given to read; its output."""
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=cwd, capture_output=True, text=True, timeout=TOOL_S_MAX, check=False,
+        cwd=cwd, input=given, capture_output=True, text=True, timeout=TOOL_S_MAX, check=False,
     )  # fmt: skip
     if done.returncode != 0:
         pytest.fail(f"{command[0]} is not content:\n{done.stdout}{done.stderr}", pytrace=False)

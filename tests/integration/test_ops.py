@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+from router.telemetry import metrics
 from tests.cputime import cpu_s
 from tests.integration.bed import (
     call,
@@ -38,6 +39,27 @@ def busy(bed):
 def test_metrics_tell_what_happened(bed):
     busy(bed)
     holds(lambda: told_by(bed.metrics(), bed))
+    for name, samples in bed.metrics().items():
+        declared_as_told(name, samples)
+
+
+DECLARED = {
+    family.facts.name + suffix: family.facts.labels
+    for family in metrics.FAMILIES
+    for suffix in (("_bucket", "_sum", "_count") if family.kind == "histogram" else ("",))
+}
+
+
+def declared_as_told(name, samples):
+    """Each label is declared, and its value one of the set it was declared with."""
+    if name.startswith("process_"):
+        assert [labels for labels, _value in samples] == [{}]
+        return
+    for labels, _value in samples:
+        for label, value in labels.items():
+            if label != "le":
+                values = DECLARED[name][label]
+                assert isinstance(values, str) or value in values, (name, label, value)
 
 
 def told_by(m, bed):
