@@ -292,6 +292,11 @@ class Histogram(Family[Cells]):
         """Of the only child."""
         self.labels().observe(value)
 
+    def counts(self, *values: str) -> tuple[int, ...]:
+        """Of each bucket of a child, and above; none of one that does not exist."""
+        cells = self.peek(*values)
+        return () if cells is None else cells.counts
+
     def lines(self) -> Iterator[str]:
         """See `Family`."""
         form = self._form

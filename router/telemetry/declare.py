@@ -23,8 +23,9 @@ FAMILIES: Final[list[Family[Any]]] = []
 """All that are declared, in order."""
 
 DURATION_BUCKETS_S: Final = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900,
 )  # fmt: skip
+"""Up to the longest timeout of a function."""
 
 MAPPING: Final[Labels] = {
     "mapping": "the mapping's name in the template, else the first characters of its UUID"

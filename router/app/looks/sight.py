@@ -30,7 +30,7 @@ from router.ops.facts import (
 from router.store.base import Address, OutboxDepth
 from router.store.catalog import Catalog
 from router.telemetry import metrics, reading
-from router.telemetry.mapping_metrics import CONDITIONS
+from router.telemetry.metrics.mappings import CONDITIONS
 
 SLICE_S: Final = 0.004
 """How long a look may hold up others at a time."""

@@ -4,6 +4,7 @@ Bind label children once per mapping or function: `.labels()` in a hot path cost
 increment.
 """
 
+from router.telemetry.declare import DURATION_BUCKETS_S as DURATION_BUCKETS_S
 from router.telemetry.declare import FAMILIES as FAMILIES
 from router.telemetry.declare import LIBRARY as LIBRARY
 from router.telemetry.declare import REGISTRY as REGISTRY

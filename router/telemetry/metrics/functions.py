@@ -10,11 +10,6 @@ from router.telemetry.metrics.mappings import DELIVERY_REASONS
 RESULTS = ("ok", "error", "timeout", "crash")
 VERSION = {"version": "its number, as long as it is there"}
 
-DURATION_LONG_BUCKETS_S = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900,
-)  # fmt: skip
-"""Up to the longest timeout."""
-
 INIT_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Initialization has 10 s."""
 
@@ -41,7 +36,6 @@ FUNCTION_DURATION = histogram(
     "Time from handing an event to an environment to its reply.",
     FUNCTION,
     aws="Duration",
-    buckets=DURATION_LONG_BUCKETS_S,
 )
 COLD_STARTS = counter(
     "router_function_cold_starts_total", "Environments that were made and came up.", FUNCTION

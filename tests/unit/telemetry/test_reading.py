@@ -1,16 +1,16 @@
 """Values of metrics, read without making any."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
 from router.telemetry import reading
-from router.telemetry.histogram import FastHistogram
+from router.telemetry.cells import Counter, Facts, Gauge, Histogram
 
 
 def test_values_are_read_and_nothing_is_made():
     registry = CollectorRegistry()
-    counter = Counter("c", "c", ["a", "b"], registry=registry)
-    gauge = Gauge("g", "g", ["a"], registry=registry)
-    histogram = FastHistogram("h", "h", "a", (1.0, 2.0), registry)
+    counter = Counter(registry, Facts("c_total", "c", {"a": "", "b": ""}, {}))
+    gauge = Gauge(registry, Facts("g", "g", {"a": ""}, {}))
+    histogram = Histogram(registry, Facts("h", "h", {"a": ""}, {}), (1.0, 2.0))
     assert reading.total(counter, "x", "y") == 0
     assert reading.level(gauge, "x") == 0
     assert histogram.counts("x") == ()
