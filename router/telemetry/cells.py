@@ -341,5 +341,5 @@ def _lines(name: str, children: Mapping[Any, _Child[Any]]) -> Iterator[str]:
 
 
 def _go(value: float) -> str:
-    """As a parser in Go takes it."""
-    return repr(value) if math.isfinite(value) else _go_not_finite(value)
+    """As a parser in Go takes it; a bool is 0 or 1."""
+    return repr(float(value)) if math.isfinite(value) else _go_not_finite(value)

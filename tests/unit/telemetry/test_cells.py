@@ -18,7 +18,7 @@ from router.telemetry.cells import Cells, Counter, Facts, Gauge, Histogram
 BOUNDS = (0.001, 0.5, 1, 30)
 LABELS = {"webhook": "its name", "kind": "what it is"}
 
-values = st.sampled_from([0, 1, 2.5, 0.1, 1e-7, 123456, 12345678.5, 1e21, math.inf])
+values = st.sampled_from([0, 1, True, False, 2.5, 0.1, 1e-7, 123456, 12345678.5, 1e21, math.inf])
 names = st.text(alphabet='ab"\\\n é', max_size=4)
 
 
