@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from grafana import generate, source
-from router.telemetry import metrics
 from tests.deploy import grafana_model as model
 from tests.deploy.boards import FOLDER, NAMES, Board, boards
+from tests.deploy.exported import labels_by_sample
 from tests.deploy.tools import ROOT
 
 FOREIGN = {"up", "ALERTS", "process_start_time_seconds"}
@@ -27,16 +27,6 @@ GROUPED = re.compile(r"\bby \(([^)]*)\)")
 
 def parsed(board: Board) -> model.Dashboard:
     return msgspec.convert(board.tree, model.Dashboard)
-
-
-def labels_of() -> dict[str, set[str]]:
-    """Every series the router may export, with its labels."""
-    found: dict[str, set[str]] = {}
-    for collector, names in metrics.REGISTRY._collector_to_names.items():
-        label = getattr(collector, "_label", None)
-        labels = {label} if label else set(getattr(collector, "_labelnames", ()))
-        found |= dict.fromkeys(names, labels)
-    return found
 
 
 def expressions(board: Board) -> list[str]:
@@ -116,7 +106,7 @@ def test_links_lead_to_dashboards_with_these_variables(board: Board) -> None:
 @each
 def test_only_metrics_and_labels_that_the_router_has(board: Board) -> None:
     """A misspelt one returns nothing, and `or vector(0)` makes a healthy picture of that."""
-    known = labels_of()
+    known = labels_by_sample()
     for text in expressions(board):
         for name in NAMED.findall(text):
             assert name in known or name in FOREIGN, f"{name} in {text}"

@@ -12,6 +12,7 @@ import yaml
 
 from router.telemetry import metrics
 from router.telemetry.exposition import expose, form_of
+from tests.deploy.exported import labels_by_sample
 from tests.deploy.faster import faster, faster_expression
 from tests.deploy.tools import ROOT, passes
 from tests.servers.base import unavailable
@@ -50,22 +51,6 @@ def rules(kind: str) -> list[dict]:
 
 ALERTS = {rule["alert"]: rule for rule in rules("alert")}
 RECORDS = {rule["record"]: rule for rule in rules("record")}
-
-
-def labels_by_sample() -> dict[str, set[str]]:
-    """Every name `/metrics` may have, with its labels."""
-    found: dict[str, set[str]] = {}
-    for metric in metrics.FAMILIES:
-        labels = set(metric.facts.labels)
-        if metric.kind == "histogram":
-            found |= {metric.facts.name + suffix: labels for suffix in ("_sum", "_count")}
-            found[metric.facts.name + "_bucket"] = labels | {"le"}
-        else:
-            found[metric.facts.name] = labels
-    for family in metrics.LIBRARY.collect():
-        suffix = "_total" if family.type == "counter" else ""
-        found[family.name + suffix] = set()
-    return found
 
 
 SAMPLES = labels_by_sample()
