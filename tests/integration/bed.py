@@ -246,9 +246,12 @@ def call(
 
 
 def until(
-    is_true: Callable[[], Any], wait_s: float = WAIT_S, what: str = "what was waited for"
+    is_true: Callable[[], Any],
+    wait_s: float = WAIT_S,
+    what: str = "what was waited for",
+    look_s: float = 0.01,
 ) -> Any:
-    """Wait for something to become true; its value."""
+    """Wait for something to become true, looking every `look_s` seconds; its value."""
     deadline = time.monotonic() + wait_s
     while True:
         found = is_true()
@@ -256,7 +259,7 @@ def until(
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not happen within {wait_s} s")
-        time.sleep(0.01)
+        time.sleep(look_s)
 
 
 def holds(check: Callable[[], Any]) -> Any:
