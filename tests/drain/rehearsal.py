@@ -29,7 +29,7 @@ import time
 
 
 def handler(event, context):
-    time.sleep(0.7)
+    time.sleep(2)
     return {"path": event["rawPath"]}
 '''
 
