@@ -1,4 +1,4 @@
-"""Makes what k8s/ has of deploy/: Prometheus' rules as objects of its operator.
+"""Makes what k8s/ has of deploy/: Prometheus' rules as objects, and Grafana's dashboards.
 
     python -m deploy.kubernetes
 
@@ -10,6 +10,7 @@ from typing import Final
 
 DEPLOY: Final = Path(__file__).parent
 RULES: Final = DEPLOY / "prometheus" / "rules"
+DASHBOARDS: Final = DEPLOY / "grafana" / "dashboards"
 MONITORING: Final = DEPLOY.parent / "k8s" / "components" / "monitoring"
 
 MADE_OF: Final = "# Made of deploy/{place} by `make k8s`; change it there.\n"
@@ -34,10 +35,12 @@ def rules() -> str:
     return MADE_OF.format(place="prometheus/rules") + "---\n".join(objects)
 
 
-MADE: Final = {
-    MONITORING / "prometheus-rules.yaml": rules,
-}
-"""Each file, and who says what is in it."""
+def files() -> dict[Path, str]:
+    """Each file, and what is in it."""
+    made = {MONITORING / "prometheus-rules.yaml": rules()}
+    for path in sorted(DASHBOARDS.glob("*.json")):
+        made[MONITORING / "dashboards" / path.name] = path.read_text("utf-8")
+    return made
 
 
 def _indented(text: str, spaces: int) -> str:
@@ -47,8 +50,13 @@ def _indented(text: str, spaces: int) -> str:
 
 def main() -> None:
     """Write them."""
-    for path, content in MADE.items():
-        path.write_text(content(), "utf-8")
+    made = files()
+    for path in MONITORING.glob("dashboards/*"):
+        if path not in made:
+            path.unlink()
+    for path, text in made.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

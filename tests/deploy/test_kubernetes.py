@@ -443,10 +443,10 @@ def test_the_operator_of_prometheus_scrapes_the_ops_listener_as_job_router(rende
     assert service["spec"]["publishNotReadyAddresses"], "one that is not ready is watched, too"
 
 
-def test_the_operators_rules_are_those_of_prometheus(rendered):
+def test_rules_and_dashboards_are_those_of_deploy(rendered):
     """Made by `make k8s`; the comments are kept for who reads the files."""
-    for path, content in kubernetes.MADE.items():
-        assert path.read_text() == content(), f"{path} is not current: make k8s"
+    for path, text in kubernetes.files().items():
+        assert path.read_text() == text, f"{path} is not current: make k8s"
     objects = rendered["kafka"].of("PrometheusRule")
     groups = [group for obj in objects for group in obj["spec"]["groups"]]
     own = [
@@ -456,6 +456,14 @@ def test_the_operators_rules_are_those_of_prometheus(rendered):
     ]
     assert own
     assert groups == own
+    maps = [
+        text
+        for obj in rendered["kafka"].of("ConfigMap")
+        if obj["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
+        for text in obj["data"].values()
+    ]
+    assert sorted(maps) == sorted(path.read_text() for path in kubernetes.DASHBOARDS.iterdir())
+    assert all(len(text) < 1 << 20 for text in maps), "what a ConfigMap holds"
 
 
 # Several routers
