@@ -16,6 +16,7 @@ from router.model.errors import RouterError
 from router.model.resources import Mapping as MappingResource
 from router.store.base import Store
 from router.store.catalog import Catalog
+from router.telemetry.slices import Slices
 
 log = structlog.get_logger()
 
@@ -131,9 +132,10 @@ class Asked:
         """Of mappings that are behind; of one that reads, what it holds is older than the rest."""
         found: dict[str, int] = {}
         asked = 0
-        for number, mapping in enumerate(list(self._catalog.mappings.values())):
-            if number % 100 == 99:
-                await asyncio.sleep(0)
+        slices = Slices()
+        for mapping in list(self._catalog.mappings.values()):
+            if slices.is_due:
+                await slices.breathe()
             view = self._mappings.view(mapping.uuid)
             if view.lanes or not view.lag:
                 continue

@@ -3,8 +3,6 @@
 A look at thousands of mappings is cut into slices, between which others have their turn.
 """
 
-import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -31,9 +29,7 @@ from router.store.base import Address, OutboxDepth
 from router.store.catalog import Catalog
 from router.telemetry import metrics, reading
 from router.telemetry.metrics.mappings import CONDITIONS
-
-SLICE_S: Final = 0.004
-"""How long a look may hold up others at a time."""
+from router.telemetry.slices import Slices
 
 TAKEN: Final = frozenset({"accepted", "duplicate"})
 """Results of requests to webhooks that were taken."""
@@ -48,19 +44,6 @@ class Courier(Protocol):
 
     def trouble(self, address: Address) -> Trouble | None:
         """What the last attempt said."""
-
-
-class Slices:
-    """Lets others have their turn whenever a slice is over."""
-
-    def __init__(self) -> None:
-        self._end_s = time.perf_counter() + SLICE_S
-
-    async def rest(self) -> None:
-        """Call it often."""
-        if time.perf_counter() >= self._end_s:
-            await asyncio.sleep(0)
-            self._end_s = time.perf_counter() + SLICE_S
 
 
 class Gatherer:
@@ -101,7 +84,7 @@ class Gatherer:
         mappings = []
         for mapping in list(self._catalog.mappings.values()):
             mappings.append(self.mapping_facts(mapping))
-            await slices.rest()
+            await _breathe(slices)
         return Snapshot(
             wall_ms=wall_ms,
             now_ms=now_ms,
@@ -195,7 +178,7 @@ class Gatherer:
                     durations=metrics.FUNCTION_DURATION.counts(name),
                 )
             )
-            await slices.rest()
+            await _breathe(slices)
         return found
 
     # Webhooks
@@ -205,7 +188,7 @@ class Gatherer:
         for (name, result), value in reading.totals(metrics.WEBHOOK_REQUESTS):
             if value:
                 results[name][result] = value
-            await slices.rest()
+            await _breathe(slices)
         found = []
         for webhook in list(self._catalog.webhooks.values()):
             spec = webhook.spec
@@ -224,7 +207,7 @@ class Gatherer:
                     durations=metrics.WEBHOOK_DURATION.counts(spec.name),
                 )
             )
-            await slices.rest()
+            await _breathe(slices)
         return found
 
     # Destinations
@@ -292,6 +275,11 @@ class _Route:
     def add(self, user: str, *, is_failure: bool = True) -> None:
         self.users.add(user)
         self.is_failure |= is_failure
+
+
+async def _breathe(slices: Slices) -> None:
+    if slices.is_due:
+        await slices.breathe()
 
 
 def lane_facts(lane: LaneView) -> LaneFacts:
