@@ -56,6 +56,7 @@ traces: venv ## record what the engine decides anew, when a change of its behavi
 
 dashboards: venv ## write deploy/grafana/dashboards from deploy/grafana/dashboards.yaml
 	@$(BIN)/python -m deploy.grafana
+	@$(BIN)/python -m deploy.kubernetes
 
 crash: venv ## kill -9 trials; TRIALS=1000 for the long run
 	@$(BIN)/python -m tests.crash $(if $(TRIALS),--trials $(TRIALS))
