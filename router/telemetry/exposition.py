@@ -20,6 +20,9 @@ from router.telemetry.slices import Slices
 PIECE_CHARACTERS: Final = 256 * 1024
 """What is compressed or encoded at a time."""
 
+INLINE_BYTES: Final = 128 * 1024
+"""Compressed in less time than a thread takes to begin: all of a router with some mappings."""
+
 LINES_A_LOOK: Final = 32
 """Children rendered between two looks at the clock; a histogram's has some twenty lines."""
 
@@ -86,6 +89,8 @@ async def _packed(piece: list[str], squeeze: Any, slices: Slices) -> bytes:
     piece.clear()
     if squeeze is None:
         return data
+    if len(data) <= INLINE_BYTES:
+        return bytes(squeeze.compress(data))
     with slices.aside():
         packed: bytes = await asyncio.to_thread(squeeze.compress, data)
     return packed

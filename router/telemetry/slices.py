@@ -1,4 +1,8 @@
-"""Long work in the event loop, cut so small that nobody waits for it."""
+"""Long work in the event loop, cut so small that nobody waits for it.
+
+Told by processor time: on a machine whose processors are taken, what is short must not rest for
+having had to wait.
+"""
 
 import asyncio
 import time
@@ -18,26 +22,26 @@ class Slices:
 
     def __init__(self) -> None:
         self._worked_s = 0.0
-        self._began_s = time.perf_counter()
+        self._began_s = time.thread_time()
 
     @property
     def is_due(self) -> bool:
         """Whether the turn has been long enough."""
-        return time.perf_counter() - self._began_s >= SLICE_S
+        return time.thread_time() - self._began_s >= SLICE_S
 
     @property
     def spent_s(self) -> float:
         """Time of the loop that all turns took."""
-        return self._worked_s + time.perf_counter() - self._began_s
+        return self._worked_s + time.thread_time() - self._began_s
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """What is done elsewhere meanwhile is no work of the loop's, and a rest for it."""
-        self._worked_s += time.perf_counter() - self._began_s
+        self._worked_s += time.thread_time() - self._began_s
         try:
             yield
         finally:
-            self._began_s = time.perf_counter()
+            self._began_s = time.thread_time()
 
     async def breathe(self) -> None:
         """Let everybody else have their turn, without a rest: for work that waits anyway."""
@@ -46,6 +50,6 @@ class Slices:
 
     async def pause(self) -> None:
         """Let everybody else have their turn."""
-        worked_s = time.perf_counter() - self._began_s
+        worked_s = time.thread_time() - self._began_s
         with self.aside():
             await asyncio.sleep(worked_s * REST_SHARE)

@@ -3,8 +3,8 @@
 In a process of its own for each loop: 1,000 mappings and 1,000 functions, all their metrics, then
 ten times as many. The goal is 50 ms of the loop for 1,000, and for 10,000 that no turn is longer:
 the library's renderer in a thread, which holds the interpreter for five milliseconds whenever the
-loop wants it back, is shown beside it. Both are asked for what Prometheus asks for: OpenMetrics,
-compressed. While one runs, a task asks for the loop every millisecond.
+loop wants it back, is shown beside it at 1,000. Both are asked for what Prometheus asks for:
+OpenMetrics, compressed. While one runs, a task asks for the loop every millisecond.
 """
 
 import asyncio
@@ -88,10 +88,9 @@ async def series(sizes: list[int], rounds: int) -> dict[str, dict[str, dict[str,
     for size in sizes:
         fill(filled, size)
         filled = size
-        found[str(size)] = {
-            "router": await measure(ours, rounds),
-            "library": await measure(library, min(rounds, 2)),
-        }
+        found[str(size)] = {"router": await measure(ours, rounds)}
+        if size == sizes[0]:  # it takes too long for more
+            found[str(size)]["library"] = await measure(library, min(rounds, 2))
     return found
 
 
