@@ -24,6 +24,10 @@ def _listener_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = click.option(f"--{name}", metavar="HOST:PORT", help=text)(command)
     options = (
+        click.option(
+            "--watch", "is_watching", is_flag=True,
+            help="Apply template, code and secrets again when they change.",
+        ),
         click.option("--data", help="Data folder.", show_default=".router"),
         click.option(
             "--parameter", "parameters", multiple=True, metavar="KEY=VALUE",
@@ -45,30 +49,24 @@ def _listener_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("template", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--watch", is_flag=True, help="Apply template and code again after each save.")
 @_listener_options
-def run(template: Path | None, watch: bool, **options: Any) -> None:
+def run(template: Path | None, **options: Any) -> None:
     """Apply TEMPLATE and serve it in the foreground, code folders in place.
 
     Everything it needs is embedded; state is kept in the data folder. Ctrl-C stops it cleanly.
     """
-    _start("run", template, is_watching=watch, **options)
+    _start("run", template, **options)
 
 
 @click.command()
 @click.argument("template", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--watch",
-    is_flag=True,
-    help="Apply template, code and secrets again when they change, as in a mounted ConfigMap.",
-)
 @_listener_options
-def serve(template: Path | None, watch: bool, **options: Any) -> None:
+def serve(template: Path | None, **options: Any) -> None:
     """Serve for production: settings from environment and file, code in snapshots.
 
     Runtimes must be mapped to interpreters in the settings; nothing is guessed.
     """
-    _start("serve", template, is_watching=watch, **options)
+    _start("serve", template, **options)
 
 
 def parse_parameters(given: tuple[str, ...]) -> dict[str, str]:

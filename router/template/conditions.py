@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from router.model.nearest import did_you_mean
 from router.template.intrinsics import Resolver, is_open
 from router.template.parameters import as_text
-from router.template.problems import Path, Problems, did_you_mean
+from router.template.problems import Path, Problems
 
 
 class Conditions:

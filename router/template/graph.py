@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from router.model.nearest import did_you_mean
 from router.template.intrinsics import NO_VALUE, Resolver
 from router.template.names import Surroundings
-from router.template.problems import Path, Problems, did_you_mean
+from router.template.problems import Path, Problems
 from router.template.resources import TYPES
 from router.template.resources.base import At
 

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
+from router.model.nearest import did_you_mean
 from router.template.parameters import as_text
-from router.template.problems import Path, Problems, did_you_mean
+from router.template.problems import Path, Problems
 
 TEXT_CHARACTERS_MAX = 1_048_576
 """Longest text an intrinsic function may make: the template's own bound."""

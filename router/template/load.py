@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from router.model.errors import ConfigError
+from router.model.nearest import did_you_mean
 from router.model.version import LATEST
 from router.template.conditions import Conditions
 from router.template.desired import DesiredState
@@ -15,7 +16,7 @@ from router.template.graph import Graph
 from router.template.intrinsics import NO_VALUE, Resolver, is_open
 from router.template.names import Surroundings, place_of, stack_name_of
 from router.template.parameters import as_text, resolve_parameters
-from router.template.problems import Path, Places, Problems, TemplateRefused, did_you_mean
+from router.template.problems import Path, Places, Problems, TemplateRefused
 from router.template.properties import Properties
 from router.template.read import Document, read_file
 from router.template.resources import TYPES

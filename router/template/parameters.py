@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from router.model.errors import TemplateError
+from router.model.nearest import did_you_mean
 from router.template.dynamic import check_references
-from router.template.problems import Path, Problems, did_you_mean
+from router.template.problems import Path, Problems
 
 PARAMETERS_MAX = 200
 """Parameters of one template (CloudFormation quota)."""

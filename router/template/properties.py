@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from router.model.nearest import did_you_mean
 from router.template.parameters import as_text
-from router.template.problems import Path, Problems, did_you_mean
+from router.template.problems import Path, Problems
 
 TAGS_MAX = 50
 """Tags of one resource (Lambda and SQS quota)."""

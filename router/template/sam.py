@@ -15,7 +15,8 @@ from pathlib import Path as FilePath
 from typing import Any, TypeGuard
 
 from router.model.errors import TemplateError
-from router.template.problems import Path, Places, Problems, did_you_mean
+from router.model.nearest import did_you_mean
+from router.template.problems import Path, Places, Problems
 
 TRANSFORM = "AWS::Serverless-2016-10-31"
 FUNCTION = "AWS::Serverless::Function"

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from router.template.problems import Path, Problems, did_you_mean
+from router.model.nearest import did_you_mean
+from router.template.problems import Path, Problems
 from router.template.resources import SUPPORTED, TYPES
 from router.template.sam import FUNCTION, LAYER, TRANSFORM, uses_sam
 

@@ -53,6 +53,7 @@ MODULES = {
     "COLD": "peer_invoke",
     "IDLE": "idle_mappings",
     "SLEEPER": "sleeper",
+    "READY": "ready",
     "GROW-HOOKS": "grow_hooks",
     "GROW-MAPPINGS": "grow_mappings",
     "GROW-FILTERS": "grow_filters",

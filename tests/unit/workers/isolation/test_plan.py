@@ -229,12 +229,6 @@ def test_settings_as_written(text):
     assert asked.wants_groups
 
 
-@pytest.mark.parametrize("text", ["4", "-1", "high", "³", ""])
-def test_a_rung_that_is_none(text):
-    with pytest.raises(ConfigError, match="must be auto, 0, 1, 2 or 3"):
-        planning.asked_for(config.IsolationSettings(rung=text))
-
-
 def test_file_systems_in_a_view_and_without_one(tmp_path):
     where = {"task": "/code", "tmp": "/run/1"}
     writer = msgspec.structs.replace(function(), file_systems=("/mnt/ledger",))
