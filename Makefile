@@ -16,7 +16,7 @@ DEPLOY_STAMP := $(DEPLOY)/.stamp
 unexport PYTHONDONTWRITEBYTECODE
 PIP := install --quiet --disable-pip-version-check --no-input
 
-.PHONY: demo demo-kafka demo-polyglot check check-deploy sbom test docs servers servers-long sim sim-nightly mutants traces dashboards crash drain attack bench fuzz fuzz-nightly k8s fmt lock venv clients peers deploy-tools changelog clean python
+.PHONY: demo demo-kafka demo-polyglot check check-deploy sbom test docs servers servers-long sim sim-nightly mutants traces dashboards pictures crash drain attack bench fuzz fuzz-nightly k8s fmt lock venv clients peers deploy-tools changelog clean python
 
 demo: venv ## run the main job and show what happened; KEEP=1 leaves it running, CHAOS=1 kills the router in the middle, WINDOWS=1 also filters, counts in windows and changes Shards
 	@$(BIN)/python -m examples.webhooks.demo $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(WINDOWS),--windows)
@@ -53,6 +53,9 @@ mutants: venv ## every router with one thing wrong must be caught; writes docs/m
 
 traces: venv ## record what the engine decides anew, when a change of its behaviour is meant
 	@$(BIN)/python -m tests.simulation.record_traces
+
+pictures: venv ## the pictures in docs/pictures, from a router that really runs; some minutes
+	@$(BIN)/python -m tests.pictures
 
 dashboards: venv ## write deploy/grafana/dashboards from deploy/grafana/dashboards.yaml
 	@$(BIN)/python -m deploy.grafana

@@ -1,0 +1,1 @@
+"""The pictures in docs/pictures, made of a router that really runs."""
