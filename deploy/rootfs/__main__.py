@@ -20,12 +20,13 @@ def main() -> int:
     starter.add_argument("--data", type=Path, required=True, help="seen as /var/lib/router")
     starter.add_argument("--etc", type=Path, required=True, help="seen as /etc/router, read-only")
     starter.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
-    starter.add_argument("command", nargs=argparse.REMAINDER, help="instead of the image's own")
     other = commands.add_parser("exec", help="run a command beside it")
     other.add_argument("folder", type=Path)
     other.add_argument("pid", type=int, help="of any process in there, as seen from here")
-    other.add_argument("command", nargs=argparse.REMAINDER)
-    given = parser.parse_args()
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    command = words[end + 1 :]
+    given = parser.parse_args(words[:end])
     try:
         match given.name:
             case "build":
@@ -33,8 +34,8 @@ def main() -> int:
                 return 0
             case "start":
                 variables = dict(pair.split("=", 1) for pair in given.env)
-                return start(given.folder, given.data, given.etc, variables, given.command)
-        return execute(given.folder, given.pid, given.command)
+                return start(given.folder, given.data, given.etc, variables, command)
+        return execute(given.folder, given.pid, command)
     except (BuildFailed, Refused) as error:
         print(f"rootfs: {error}", file=sys.stderr)
         return 1

@@ -152,7 +152,10 @@ class Container:
     def execute(self, *command: str) -> subprocess.CompletedProcess:
         """As `docker exec` would."""
         return subprocess.run(
-            [sys.executable, "-m", "deploy.rootfs", "exec", self.image, str(self.pid()), *command],
+            [
+                sys.executable, "-m", "deploy.rootfs", "exec", self.image, str(self.pid()), "--",
+                *command,
+            ],
             cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         )  # fmt: skip
 
