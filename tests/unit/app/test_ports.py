@@ -6,11 +6,11 @@ import pytest
 
 from router.app import ports
 from router.model.errors import ConfigError
+from tests.ports import lasting_port
 
 
 def test_free_ones_are_free_afterwards():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = lasting_port()
     ports.check_free({"api": f"127.0.0.1:{port}", "ops": "127.0.0.1:0"})
     with socket.create_server(("127.0.0.1", port)):
         pass
@@ -33,8 +33,7 @@ def test_one_that_is_taken():
 
 
 def test_two_listeners_on_one_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        where = f"127.0.0.1:{server.getsockname()[1]}"
+    where = f"127.0.0.1:{lasting_port()}"
     with pytest.raises(ConfigError, match=f"the ops listener cannot have {where}"):
         ports.check_free({"api": where, "ops": where})
 
