@@ -22,12 +22,14 @@ class Slices:
 
     def __init__(self) -> None:
         self._worked_s = 0.0
+        self._rested_s = 0.0
+        """Of what was worked, what it has rested for."""
         self._began_s = time.thread_time()
 
     @property
     def is_due(self) -> bool:
         """Whether the turn has been long enough."""
-        return time.thread_time() - self._began_s >= SLICE_S
+        return self.spent_s - self._rested_s >= SLICE_S
 
     @property
     def spent_s(self) -> float:
@@ -36,7 +38,7 @@ class Slices:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """What is done elsewhere meanwhile is no work of the loop's, and a rest for it."""
+        """What is done elsewhere meanwhile, and by others, is none of this work."""
         self._worked_s += time.thread_time() - self._began_s
         try:
             yield
@@ -46,10 +48,12 @@ class Slices:
     async def breathe(self) -> None:
         """Let everybody else have their turn, without a rest: for work that waits anyway."""
         with self.aside():
+            self._rested_s = self._worked_s
             await asyncio.sleep(0)
 
     async def pause(self) -> None:
         """Let everybody else have their turn."""
-        worked_s = time.thread_time() - self._began_s
         with self.aside():
-            await asyncio.sleep(worked_s * REST_SHARE)
+            owed_s = self._worked_s - self._rested_s
+            self._rested_s = self._worked_s
+            await asyncio.sleep(owed_s * REST_SHARE)
