@@ -14,7 +14,9 @@ from tests.servers.base import running
 from tests.servers.chromium import Chromium
 
 WIDE, NARROW = 1280, 390
-WIDE_HEIGHT, NARROW_HEIGHT = 1000, 844
+WIDE_HEIGHT, NARROW_HEIGHT = 860, 844
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def make(folder: Path, seconds: float) -> None:
@@ -55,7 +57,7 @@ def _take(
 
 def smaller(png: bytes) -> bytes:
     """The same picture, compressed as far as it goes."""
-    chunks, pixels, at = [], b"", 8
+    chunks, pixels, at = [], b"", len(SIGNATURE)
     while at < len(png):
         (length,) = struct.unpack_from(">I", png, at)
         kind, body = png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
@@ -64,9 +66,9 @@ def smaller(png: bytes) -> bytes:
             pixels += body
         else:
             chunks.append((kind, body))
-    chunks.insert(1, (b"IDAT", zlib.compress(zlib.decompress(pixels), 9)))
+    chunks.insert(-1, (b"IDAT", zlib.compress(zlib.decompress(pixels), 9)))  # before the end
     parts = [
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in chunks
     ]
-    return png[:8] + b"".join(parts)
+    return SIGNATURE + b"".join(parts)
