@@ -54,8 +54,8 @@ mutants: venv ## every router with one thing wrong must be caught; writes docs/m
 traces: venv ## record what the engine decides anew, when a change of its behaviour is meant
 	@$(BIN)/python -m tests.simulation.record_traces
 
-pictures: venv ## the pictures in docs/pictures, from a router that really runs; some minutes
-	@$(BIN)/python -m tests.pictures
+pictures: venv ## the pictures in docs/pictures, from a router that really runs; some minutes. ONLY=ops or ONLY=dashboards picks
+	@$(BIN)/python -m tests.pictures $(if $(ONLY),--only $(ONLY))
 
 dashboards: venv ## write deploy/grafana/dashboards from deploy/grafana/dashboards.yaml
 	@$(BIN)/python -m deploy.grafana
