@@ -38,6 +38,11 @@ class Watcher:
         self.annotations: dict[str, dict[str, str]] = {}
         """Of every alert that was seen firing."""
 
+    def watch(self, address: str) -> None:
+        """Scrape a router from now on; wait for the first time, from which all is counted."""
+        self.server.scrape(address)
+        _wait(lambda: bool(self.server.query("router_ready")), lambda: "it was not scraped")
+
     def firing(self) -> list[dict[str, str]]:
         """The labels of what fires now."""
         found = [alert for alert in self.server.alerts() if alert["state"] == "firing"]
@@ -150,9 +155,10 @@ class Crowd:
         self._to, self._source = (host, int(port)), source
         self._held: list[socket.socket] = []
 
-    def come(self, count: int) -> None:
-        """So many more."""
-        for _ in range(count):
+    def keep(self, count: int) -> None:
+        """So many, others instead of those that were closed: nobody may be silent for ever."""
+        self._held = [one for one in self._held if not _is_closed(one)]
+        while len(self._held) < count:
             self._held.append(socket.create_connection(self._to, PATIENCE_S, (self._source, 0)))
 
     def leave(self) -> None:
@@ -160,6 +166,19 @@ class Crowd:
         for one in self._held:
             one.close()
         self._held.clear()
+
+
+def _is_closed(line: socket.socket) -> bool:
+    line.setblocking(False)
+    try:
+        is_over = not line.recv(1)
+    except BlockingIOError:
+        return False
+    except OSError:
+        is_over = True
+    if is_over:
+        line.close()
+    return is_over
 
 
 PUBLISHED = b"""<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">

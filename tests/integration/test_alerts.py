@@ -82,6 +82,10 @@ EVENTS = 30
 """More than wait for their turn in memory."""
 
 MESSAGE_BYTES = 250_000
+CONNECTIONS = 16
+"""Of one address."""
+
+FILES, FILES_OPEN = 256, 220
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -204,7 +208,7 @@ def test_alerts_of_records_functions_and_requests(bed, tmp_path):
         "AWS_ENDPOINT_URL_SNS": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "AKIATEST",
         "AWS_SECRET_ACCESS_KEY": "secret",
-        "ROUTER_INGRESS_CONNECTIONS_PER_ADDRESS_MAX": "16",
+        "ROUTER_INGRESS_CONNECTIONS_PER_ADDRESS_MAX": str(CONNECTIONS),
     }
     bed.write(work() + far(lasting_port()))
     bed.code(TELLING + SINGLE)
@@ -222,7 +226,7 @@ def test_alerts_of_records_functions_and_requests(bed, tmp_path):
         pressing() as pressure,
     ):
         bed.start("--watch")
-        watcher.server.scrape(bed.addresses["ops"])
+        watcher.watch(bed.addresses["ops"])
         configure = "/2019-09-25/functions/fails/event-invoke-config"
         assert bed.rest("PUT", configure, {"MaximumRetryAttempts": 0}).status == 200
         assert bed.post("stuck", 0, "/stuck").status == 202
@@ -235,8 +239,7 @@ def test_alerts_of_records_functions_and_requests(bed, tmp_path):
         pressure.press(lambda _: invoke("chatty"), 0.2)
         pressure.press(lambda n: knock(bed, n), 0.1)
         crowd = Crowd(bed.addresses["ingress"], source="127.0.0.2")
-        crowd.come(16)
-        pressure.press(lambda _: turned_away(bed), 0.1)
+        pressure.press(lambda _: turned_away(bed, crowd), 0.1)
         bed.write(work().replace("Runtime: python3.11", "Runtime: cobol", 1))
         watcher.fires(OF_WORK)
 
@@ -266,11 +269,13 @@ def knock(bed, number: int) -> None:
     assert reply.status == 401
 
 
-def turned_away(bed) -> None:
+def turned_away(bed, crowd: Crowd) -> None:
     """One more connection of an address that has all it may have."""
+    crowd.keep(CONNECTIONS)
     host, _, port = bed.addresses["ingress"].rpartition("/")[2].partition(":")
     to = (host, int(port))
     with socket.create_connection(to, PATIENCE_S, ("127.0.0.2", 0)) as line:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: router\r\n\r\n")  # answered also if there is room
         line.recv(1)
 
 
@@ -280,7 +285,7 @@ def test_alerts_of_the_process_and_its_disk(bed, tmp_path):
     bed.environment |= {"ROUTER_STORE_BYTES_MAX": str(16 << 20)}
     bed.write(template(webhook(), function(timeout=300), mapping(BatchSize=1), queue("Full")))
     bed.code()
-    syncs, files = Syncs(), Limits(files=256)
+    syncs, files = Syncs(), Limits(files=FILES)
     with (
         contextlib.closing(_Release(held)),
         contextlib.closing(syncs),
@@ -290,12 +295,13 @@ def test_alerts_of_the_process_and_its_disk(bed, tmp_path):
         bed.start()
         syncs.started()
         watcher.fires(OF_START)
-        watcher.server.scrape(bed.addresses["ops"])
+        watcher.watch(bed.addresses["ops"])
 
         url = fill(bed)
         crowd = Crowd(bed.addresses["ops"])
         with pressing() as pressure:
-            pressure.press(lambda _: crowded(bed, crowd), 0.2)
+            silent = FILES_OPEN - len(os.listdir(f"/proc/{bed.addresses['pid']}/fd"))
+            pressure.press(lambda _: crowd.keep(silent), 0.2)
             for _ in range(3):
                 end_ingress(bed)
             watcher.fires(OF_PROCESS)
@@ -337,13 +343,6 @@ def fill(bed) -> str:
         sent = bed.json_call("AmazonSQS.SendMessage", QueueUrl=url, MessageBody="x" * MESSAGE_BYTES)
         assert sent.status == 200, sent.body
     return url
-
-
-def crowded(bed, crowd: Crowd) -> None:
-    """Connections until less than a fifth of the descriptors is left."""
-    open_fds = len(os.listdir(f"/proc/{bed.addresses['pid']}/fd"))
-    if open_fds < 220:
-        crowd.come(220 - open_fds)
 
 
 def end_ingress(bed) -> None:
