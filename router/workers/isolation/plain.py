@@ -36,7 +36,7 @@ def own_session() -> None:
 
 
 def give_way() -> None:
-    """Be scheduled as batch work (ADR 7): waking up takes no processor from whoever runs.
+    """Be scheduled as batch work (ADR 8): waking up takes no processor from whoever runs.
 
     The share of a processor is the same; only who has just been woken waits until the one that
     woke it is done or has had its time. A host that does not know the wish is no worse.
