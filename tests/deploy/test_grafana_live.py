@@ -44,6 +44,7 @@ CHOSEN = {
 """What is chosen at the top of each; a query has to have data for one of them."""
 
 QUIET = {
+    "fleet: Routers not ready: Routers not ready",
     "fleet: Alerts firing: Alerts firing",  # this Prometheus has no rules
     "fleet: Store, writes that wait: {{instance}}",
     "mapping: Progress kept: committed",  # needs Kafka
