@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from router.config import ConfigError
+from router.model.errors import ConfigError
 from router.model.resources import SourceAccess
 from router.sources.kafka.access import access_of
 from router.sources.kafka.member import Lost, Member

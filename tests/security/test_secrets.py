@@ -115,6 +115,10 @@ def furnish(bed: Bed) -> None:
     parts.append(declared("Program", "program", "provided.al2023"))
     bed.code("#!/nowhere/sh\n", "unfit", "bootstrap").chmod(0o755)
     parts.append(declared("Unfit", "unfit", "provided.al2023"))
+    folder = bed.folder / "secrets"
+    folder.mkdir()
+    (folder / "nobody").write_text("there when the router starts, and gone later")
+    bed.environment["ROUTER_SECRETS_DIR"] = str(folder)
     missing = declared("Missing", "fast", "python3.11")
     parts.append(missing.replace("secretsmanager:token", "secretsmanager:nobody"))
     bed.write(template(*parts))
@@ -187,6 +191,7 @@ def test_no_secret_shows_however_functions_fail(bed):
         shown.invoke(name, "raise", **{"X-Amz-Invocation-Type": "Event"})
         shown.invoke(f"{name}Broken", "good")
         shown.invoke(f"{name}Wrapped", "good")
+    (bed.folder / "secrets" / "nobody").unlink()
     for name in ("Program", "Unfit", "Missing"):
         shown.invoke(name, "good")
     refused_by_the_api(shown)
