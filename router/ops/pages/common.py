@@ -240,19 +240,6 @@ def number(label: str, value: Child, picture: Child = None, *, tone: str = "") -
     return cell(label, picture, tag("span", value, class_="num"), class_=f"n {tone}".strip())
 
 
-def settings(parts: Parts, pairs: Sequence[tuple[str, Child]]) -> Html:
-    """Names and values."""
-    rows = []
-    for name, value in pairs:
-        id_ = f"setting-{name}"
-        shown = tag("td", value, role="cell")
-        head = tag("th", name, scope="row", role="rowheader")
-        rows.append((id_, tag("tr", head, shown, id=id_, role="row")))
-    caption = tag("caption", "Settings", class_="unseen")
-    body = parts.list("tbody", "settings-rows", rows, role="rowgroup")
-    return tag("table", caption, body, class_="settings", role="table")
-
-
 def outcome(attempt: Attempt) -> Html:
     """How an attempt ended."""
     level = OUTCOME_LEVELS.get(attempt.outcome, Level.BAD)

@@ -15,14 +15,13 @@ from router.ops.pages.common import (
     outcome,
     reasons,
     row,
-    settings,
     sign,
     table,
     tile,
     took,
 )
+from router.ops.pages.detail import recent, settings
 from router.ops.pages.front import environments
-from router.ops.pages.mapping import shown_settings
 from router.ops.pages.parts import Parts
 from router.ops.paths import link
 from router.ops.rows import Row
@@ -48,7 +47,7 @@ def sections(
         _numbers(it, past, parts),
         _recent(detail, wall_ms, parts),
         _versions(detail, parts),
-        tag("section", heading("Settings"), settings(parts, shown_settings(detail.settings))),
+        settings(parts, detail.settings),
     ]
 
 
@@ -114,12 +113,7 @@ def _numbers(it: Row[FunctionFacts], past: History, parts: Parts) -> Html:
 def _recent(detail: FunctionDetail, wall_ms: int, parts: Parts) -> Html:
     rows = [(f"a-{it.request_id}", _attempt(it, wall_ms)) for it in detail.recent]
     titles = ("Ended", "Outcome", "Took", "Cold start", "Memory", "Version", "Request")
-    shown = table(
-        parts, "recent-rows", "Recent invocations, the last first", titles, rows, numeric=(2, 3, 4)
-    )
-    empty = "" if rows else "None since the router started."
-    note = parts.block("p", "recent-none", empty, class_="empty")
-    return tag("section", heading("Recent invocations"), shown, note)
+    return recent(parts, "invocations", titles, rows)
 
 
 def _attempt(it: Attempt, wall_ms: int) -> Html:

@@ -1,10 +1,5 @@
 """The page of one mapping: its trouble, its last ten minutes, its last batches, its settings."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import orjson
-
 from router.ops import pictures
 from router.ops.facts import LaneFacts, MappingDetail, MappingFacts
 from router.ops.history import History
@@ -20,12 +15,12 @@ from router.ops.pages.common import (
     outcome,
     reasons,
     row,
-    settings,
     sign,
     table,
     tile,
     took,
 )
+from router.ops.pages.detail import recent, settings
 from router.ops.pages.front import short
 from router.ops.pages.parts import Parts
 from router.ops.paths import link
@@ -44,7 +39,7 @@ def sections(
         _recent(detail, wall_ms, parts),
         _lanes(detail, wall_ms, parts),
         _shards(detail, parts),
-        tag("section", heading("Settings"), settings(parts, shown_settings(detail.settings))),
+        settings(parts, detail.settings),
     ]
 
 
@@ -116,12 +111,7 @@ def _numbers(it: Row[MappingFacts], past: History, wall_ms: int, parts: Parts) -
 def _recent(detail: MappingDetail, wall_ms: int, parts: Parts) -> Html:
     rows = [(f"a-{it.request_id}", _attempt(it, wall_ms)) for it in detail.recent]
     titles = ("Ended", "Outcome", "Records", "Took", "Attempt", "Lane", "Request")
-    shown: Child = table(
-        parts, "recent-rows", "Recent batches, the last first", titles, rows, numeric=(2, 3, 4)
-    )
-    empty = "" if rows else "None since the router started."
-    note = parts.block("p", "recent-none", empty, class_="empty")
-    return tag("section", heading("Recent batches"), shown, note)
+    return recent(parts, "batches", titles, rows)
 
 
 def _attempt(it: Attempt, wall_ms: int) -> Html:
@@ -184,19 +174,3 @@ def _shards(detail: MappingDetail, parts: Parts) -> Child:
     titles = ("Shard", "State", "Finished up to", "Lag")
     shown = table(parts, "shard-rows", "Shards", titles, rows, numeric=(2, 3))
     return tag("section", heading("Shards"), shown)
-
-
-def shown_settings(pairs: Sequence[tuple[str, Any]]) -> list[tuple[str, Child]]:
-    """Settings as text: lists and objects as JSON."""
-    return [(name, _value(value)) for name, value in pairs]
-
-
-def _value(value: Any) -> Child:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict | list):
-        if not value:
-            return "–"
-        text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
-        return tag("pre", text)
-    return "–" if value in {None, ""} else str(value)
