@@ -122,6 +122,7 @@ class Cells:
 
 
 C = TypeVar("C", Count, Level, Cells)
+V = TypeVar("V", Count, Level)
 
 
 class Facts(NamedTuple):
@@ -208,7 +209,22 @@ class Family(Collector, Generic[C]):
         """What the library calls this metric, without a sample."""
 
 
-class Counter(Family[Count]):
+class _OneValue(Family[V]):
+    """A metric each of whose children is one number."""
+
+    def lines(self) -> Iterator[str]:
+        """See `Family`."""
+        return _lines(self.facts.name, self._children)
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        family = self._family()
+        for values, cell in self.items():
+            family.add_metric(values, cell.value)
+        return [family]
+
+
+class Counter(_OneValue[Count]):
     """Only grows. Its name ends in `_total`."""
 
     kind = "counter"
@@ -222,17 +238,6 @@ class Counter(Family[Count]):
         """Of the only child."""
         self.labels().inc(by)
 
-    def lines(self) -> Iterator[str]:
-        """See `Family`."""
-        return _lines(self.facts.name, self._children)
-
-    def collect(self) -> Iterable[Metric]:
-        """See `Collector`."""
-        family = self._family()
-        for values, cell in self.items():
-            family.add_metric(values, cell.value)
-        return [family]
-
     def _new(self) -> Count:
         return Count()
 
@@ -240,7 +245,7 @@ class Counter(Family[Count]):
         return CounterMetricFamily(self.facts.name, self.facts.text, labels=self._names)
 
 
-class Gauge(Family[Level]):
+class Gauge(_OneValue[Level]):
     """Goes up and down."""
 
     kind = "gauge"
@@ -252,17 +257,6 @@ class Gauge(Family[Level]):
     def set_function(self, ask: Callable[[], float]) -> None:
         """Of the only child."""
         self.labels().set_function(ask)
-
-    def lines(self) -> Iterator[str]:
-        """See `Family`."""
-        return _lines(self.facts.name, self._children)
-
-    def collect(self) -> Iterable[Metric]:
-        """See `Collector`."""
-        family = self._family()
-        for values, cell in self.items():
-            family.add_metric(values, cell.value)
-        return [family]
 
     def _new(self) -> Level:
         return Level()
