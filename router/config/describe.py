@@ -136,6 +136,8 @@ def _module() -> types.ModuleType:
 
 def _text(node: ast.stmt) -> str:
     """The text of a statement that is only a text, on one line."""
-    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    value = node.value.value if is_text else ""  # type: ignore[attr-defined]
-    return " ".join(value.split()) if isinstance(value, str) else ""
+    match node:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return " ".join(text.split())
+        case _:
+            return ""
